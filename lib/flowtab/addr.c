@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "flowtab_addr.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+
+static const uint8_t addr_loopback6[16] = { [15] = 1 };
+
+bool
+flowtab_addr_is_any(const struct flowtab_addr *a)
+{
+	return flowtab_addr_is_zero(a) || (flowtab_addr_is_v4(a) && a->v4 == 0);
+}
+
+bool
+flowtab_addr_is_loopback(const struct flowtab_addr *a)
+{
+	if (flowtab_addr_is_v4(a))
+		return a->b[12] == 127;
+	return memcmp(a->b, addr_loopback6, sizeof(addr_loopback6)) == 0;
+}
+
+bool
+flowtab_addr_is_multicast(const struct flowtab_addr *a)
+{
+	if (flowtab_addr_is_v4(a))
+		return (a->b[12] & 0xf0) == 0xe0 || a->v4 == UINT32_MAX;
+	return a->b[0] == 0xff;
+}
+
+bool
+flowtab_addr_is_linklocal(const struct flowtab_addr *a)
+{
+	if (flowtab_addr_is_v4(a))
+		return a->b[12] == 169 && a->b[13] == 254;
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+bool
+flowtab_addr_in_prefix(
+	const struct flowtab_addr *a, const struct flowtab_addr *net, unsigned int prefix_len)
+{
+	bool v4 = flowtab_addr_is_v4(a);
+	unsigned int bytes, bits;
+
+	if (v4 != flowtab_addr_is_v4(net) || prefix_len > (v4 ? 32U : 128U))
+		return false;
+	if (v4)
+		prefix_len += 96;
+	bytes = prefix_len / 8;
+	bits = prefix_len % 8;
+	if (memcmp(a->b, net->b, bytes) != 0)
+		return false;
+	return bits == 0 || (a->b[bytes] ^ net->b[bytes]) >> (8 - bits) == 0;
+}
+
+int
+flowtab_addr_parse(struct flowtab_addr *a, const char *text)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, text, &v4) == 1)
+		*a = flowtab_addr_v4(v4.s_addr);
+	else if (inet_pton(AF_INET6, text, &v6) == 1)
+		*a = flowtab_addr_v6(&v6);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+const char *
+flowtab_addr_format(const struct flowtab_addr *a, char *buf)
+{
+	if (flowtab_addr_is_v4(a))
+		inet_ntop(AF_INET, &a->v4, buf, FLOWTAB_ADDR_STRLEN);
+	else
+		inet_ntop(AF_INET6, a->b, buf, FLOWTAB_ADDR_STRLEN);
+	return buf;
+}

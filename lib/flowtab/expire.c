@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Deadlines, expiry, and the search for an expired flow when the table is full. */
+#include "flowtab.h"
+
+#include "flowtab_priv.h"
+
+static uint64_t
+flow_deadline(void *arg, uint32_t item)
+{
+	const struct flowtab_flow *flows = arg;
+
+	return flows[item].deadline_ms;
+}
+
+void
+flowtab_on_gone(struct flowtab *ft, flowtab_gone_fn fn, void *arg)
+{
+	ft->gone = fn;
+	ft->gone_arg = arg;
+}
+
+void
+flowtab_drop(struct flowtab *ft, uint32_t idx)
+{
+	if (ft->gone != NULL)
+		ft->gone(ft->gone_arg, idx);
+	flowtab_free(ft, idx);
+}
+
+void
+flowtab_touch(struct flowtab *ft, uint32_t idx, uint64_t deadline_ms)
+{
+	struct flowtab_flow *f = &ft->flows[idx];
+	uint64_t old = f->deadline_ms;
+
+	assert(idx < ft->max);
+	if (deadline_ms == old || f->state == FLOWTAB_FREE)
+		return;
+	f->deadline_ms = deadline_ms;
+	/* A flow with a deadline is linked at its slot or before; the wheel finds a later one by
+	 * itself. */
+	if (deadline_ms < old)
+		flowtab_wheel_set(ft->wheel, idx, deadline_ms);
+}
+
+uint32_t
+flowtab_expire(struct flowtab *ft, uint64_t now_ms, uint32_t budget)
+{
+	uint32_t due[FLOWTAB_BURST], freed = 0;
+	struct flowtab_wheel_walk walk = {
+		.now_ms = now_ms,
+		.deadline = flow_deadline,
+		.arg = ft->flows,
+		.due = due,
+		.max = RTE_DIM(due),
+		.budget = flowtab_wheel_budget(ft->wheel, now_ms, budget),
+	};
+
+	do {
+		flowtab_wheel_walk(ft->wheel, &walk);
+		for (uint32_t i = 0; i < walk.n; i++)
+			flowtab_drop(ft, due[i]);
+		freed += walk.n;
+	} while (walk.n == walk.max && walk.budget > 0);
+	return freed;
+}
+
+uint64_t
+flowtab_next(const struct flowtab *ft)
+{
+	return flowtab_wheel_next(ft->wheel);
+}
+
+void
+flowtab_closing_add(struct flowtab *ft, uint32_t idx)
+{
+	struct flowtab_flow *f = &ft->flows[idx], *head;
+
+	if (ft->closing_head == FLOWTAB_NONE) {
+		f->next = idx;
+		f->prev = idx;
+		ft->closing_head = idx;
+		return;
+	}
+	head = &ft->flows[ft->closing_head];
+	f->next = ft->closing_head;
+	f->prev = head->prev;
+	ft->flows[head->prev].next = idx;
+	head->prev = idx;
+}
+
+void
+flowtab_closing_del(struct flowtab *ft, uint32_t idx)
+{
+	struct flowtab_flow *f = &ft->flows[idx];
+
+	if (f->next == idx) {
+		ft->closing_head = FLOWTAB_NONE;
+		return;
+	}
+	ft->flows[f->next].prev = f->prev;
+	ft->flows[f->prev].next = f->next;
+	if (ft->closing_head == idx)
+		ft->closing_head = f->next;
+}
+
+/** An expired closing flow. The ring is turned: the next search begins where this one ended. */
+static uint32_t
+closing_expired(struct flowtab *ft, uint64_t now_ms, uint32_t budget)
+{
+	uint32_t first = ft->closing_head, idx = first;
+
+	while (idx != FLOWTAB_NONE && budget-- > 0) {
+		if (flowtab_expired(&ft->flows[idx], now_ms))
+			return idx;
+		idx = ft->flows[idx].next;
+		ft->closing_head = idx;
+		if (idx == first)
+			break;
+	}
+	return FLOWTAB_NONE;
+}
+
+/** Any expired flow: all of them stand in a slot whose tick has passed or is under way. */
+static uint32_t
+wheel_expired(struct flowtab *ft, uint64_t now_ms, uint32_t budget)
+{
+	uint32_t due;
+	struct flowtab_wheel_walk walk = {
+		.now_ms = now_ms,
+		.deadline = flow_deadline,
+		.arg = ft->flows,
+		.due = &due,
+		.max = 1,
+		.budget = budget,
+		.early = true,
+	};
+
+	flowtab_wheel_walk(ft->wheel, &walk);
+	return walk.n != 0 ? due : FLOWTAB_NONE;
+}
+
+bool
+flowtab_reclaim(struct flowtab *ft, struct flowtab_search *s, uint32_t vain, uint64_t now_ms)
+{
+	uint32_t idx;
+
+	if (s->ms != now_ms) {
+		s->ms = now_ms;
+		s->vain = 0;
+	}
+	if (s->vain >= vain)
+		return false;
+	/* Half of it for each search: many closing flows that live on must not hide the others. */
+	idx = closing_expired(ft, now_ms, FLOWTAB_SEARCH_CALL / 2);
+	if (idx == FLOWTAB_NONE)
+		idx = wheel_expired(ft, now_ms, FLOWTAB_SEARCH_CALL / 2);
+	if (idx == FLOWTAB_NONE) {
+		s->vain++;
+		return false;
+	}
+	flowtab_drop(ft, idx);
+	return true;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "flowtab.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include "flowtab_priv.h"
+
+#define MAX_FLOWS (1U << 24)
+#define GENERATION_MASK 0xffffffU
+/** rte_hash refuses to be smaller than a bucket. */
+#define MIN_HASH_ENTRIES 8
+
+static struct rte_hash *
+hash_create(const struct flowtab_params *p, const char *suffix, uint32_t key_len)
+{
+	char name[FLOWTAB_NAME_MAX + 2];
+	struct rte_hash_parameters hp = {
+		.name = name,
+		.entries = RTE_MAX(p->max_flows * FLOWTAB_SIDES, (uint32_t)MIN_HASH_ENTRIES),
+		.key_len = key_len,
+		.socket_id = p->socket_id,
+		/* Without it, keys that share their buckets could be refused before the table is
+		   full. */
+		.extra_flag = RTE_HASH_EXTRA_FLAGS_EXT_TABLE,
+	};
+
+	snprintf(name, sizeof(name), "%s%s", p->name, suffix);
+	return rte_hash_create(&hp);
+}
+
+/** rte_hash and the rings in it do not tell of every failure. */
+static int
+create_hashes(struct flowtab *ft, const struct flowtab_params *p)
+{
+	rte_errno = 0;
+	ft->hash4 = hash_create(p, "4", sizeof(struct flowtab_key4));
+	if (ft->hash4 != NULL)
+		ft->hash6 = hash_create(p, "6", sizeof(struct flowtab_key6));
+	if (ft->hash6 != NULL)
+		return 0;
+	return rte_errno == EEXIST || rte_errno == EINVAL ? -rte_errno : -ENOMEM;
+}
+
+static int
+create_arrays(struct flowtab *ft, const struct flowtab_params *p)
+{
+	size_t n = p->max_flows, words = (n + 63) / 64, pifs = RTE_MAX(p->max_pifs, 1);
+	int s = p->socket_id;
+
+	ft->flows = rte_zmalloc_socket(
+		"flowtab_flows", n * sizeof(ft->flows[0]), RTE_CACHE_LINE_SIZE, s);
+	ft->keys4 = rte_zmalloc_socket(
+		"flowtab_keys4", n * sizeof(ft->keys4[0]), RTE_CACHE_LINE_SIZE, s);
+	ft->keys6 = rte_zmalloc_socket(
+		"flowtab_keys6", n * sizeof(ft->keys6[0]), RTE_CACHE_LINE_SIZE, s);
+	ft->live = rte_zmalloc_socket(
+		"flowtab_live", words * sizeof(ft->live[0]), RTE_CACHE_LINE_SIZE, s);
+	ft->pifs = rte_zmalloc_socket(
+		"flowtab_pifs", pifs * sizeof(ft->pifs[0]), RTE_CACHE_LINE_SIZE, s);
+	if (ft->flows == NULL || ft->keys4 == NULL || ft->keys6 == NULL || ft->live == NULL ||
+		ft->pifs == NULL)
+		return -ENOMEM;
+	ft->wheel = flowtab_wheel_create(p->max_flows, FLOWTAB_TICK_MS, p->now_ms, s);
+	return ft->wheel != NULL ? 0 : -rte_errno;
+}
+
+static bool
+params_are_valid(const struct flowtab_params *p)
+{
+	return p->name != NULL && p->name[0] != '\0' &&
+		strnlen(p->name, FLOWTAB_NAME_MAX + 1) <= FLOWTAB_NAME_MAX && p->max_flows > 0 &&
+		p->max_flows <= MAX_FLOWS;
+}
+
+struct flowtab *
+flowtab_create(const struct flowtab_params *p)
+{
+	struct flowtab *ft;
+	int err;
+
+	if (!params_are_valid(p)) {
+		rte_errno = EINVAL;
+		return NULL;
+	}
+	ft = rte_zmalloc_socket("flowtab", sizeof(*ft), RTE_CACHE_LINE_SIZE, p->socket_id);
+	if (ft == NULL) {
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	ft->max = p->max_flows;
+	ft->max_pifs = p->max_pifs;
+	ft->owner = p->owner;
+	ft->hash_mask = UINT32_MAX;
+	ft->free_head = FLOWTAB_NONE;
+	ft->closing_head = FLOWTAB_NONE;
+	memcpy(&ft->sipkey.k0, p->hash_key, sizeof(ft->sipkey.k0));
+	memcpy(&ft->sipkey.k1, p->hash_key + sizeof(ft->sipkey.k0), sizeof(ft->sipkey.k1));
+
+	err = create_hashes(ft, p);
+	if (err == 0)
+		err = create_arrays(ft, p);
+	if (err != 0) {
+		flowtab_destroy(ft);
+		rte_errno = -err;
+		return NULL;
+	}
+	return ft;
+}
+
+void
+flowtab_destroy(struct flowtab *ft)
+{
+	if (ft == NULL)
+		return;
+	flowtab_wheel_destroy(ft->wheel);
+	rte_free(ft->pifs);
+	rte_free(ft->live);
+	rte_free(ft->keys6);
+	rte_free(ft->keys4);
+	rte_free(ft->flows);
+	rte_hash_free(ft->hash6);
+	rte_hash_free(ft->hash4);
+	rte_free(ft);
+}
+
+struct flowtab_flow *
+flowtab_flows(struct flowtab *ft)
+{
+	return ft->flows;
+}
+
+uint32_t
+flowtab_max(const struct flowtab *ft)
+{
+	return ft->max;
+}
+
+uint32_t
+flowtab_count(const struct flowtab *ft)
+{
+	return ft->count;
+}
+
+uint32_t
+flowtab_pif_count(const struct flowtab *ft, uint16_t pif)
+{
+	return pif < ft->max_pifs ? ft->pifs[pif].count : 0;
+}
+
+int
+flowtab_pif_limit(struct flowtab *ft, uint16_t pif, uint32_t max)
+{
+	if (pif >= ft->max_pifs)
+		return -EINVAL;
+	ft->pifs[pif].limit = max;
+	return 0;
+}
+
+/** 0, or -EDQUOT: the port's limit is reached, and no expired flow was found to make room. */
+static int
+check_limit(struct flowtab *ft, uint16_t pif, uint64_t now_ms)
+{
+	struct flowtab_pif *p;
+	unsigned int drops = 0;
+
+	if (pif >= ft->max_pifs)
+		return 0;
+	p = &ft->pifs[pif];
+	while (p->limit != 0 && p->count >= p->limit) {
+		if (drops++ == FLOWTAB_SEARCH_DROPS ||
+			!flowtab_reclaim(ft, &p->search, FLOWTAB_SEARCH_MS_PIF, now_ms))
+			return -EDQUOT;
+	}
+	return 0;
+}
+
+/** Freed indices go first: only as many flows take memory as there were at one time. */
+static uint32_t
+take_index(struct flowtab *ft)
+{
+	uint32_t idx = ft->free_head;
+
+	if (idx != FLOWTAB_NONE)
+		ft->free_head = ft->flows[idx].next;
+	else if (ft->fresh < ft->max)
+		idx = ft->fresh++;
+	return idx;
+}
+
+int
+flowtab_new(struct flowtab *ft, uint16_t pif, uint8_t proto, uint64_t now_ms, uint32_t *idx)
+{
+	struct flowtab_flow *f;
+	uint32_t i, generation;
+
+	if (check_limit(ft, pif, now_ms) != 0)
+		return -EDQUOT;
+	i = take_index(ft);
+	if (i == FLOWTAB_NONE) {
+		if (!flowtab_reclaim(ft, &ft->search, FLOWTAB_SEARCH_MS_FULL, now_ms))
+			return -ENFILE;
+		i = take_index(ft);
+	}
+
+	f = &ft->flows[i];
+	generation = f->generation != 0 ? f->generation : 1;
+	*f = (struct flowtab_flow){
+		.deadline_ms = FLOWTAB_NEVER,
+		.pif = pif,
+		.proto = proto,
+		.state = FLOWTAB_NEW,
+		.generation = generation,
+		.created_ms = now_ms,
+		.next = FLOWTAB_NONE,
+		.prev = FLOWTAB_NONE,
+		.parent = FLOWTAB_NONE,
+	};
+	ft->live[i / 64] |= UINT64_C(1) << i % 64;
+	ft->count++;
+	if (pif < ft->max_pifs)
+		ft->pifs[pif].count++;
+	*idx = i;
+	return 0;
+}
+
+int
+flowtab_activate(struct flowtab *ft, uint32_t idx)
+{
+	assert(idx < ft->max);
+	if (ft->flows[idx].state != FLOWTAB_TYPED)
+		return -EINVAL;
+	ft->flows[idx].state = FLOWTAB_ACTIVE;
+	return 0;
+}
+
+int
+flowtab_close(struct flowtab *ft, uint32_t idx)
+{
+	struct flowtab_flow *f = &ft->flows[idx];
+
+	assert(idx < ft->max);
+	if (f->state != FLOWTAB_TYPED && f->state != FLOWTAB_ACTIVE)
+		return -EINVAL;
+	f->state = FLOWTAB_CLOSING;
+	flowtab_closing_add(ft, idx);
+	return 0;
+}
+
+void
+flowtab_free(struct flowtab *ft, uint32_t idx)
+{
+	struct flowtab_flow *f = &ft->flows[idx];
+
+	assert(idx < ft->max);
+	if (f->state == FLOWTAB_FREE)
+		return;
+	if (f->state == FLOWTAB_CLOSING)
+		flowtab_closing_del(ft, idx);
+	flowtab_unbind(ft, idx, FLOWTAB_SIDE_GUEST);
+	flowtab_unbind(ft, idx, FLOWTAB_SIDE_OTHER);
+	flowtab_wheel_clear(ft->wheel, idx);
+	f->generation = (f->generation + 1) & GENERATION_MASK;
+	if (f->generation == 0)
+		f->generation = 1;
+	f->state = FLOWTAB_FREE;
+	f->next = ft->free_head;
+	ft->free_head = idx;
+	ft->live[idx / 64] &= ~(UINT64_C(1) << idx % 64);
+	ft->count--;
+	if (f->pif < ft->max_pifs)
+		ft->pifs[f->pif].count--;
+}
+
+uint64_t
+flowtab_handle(const struct flowtab *ft, uint32_t idx)
+{
+	assert(idx < ft->max);
+	return flowtab_handle_make(ft->owner, ft->flows[idx].generation, idx);
+}
+
+uint32_t
+flowtab_by_handle(const struct flowtab *ft, uint64_t handle)
+{
+	uint32_t idx = flowtab_handle_index(handle);
+
+	if (idx >= ft->fresh || flowtab_handle_owner(handle) != ft->owner ||
+		ft->flows[idx].state == FLOWTAB_FREE ||
+		ft->flows[idx].generation != flowtab_handle_generation(handle))
+		return FLOWTAB_NONE;
+	return idx;
+}
+
+uint32_t
+flowtab_dump(const struct flowtab *ft, uint32_t *cursor, uint32_t *idx, uint32_t max)
+{
+	uint32_t n = 0, i = *cursor;
+	uint64_t word;
+
+	while (i < ft->fresh && n < max) {
+		word = ft->live[i / 64] >> i % 64;
+		if (word == 0) {
+			i = (i / 64 + 1) * 64;
+			continue;
+		}
+		i += (uint32_t)__builtin_ctzll(word);
+		if (ft->flows[i].state != FLOWTAB_NEW)
+			idx[n++] = i;
+		i++;
+	}
+	*cursor = i;
+	return n;
+}
