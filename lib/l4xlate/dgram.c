@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dgram.h"
+
+#include <errno.h>
+
+#define ICMP_UNREACH 3
+#define ICMP_UNREACH_PORT 3
+#define ICMP_TIME 11
+#define ICMP_PARAMPROB 12
+#define ICMP6_UNREACH 1
+#define ICMP6_PARAMPROB 4
+
+/* A guest may use it to look for the path: traceroute. */
+uint8_t
+l4x_dgram_ttl(const struct l4x_pkt *p)
+{
+	return p->ttl == 64 || p->ttl == 128 || p->ttl == 255 ? 0 : p->ttl;
+}
+
+void
+l4x_dgram_op_open(
+	struct l4x *l, uint32_t idx, const struct flowtab_tuple *host, uint8_t tos, uint8_t ttl)
+{
+	const struct l4x_flow *f = &l->flows[idx];
+	struct l4x_op *op = l4x_op_add(l, L4X_OP_OPEN, idx);
+
+	op->tos = tos;
+	op->ttl = ttl;
+	op->open.peer = host->eaddr;
+	op->open.peer_port = host->eport;
+	op->open.proto = host->proto;
+	op->open.pif = f->pif;
+	op->open.queue = f->queue;
+	op->open.mark = l->ftf[idx].mark;
+	op->open.head_len = L4X_ETH_LEN + (f->v4 ? L4X_IP4_LEN : L4X_IP6_LEN);
+	if (host->proto == IPPROTO_UDP)
+		op->open.head_len += sizeof(struct rte_udp_hdr);
+	else
+		op->open.local_port = host->oport;
+	if (f->reuse) {
+		op->open.flags = L4X_OPEN_REUSE;
+		op->open.local = host->oaddr;
+		op->open.local_port = host->oport;
+	}
+}
+
+/** Nothing carries this packet: say so, as a router and as the gateway itself would. */
+static void
+unreachable(struct l4x *l, struct l4x_pkt *p)
+{
+	bool ours = l4x_addr_is_gateway(p->port, &p->tuple.oaddr);
+
+	if (ours && p->proto == IPPROTO_UDP)
+		l4x_icmp_error_pkt(l, p, p->v4 ? ICMP_UNREACH : ICMP6_UNREACH,
+			p->v4 ? ICMP_UNREACH_PORT : 4, 0);
+	else if (!ours)
+		l4x_icmp_error_pkt(l, p, p->v4 ? ICMP_UNREACH : ICMP6_UNREACH, p->v4 ? 1 : 3, 0);
+	l4x_drop(l, p->m, L4X_DROP_IP_DEST);
+}
+
+uint32_t
+l4x_dgram_open(struct l4x *l, struct l4x_pkt *p)
+{
+	struct flowtab_tuple host;
+	uint32_t idx;
+
+	if (l4x_outbound(p->port, &p->tuple, &host) < 0) {
+		unreachable(l, p);
+		return FLOWTAB_NONE;
+	}
+	/* A ping socket speaks the protocol of its own family. */
+	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6) {
+		host.eport = 0;
+		host.proto = flowtab_addr_is_v4(&host.eaddr) ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+	}
+	idx = l4x_flow_new(l, p->port, &p->tuple, &host, p->queue, l->params.bridge, false);
+	if (idx == FLOWTAB_NONE) {
+		rte_pktmbuf_free(p->m);
+		return FLOWTAB_NONE;
+	}
+	l->flows[idx].dgram.pending_op = UINT32_MAX;
+	if (host.proto != IPPROTO_UDP)
+		host.oport = p->tuple.eport;
+	l4x_dgram_op_open(l, idx, &host, p->tos, l4x_dgram_ttl(p));
+	return idx;
+}
+
+static uint32_t
+timeout_ms(const struct l4x *l, uint32_t idx)
+{
+	const struct l4x_timeouts *t = &l->params.timeouts;
+
+	if (l->ftf[idx].proto != IPPROTO_UDP)
+		return t->icmp_ms;
+	return l->flows[idx].dgram.both_ways ? t->udp_stream_ms : t->udp_ms;
+}
+
+void
+l4x_dgram_touch(struct l4x *l, uint32_t idx, enum flowtab_side side, uint32_t bytes)
+{
+	struct flowtab_flow *ff = &l->ftf[idx];
+	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
+
+	ff->pkts[side]++;
+	ff->bytes[side] += bytes;
+	if (!d->both_ways && ff->pkts[FLOWTAB_SIDE_GUEST] > 0 && ff->pkts[FLOWTAB_SIDE_OTHER] > 0) {
+		d->both_ways = true;
+		flowtab_activate(l->ft, idx);
+	}
+	flowtab_touch(l->ft, idx, l4x_now_ms(l) + timeout_ms(l, idx));
+}
+
+void
+l4x_dgram_quote(struct l4x *l, uint32_t idx, const struct l4x_pkt *p)
+{
+	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
+	uint32_t len = p->l4_off + 8u - p->l3_off;
+
+	/* Longer headers than are kept are quoted in part; so is a packet by a router of old. */
+	len = RTE_MIN(len, (uint32_t)sizeof(d->quote));
+	memcpy(d->quote, rte_pktmbuf_mtod_offset(p->m, const void *, p->l3_off), len);
+	d->quote_len = (uint8_t)len;
+}
+
+/** The burst's open operation of the flow, if this payload may be joined to it. */
+static struct l4x_op *
+open_op(struct l4x *l, const struct l4x_dgram_flow *d, const struct rte_mbuf *m, uint32_t seg,
+	uint8_t tos, uint8_t ttl)
+{
+	uint32_t len = rte_pktmbuf_pkt_len(m);
+	struct l4x_op *op;
+
+	if (d->pending_op == UINT32_MAX)
+		return NULL;
+	op = &l->out.ops[d->pending_op];
+	if (op->tos != tos || op->ttl != ttl || len == 0 || len + op->len > L4X_DGRAM_MAX_BYTES)
+		return NULL;
+	/* One datagram of the size or shorter, or several of the size. */
+	if (seg > op->dgram.seg || (len > seg && seg != op->dgram.seg))
+		return NULL;
+	if (op->len + len > (uint32_t)op->dgram.seg * L4X_DGRAM_MAX_SEGS)
+		return NULL;
+	return op->dgram.m->nb_segs + m->nb_segs <= L4X_DGRAM_MAX_MBUFS ? op : NULL;
+}
+
+static void
+join(struct l4x_dgram_flow *d, struct l4x_op *op, struct rte_mbuf *m)
+{
+	struct rte_mbuf *head = op->dgram.m;
+
+	op->len += rte_pktmbuf_pkt_len(m);
+	head->nb_segs += m->nb_segs;
+	head->pkt_len += m->pkt_len;
+	d->pending_tail->next = m;
+	d->pending_tail = rte_pktmbuf_lastseg(m);
+	/* All but the last of a UDP_SEGMENT send are of one size. */
+	if (rte_pktmbuf_pkt_len(m) % op->dgram.seg != 0)
+		d->pending_op = UINT32_MAX;
+}
+
+static void
+begin_op(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t tos, uint8_t ttl)
+{
+	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
+	struct l4x_op *op = l4x_op_add(l, L4X_OP_DGRAM, idx);
+	uint32_t len = rte_pktmbuf_pkt_len(m);
+
+	op->tos = tos;
+	op->ttl = ttl;
+	op->len = len;
+	op->dgram.m = m;
+	op->dgram.seg = (uint16_t)seg;
+	d->pending_op = UINT32_MAX;
+	/* Ping sockets know no segments: one message, one operation. */
+	if (l->ftf[idx].proto != IPPROTO_UDP || op == &l->spill)
+		return;
+	if (len == 0 || len % seg != 0 || l->n_dgram_dirty == L4X_BURST)
+		return;
+	d->pending_op = (uint32_t)(op - l->out.ops);
+	d->pending_tail = rte_pktmbuf_lastseg(m);
+	l->dgram_dirty[l->n_dgram_dirty++] = idx;
+}
+
+/** More datagrams in one frame than one operation takes: in pieces. */
+static void
+send_pieces(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t tos, uint8_t ttl)
+{
+	uint32_t n = RTE_MIN(L4X_DGRAM_MAX_BYTES / seg, (uint32_t)L4X_DGRAM_MAX_SEGS);
+	uint32_t total = rte_pktmbuf_pkt_len(m), piece = n * seg;
+
+	/* A few segments of some bytes each would make thousands of operations of one frame. */
+	if (total / piece >= L4X_BURST) {
+		l4x_drop(l, m, L4X_DROP_TOO_BIG);
+		return;
+	}
+	for (uint32_t off = 0; off < total; off += piece) {
+		struct rte_mbuf *c = rte_pktmbuf_copy(m, l->pool, off, RTE_MIN(piece, total - off));
+
+		if (c == NULL) {
+			l4x_count(l, L4X_DROP_NO_MBUF);
+			break;
+		}
+		begin_op(l, idx, c, seg, tos, ttl);
+	}
+	rte_pktmbuf_free(m);
+}
+
+void
+l4x_dgram_send(
+	struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t tos, uint8_t ttl)
+{
+	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
+	uint32_t len = rte_pktmbuf_pkt_len(m);
+	struct l4x_op *op;
+
+	if (seg == 0 || seg > len)
+		seg = len;
+	if (len > seg && (len > L4X_DGRAM_MAX_BYTES || len > seg * L4X_DGRAM_MAX_SEGS)) {
+		send_pieces(l, idx, m, seg, tos, ttl);
+		return;
+	}
+	op = open_op(l, d, m, seg, tos, ttl);
+	if (op != NULL)
+		join(d, op, m);
+	else
+		begin_op(l, idx, m, seg, tos, ttl);
+}
+
+void
+l4x_dgram_burst_end(struct l4x *l)
+{
+	for (uint32_t i = 0; i < l->n_dgram_dirty; i++) {
+		uint32_t idx = l->dgram_dirty[i];
+
+		/* The flow may have gone since, and its place be a TCP flow's. */
+		if (l->ftf[idx].state != FLOWTAB_FREE && l->ftf[idx].proto != IPPROTO_TCP)
+			l->flows[idx].dgram.pending_op = UINT32_MAX;
+	}
+	l->n_dgram_dirty = 0;
+}
+
+/** Errors that a router or host on the way may tell of, and a guest may be told. */
+static bool
+icmp_passes(bool v4, uint8_t type, uint8_t code)
+{
+	if (v4)
+		return (type == ICMP_UNREACH && code <= 15) || (type == ICMP_TIME && code <= 1) ||
+			(type == ICMP_PARAMPROB && code <= 2);
+	return type >= ICMP6_UNREACH && type <= ICMP6_PARAMPROB && code <= 7;
+}
+
+/** Who is named as the sender of the error: as the guest knows it. */
+static void
+error_source(const struct l4x_flow *f, const struct flowtab_tuple *guest,
+	const struct l4x_event *ev, bool peer_says, struct flowtab_addr *from)
+{
+	const struct flowtab_addr *who = &ev->error.offender;
+
+	*from = guest->oaddr;
+	if (peer_says || flowtab_addr_eq(who, &f->peer) || flowtab_addr_is_any(who))
+		return;
+	if (flowtab_addr_is_v4(who) != f->v4 || flowtab_addr_is_loopback(who) ||
+		flowtab_addr_is_multicast(who) || flowtab_addr_is_linklocal(who))
+		return;
+	*from = *who;
+}
+
+static void
+error_to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
+{
+	const struct l4x_flow *f = &l->flows[idx];
+	const struct l4x_dgram_flow *d = &f->dgram;
+	struct l4x_port *port = l4x_flow_port(l, idx);
+	struct flowtab_tuple guest;
+	struct flowtab_addr from;
+	uint8_t type, code;
+	bool told = ev->error.from_icmp && flowtab_addr_is_v4(&f->peer) == f->v4 &&
+		icmp_passes(f->v4, ev->error.icmp_type, ev->error.icmp_code);
+
+	/* Nothing to quote: the guest has sent nothing that could have failed. */
+	if (d->quote_len == 0 || flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0)
+		return;
+	if (told) {
+		type = ev->error.icmp_type;
+		code = ev->error.icmp_code;
+	} else if (!l4x_errno_to_icmp(ev->error.err, f->v4, &type, &code)) {
+		return;
+	}
+	error_source(f, &guest, ev, ev->error.err == ECONNREFUSED, &from);
+	if (!ev->error.from_icmp && ev->error.err != ECONNREFUSED)
+		from = f->v4 ? port->conf.gateway : port->conf.gateway6;
+	l4x_icmp_error(l, port, f->queue, f->v4, type, code,
+		ev->error.err == EMSGSIZE ? ev->error.info : 0, &from, d->quote, d->quote_len);
+}
+
+void
+l4x_dgram_error(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
+{
+	error_to_guest(l, idx, ev);
+	/* What came from the network, and "too big", leave the socket as it was. */
+	if (ev->error.from_icmp || ev->error.err == EMSGSIZE || ev->error.err == ECONNREFUSED)
+		return;
+	l4x_op_add(l, L4X_OP_CLOSE, idx);
+	l4x_flow_free(l, idx);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * lib/l4xlate: between a guest's frames and the host's sockets.
+ *
+ * A compiler, not a framework. Feed it a burst of frames from a guest (l4x_rx_burst()), a burst of
+ * events from the bridges (l4x_events()) or the time (l4x_timers()); each appends to the context's
+ * output (l4x_out()): frames to guests, operations to bridges, frames to hand to another worker.
+ * The caller takes the output and calls l4x_out_reset() before it feeds more. The library makes no
+ * system call, reads no clock, takes no lock, and logs nothing: what goes wrong is counted.
+ *
+ * Frames from a guest. The first segment holds at least L4X_HEAD_BYTES bytes of the frame (or all
+ * of it), copied out of guest memory; later segments may be guest memory and are never parsed.
+ * Offload flags as DPDK defines them: RTE_MBUF_F_RX_L4_CKSUM_NONE: the guest left the L4 checksum
+ * to us, the data is good; RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN (0): to be verified here; tso_segsz != 0:
+ * the frame is a TSO (or USO) frame of such segments. l2_len.. are not looked at.
+ *
+ * Frames to a guest. RTE_MBUF_F_TX_TCP_CKSUM / UDP_CKSUM with the pseudo-header sum in place ask
+ * the port to vouch or to complete; RTE_MBUF_F_TX_TCP_SEG and tso_segsz make a TSO frame; l2_len,
+ * l3_len and l4_len are set. Payload frames are the mbufs of L4X_EV_DATA with headers prepended in
+ * place.
+ *
+ * Ownership: an mbuf passed in belongs to the context; an mbuf in the output to the caller.
+ * Threads: one context belongs to one worker. l4x_steer() and the text functions are pure.
+ * Time: now_us, monotonic, any origin, the same for all calls.
+ */
+#ifndef L4X_H
+#define L4X_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_ether.h>
+
+#include <flowtab.h>
+
+#include "l4x_msg.h"
+#include "l4x_reason.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+
+#define L4X_BURST 32
+#define L4X_HEAD_BYTES 256
+/** Largest IP packet that is exchanged with a guest that takes TSO. */
+#define L4X_GSO_MAX 65535
+#define L4X_MAX_DNS 4
+#define L4X_MAX_SEARCH 256 /**< bytes of search list text, names separated by spaces */
+#define L4X_MAX_QUEUES 64
+#define L4X_MAX_PIFS 1024
+
+/** What the guest behind a port has negotiated: L4X_OFFLOAD_*. */
+#define L4X_OFFLOAD_CSUM 0x01 /**< takes frames with partial checksums (GUEST_CSUM) */
+#define L4X_OFFLOAD_TSO4 0x02
+#define L4X_OFFLOAD_TSO6 0x04
+#define L4X_OFFLOAD_ECN 0x08
+
+/** Everything about one guest's port that translation needs. Plain data, copied. */
+struct l4x_port_conf {
+	uint16_t pif; /**< 1 .. L4X_MAX_PIFS-1 */
+	uint16_t zone;
+	uint16_t mtu; /**< 68 (1280 with IPv6) .. 65520 */
+	struct rte_ether_addr
+		guest_mac; /**< told by DHCP nothing; used until a frame shows another */
+	struct rte_ether_addr gateway_mac;    /**< weir's own MAC on this link */
+	bool ipv4, ipv6;                      /**< family enabled */
+	struct flowtab_addr address, gateway; /**< IPv4 */
+	uint8_t prefix_len;
+	struct flowtab_addr address6, gateway6; /**< IPv6 */
+	uint8_t prefix6_len;
+	/** Guest address that stands for the host's 127.0.0.1 / ::1; zero: none. */
+	struct flowtab_addr loopback, loopback6;
+	/** Resolvers told to the guest (DHCP, DHCPv6, RA). */
+	struct flowtab_addr dns[L4X_MAX_DNS];
+	uint8_t n_dns;
+	/** Where port 53 of a gateway address is forwarded; zero: nowhere. */
+	struct flowtab_addr dns_forward;
+	char search[L4X_MAX_SEARCH];
+	char hostname[64];
+	uint32_t max_flows;       /**< 0: no limit of its own */
+	uint32_t new_flows_per_s; /**< 0: no limit */
+	uint32_t mark;            /**< SO_MARK of its sockets */
+	uint32_t lease_s;         /**< DHCP and DHCPv6 lease time */
+	/** Which worker polls queue pair q: the flow's owner is one of these. */
+	uint8_t n_queues;
+	uint8_t queue_worker[L4X_MAX_QUEUES];
+};
+
+/** Limits in ms, each a configuration key (tcp.md). 0 in l4x_params.timeouts means the default. */
+struct l4x_timeouts {
+	uint32_t tcp_syn_ms;           /**< inbound SYN unanswered: 240 000 */
+	uint32_t tcp_established_ms;   /**< silent: 7 200 000 */
+	uint32_t tcp_half_closed_ms;   /**< 240 000 */
+	uint32_t tcp_fin_ms;           /**< last ACK: 240 000 */
+	uint32_t tcp_keepalive_ms;     /**< silence before a probe to the guest: 30 000 */
+	uint32_t tcp_keepalive_probes; /**< unanswered ones before reset: 9 */
+	uint32_t tcp_retries;          /**< retransmissions before RST: 10 */
+	uint32_t udp_ms;               /**< one way: 30 000 */
+	uint32_t udp_stream_ms;        /**< both ways: 180 000 */
+	uint32_t icmp_ms;              /**< 30 000 */
+};
+
+struct l4x_params {
+	const char *name; /**< unique in the process */
+	uint8_t worker;   /**< number of the worker that owns this context */
+	uint8_t bridge;   /**< bridge for the flows that guests open */
+	uint32_t max_flows;
+	int socket_id;
+	uint64_t now_us;
+	uint8_t secret[16]; /**< ISN and hash key; the hash part must be equal in all workers */
+	struct rte_mempool *pool; /**< frames that l4x makes: 2 KiB data room */
+	struct l4x_timeouts timeouts;
+};
+
+/** A frame in the output. */
+struct l4x_frame {
+	struct rte_mbuf *m;
+	uint16_t pif;
+	uint8_t queue;  /**< queue pair of the port */
+	uint8_t worker; /**< handover only: whose frame it is */
+};
+
+/** Room in the output; what one call can make at most is below it. */
+#define L4X_OUT_OPS 1024
+#define L4X_OUT_FRAMES 2048
+
+/** What the last calls made, in order. Read-only but for l4x_out_reset(). */
+struct l4x_out {
+	uint32_t n_ops;
+	uint32_t n_frames;
+	uint32_t n_handover;
+	struct l4x_op ops[L4X_OUT_OPS];
+	struct l4x_frame frames[L4X_OUT_FRAMES];
+	struct l4x_frame handover[L4X_BURST];
+};
+
+struct l4x;
+
+/** @return the context, or NULL with rte_errno set (EINVAL, ENOMEM, EEXIST) */
+struct l4x *l4x_create(const struct l4x_params *p);
+/** Frees what the context holds, output included. Sockets are the bridges' affair. */
+void l4x_destroy(struct l4x *l);
+
+/**
+ * Make a port known, or change it (flows go on). The link is down until l4x_port_link().
+ * @return 0, -EINVAL, -ENOMEM
+ */
+int l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf);
+/** Remove a port: its flows are closed (operations in the output; repeat while it returns > 0). */
+int l4x_port_remove(struct l4x *l, uint16_t pif);
+/**
+ * The guest came, went, or negotiated anew. Flows live on over a reconnect of the port: a guest
+ * that was rebooted has them reset by its own RSTs or by their timers.
+ * @param offloads L4X_OFFLOAD_*
+ */
+void l4x_port_link(struct l4x *l, uint16_t pif, bool up, uint32_t offloads);
+
+/**
+ * Frames of one burst of one queue of one port.
+ * @param n <= L4X_BURST
+ */
+void l4x_rx_burst(struct l4x *l, uint16_t pif, uint8_t queue, struct rte_mbuf **frames,
+	unsigned int n, uint64_t now_us);
+/** The same for frames that another worker handed over: they are not steered again. */
+void l4x_rx_handover(
+	struct l4x *l, const struct l4x_frame *frames, unsigned int n, uint64_t now_us);
+/** Events of one burst. n <= L4X_BURST */
+void l4x_events(struct l4x *l, const struct l4x_event *events, unsigned int n, uint64_t now_us);
+/** Whatever is due: retransmission, probes, expiry, router advertisements. Bounded per call. */
+void l4x_timers(struct l4x *l, uint64_t now_us);
+/** When l4x_timers() is to be called next, for sleeping: us, UINT64_MAX = never. */
+uint64_t l4x_next_us(const struct l4x *l);
+
+struct l4x_out *l4x_out(struct l4x *l);
+/** Forget the output (its mbufs have gone their way). */
+void l4x_out_reset(struct l4x *l);
+
+/**
+ * The worker that owns a flow, by its guest-side tuple: a pure function of tuple, key and conf.
+ * The bridge calls it for accepted connections, through l4x_steer_inbound().
+ */
+uint8_t l4x_steer(const struct l4x_port_conf *conf, const uint8_t key[16],
+	const struct flowtab_tuple *guest_side);
+/** The tuple that a guest will see of a connection from peer, and its owner. */
+uint8_t l4x_steer_inbound(const struct l4x_port_conf *conf, const uint8_t key[16],
+	const struct l4x_event *accepted, uint8_t proto);
+
+/** Close all flows (shutdown): orderly FIN/RST to guests, CLOSE to bridges. > 0 while not done. */
+int l4x_shutdown(struct l4x *l, uint64_t now_us);
+
+/** L4X_COUNTERS counters; one writer (the worker), readable from any thread (relaxed). */
+const uint64_t *l4x_counters(const struct l4x *l);
+uint32_t l4x_flow_count(const struct l4x *l);
+
+/** A flow as people see it; for `weirctl flow list`. */
+struct l4x_flow_info {
+	uint64_t handle;
+	struct flowtab_tuple guest; /**< as the guest shows it */
+	struct flowtab_tuple host;  /**< as the socket shows it */
+	uint64_t pkts[2], bytes[2]; /**< [0] from the guest, [1] to the guest */
+	uint64_t age_ms, left_ms;   /**< left_ms UINT64_MAX: no limit */
+	uint32_t mark;
+	uint16_t zone;
+	uint8_t proto;
+	bool inbound;
+	char state[16]; /**< "established", "syn-sent", ... */
+};
+/**
+ * @param cursor start with 0
+ * @return number of entries; 0 at the end
+ */
+uint32_t l4x_flow_dump(const struct l4x *l, uint32_t *cursor, struct l4x_flow_info *info,
+	uint32_t max, uint64_t now_us);
+
+#endif

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "l4x_priv.h"
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include "siphash.h"
+
+/** Length of a slot of the TCP timer wheel. */
+#define TIMER_TICK_MS 4
+/** Flows looked at by one call that closes flows. */
+#define CLOSE_SCAN 16384
+/** Operations and frames that closing one flow may take. */
+#define CLOSE_ROOM 8
+
+static void
+set_default(uint32_t *v, uint32_t def)
+{
+	if (*v == 0)
+		*v = def;
+}
+
+static void
+timeouts_complete(struct l4x_timeouts *t)
+{
+	set_default(&t->tcp_syn_ms, 240000);
+	set_default(&t->tcp_established_ms, 7200000);
+	set_default(&t->tcp_half_closed_ms, 240000);
+	set_default(&t->tcp_fin_ms, 240000);
+	set_default(&t->tcp_keepalive_ms, 30000);
+	set_default(&t->tcp_keepalive_probes, 9);
+	set_default(&t->tcp_retries, 10);
+	set_default(&t->udp_ms, 30000);
+	set_default(&t->udp_stream_ms, 180000);
+	set_default(&t->icmp_ms, 30000);
+}
+
+/** The table is about to free a flow that expired: its socket goes, too. Makes no table call. */
+static void
+flow_gone(void *arg, uint32_t idx)
+{
+	struct l4x *l = arg;
+
+	l4x_count(l, L4X_COUNT_FLOWS_EXPIRED);
+	l4x_op_add(l, L4X_OP_CLOSE, idx)->close.reset = l->ftf[idx].proto == IPPROTO_TCP;
+	flowtab_wheel_clear(l->timers, idx);
+}
+
+static int
+context_fill(struct l4x *l)
+{
+	const struct l4x_params *p = &l->params;
+	struct flowtab_params fp = {
+		.name = p->name,
+		.max_flows = p->max_flows,
+		.max_pifs = L4X_MAX_PIFS,
+		.owner = p->worker,
+		.socket_id = p->socket_id,
+		.now_ms = p->now_us / 1000,
+	};
+
+	memcpy(fp.hash_key, p->secret, sizeof(fp.hash_key));
+	l->ft = flowtab_create(&fp);
+	if (l->ft == NULL)
+		return -rte_errno;
+	l->ftf = flowtab_flows(l->ft);
+	flowtab_on_gone(l->ft, flow_gone, l);
+	l->timers =
+		flowtab_wheel_create(p->max_flows, TIMER_TICK_MS, p->now_us / 1000, p->socket_id);
+	if (l->timers == NULL)
+		return -rte_errno;
+	l->flows = rte_zmalloc_socket("l4x_flows", (size_t)p->max_flows * sizeof(*l->flows),
+		RTE_CACHE_LINE_SIZE, p->socket_id);
+	l->ports = rte_zmalloc_socket(
+		"l4x_ports", L4X_MAX_PIFS * sizeof(*l->ports), RTE_CACHE_LINE_SIZE, p->socket_id);
+	l->frags = l4x_frags_create(p->socket_id);
+	if (l->flows == NULL || l->ports == NULL || l->frags == NULL)
+		return -ENOMEM;
+	return 0;
+}
+
+struct l4x *
+l4x_create(const struct l4x_params *p)
+{
+	struct l4x *l;
+	int rc;
+
+	if (p == NULL || p->name == NULL || p->pool == NULL || p->max_flows == 0) {
+		rte_errno = EINVAL;
+		return NULL;
+	}
+	l = rte_zmalloc_socket("l4x", sizeof(*l), RTE_CACHE_LINE_SIZE, p->socket_id);
+	if (l == NULL) {
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	l->params = *p;
+	timeouts_complete(&l->params.timeouts);
+	l->pool = p->pool;
+	l->now_us = p->now_us;
+	l->next_ra_us = UINT64_MAX;
+	l->rng = l4x_siphash(p->secret, &p->now_us, 1);
+	l->ip_id = (uint16_t)l4x_random(l);
+	l->spill.type = L4X_OP_TYPES;
+	rc = context_fill(l);
+	if (rc < 0) {
+		l4x_destroy(l);
+		rte_errno = -rc;
+		return NULL;
+	}
+	return l;
+}
+
+void
+l4x_destroy(struct l4x *l)
+{
+	if (l == NULL)
+		return;
+	for (uint32_t i = 0; i < l->out.n_ops; i++)
+		l4x_op_free(&l->out.ops[i]);
+	for (uint32_t i = 0; i < l->out.n_frames; i++)
+		rte_pktmbuf_free(l->out.frames[i].m);
+	for (uint32_t i = 0; i < l->out.n_handover; i++)
+		rte_pktmbuf_free(l->out.handover[i].m);
+	l4x_op_free(&l->spill);
+	l4x_frags_destroy(l->frags);
+	flowtab_wheel_destroy(l->timers);
+	flowtab_destroy(l->ft);
+	rte_free(l->ports);
+	rte_free(l->flows);
+	rte_free(l);
+}
+
+uint64_t
+l4x_random(struct l4x *l)
+{
+	uint64_t z = l->rng += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+	return z ^ z >> 31;
+}
+
+struct l4x_out *
+l4x_out(struct l4x *l)
+{
+	return &l->out;
+}
+
+void
+l4x_out_reset(struct l4x *l)
+{
+	l->out.n_ops = 0;
+	l->out.n_frames = 0;
+	l->out.n_handover = 0;
+}
+
+bool
+l4x_out_room(const struct l4x *l, uint32_t n)
+{
+	return l->out.n_ops + n <= L4X_OUT_OPS && l->out.n_frames + n <= L4X_OUT_FRAMES;
+}
+
+struct l4x_op *
+l4x_op_add(struct l4x *l, enum l4x_op_type type, uint32_t idx)
+{
+	struct l4x_op *op;
+
+	if (unlikely(l->out.n_ops == L4X_OUT_OPS)) {
+		l4x_count(l, L4X_DROP_OUT_FULL);
+		l4x_op_free(&l->spill);
+		op = &l->spill;
+	} else {
+		op = &l->out.ops[l->out.n_ops++];
+	}
+	memset(op, 0, sizeof(*op));
+	op->type = type;
+	op->bridge = l->params.bridge;
+	if (idx != FLOWTAB_NONE) {
+		op->bridge = l->flows[idx].bridge;
+		op->flow = flowtab_handle_make(l->params.worker, l->ftf[idx].generation, idx);
+	}
+	return op;
+}
+
+void
+l4x_frame_add(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m)
+{
+	struct l4x_frame *f;
+
+	if (unlikely(!port->up)) {
+		l4x_drop(l, m, L4X_DROP_NO_LINK);
+		return;
+	}
+	if (unlikely(l->out.n_frames == L4X_OUT_FRAMES)) {
+		l4x_drop(l, m, L4X_DROP_OUT_FULL);
+		return;
+	}
+	f = &l->out.frames[l->out.n_frames++];
+	*f = (struct l4x_frame){ .m = m, .pif = port->conf.pif, .queue = queue };
+	f->worker = l->params.worker;
+	l4x_count(l, L4X_COUNT_TX_PKTS);
+	l4x_count_add(l, L4X_COUNT_TX_BYTES, rte_pktmbuf_pkt_len(m));
+}
+
+/** Bind what can be: the socket side only when its port is known, for only then is it unique. */
+static int
+flow_bind(struct l4x *l, uint32_t idx, const struct flowtab_tuple *guest,
+	const struct flowtab_tuple *host)
+{
+	int rc = flowtab_bind(l->ft, idx, FLOWTAB_SIDE_GUEST, guest, l4x_now_ms(l));
+
+	if (rc < 0 || host->oport == 0)
+		return rc;
+	return flowtab_bind(l->ft, idx, FLOWTAB_SIDE_OTHER, host, l4x_now_ms(l));
+}
+
+uint32_t
+l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *guest,
+	const struct flowtab_tuple *host, uint8_t queue, uint8_t bridge, bool inbound)
+{
+	uint32_t rate = port->conf.new_flows_per_s, idx;
+	struct l4x_flow *f;
+	int rc;
+
+	if (port->removing) {
+		l4x_count(l, L4X_DROP_NO_LINK);
+		return FLOWTAB_NONE;
+	}
+	if (rate != 0 && !l4x_bucket_take(&port->new_flows, rate, rate, l->now_us)) {
+		l4x_count(l, L4X_DROP_FLOW_RATE);
+		return FLOWTAB_NONE;
+	}
+	rc = flowtab_new(l->ft, port->conf.pif, guest->proto, l4x_now_ms(l), &idx);
+	if (rc < 0) {
+		l4x_count(l, rc == -EDQUOT ? L4X_DROP_FLOW_LIMIT : L4X_DROP_FLOW_TABLE);
+		return FLOWTAB_NONE;
+	}
+	f = &l->flows[idx];
+	memset(f, 0, sizeof(*f));
+	f->pif = port->conf.pif;
+	f->queue = queue;
+	f->bridge = bridge;
+	f->inbound = inbound;
+	f->v4 = flowtab_addr_is_v4(&guest->eaddr);
+	f->peer = host->eaddr;
+	f->peer_port = host->eport;
+	f->local = host->oaddr;
+	f->local_port = host->oport;
+	l->ftf[idx].zone = guest->zone;
+	l->ftf[idx].mark = port->conf.mark;
+	rc = flow_bind(l, idx, guest, host);
+	if (rc < 0) {
+		flowtab_free(l->ft, idx);
+		l4x_count(l, L4X_DROP_FLOW_TABLE);
+		return FLOWTAB_NONE;
+	}
+	l->flows_made++;
+	l4x_count(l, L4X_COUNT_FLOWS_NEW);
+	return idx;
+}
+
+void
+l4x_flow_free(struct l4x *l, uint32_t idx)
+{
+	flowtab_wheel_clear(l->timers, idx);
+	flowtab_free(l->ft, idx);
+}
+
+void
+l4x_timer_set(struct l4x *l, uint32_t idx, uint64_t at_us)
+{
+	if (at_us != UINT64_MAX)
+		flowtab_wheel_set(l->timers, idx, at_us / 1000 + (at_us % 1000 != 0));
+}
+
+int
+l4x_flows_close(struct l4x *l, uint16_t pif, uint32_t *cursor)
+{
+	uint32_t max = flowtab_max(l->ft);
+
+	for (uint32_t seen = 0; *cursor < max && seen < CLOSE_SCAN; seen++, (*cursor)++) {
+		const struct flowtab_flow *f = &l->ftf[*cursor];
+
+		if (f->state == FLOWTAB_FREE || (pif != 0 && f->pif != pif))
+			continue;
+		if (!l4x_out_room(l, CLOSE_ROOM))
+			return 1;
+		if (f->proto == IPPROTO_TCP) {
+			l4x_tcp_kill(l, *cursor);
+		} else {
+			l4x_op_add(l, L4X_OP_CLOSE, *cursor);
+			l4x_flow_free(l, *cursor);
+		}
+	}
+	return *cursor < max;
+}
+
+int
+l4x_shutdown(struct l4x *l, uint64_t now_us)
+{
+	l->now_us = now_us;
+	if (l4x_flows_close(l, 0, &l->close_cursor) > 0)
+		return 1;
+	l->close_cursor = 0;
+	return 0;
+}
+
+const uint64_t *
+l4x_counters(const struct l4x *l)
+{
+	return l->counters;
+}
+
+uint32_t
+l4x_flow_count(const struct l4x *l)
+{
+	return flowtab_count(l->ft);
+}
+
+static const char *
+dgram_state_name(const struct flowtab_flow *ff)
+{
+	if (ff->pkts[0] > 0 && ff->pkts[1] > 0)
+		return "both-ways";
+	return ff->pkts[0] + ff->pkts[1] > 1 ? "one-way" : "new";
+}
+
+static void
+flow_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info, uint64_t now_ms)
+{
+	const struct flowtab_flow *ff = &l->ftf[idx];
+	const struct l4x_flow *f = &l->flows[idx];
+	const char *state;
+
+	memset(info, 0, sizeof(*info));
+	info->handle = flowtab_handle(l->ft, idx);
+	flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &info->guest);
+	info->host.proto = ff->proto;
+	info->host.pif = FLOWTAB_PIF_HOST;
+	info->host.zone = ff->zone;
+	info->host.eaddr = f->peer;
+	info->host.eport = f->peer_port;
+	info->host.oaddr = f->local;
+	info->host.oport = f->local_port;
+	memcpy(info->pkts, ff->pkts, sizeof(info->pkts));
+	memcpy(info->bytes, ff->bytes, sizeof(info->bytes));
+	info->age_ms = now_ms > ff->created_ms ? now_ms - ff->created_ms : 0;
+	info->left_ms = UINT64_MAX;
+	if (ff->deadline_ms != FLOWTAB_NEVER)
+		info->left_ms = ff->deadline_ms > now_ms ? ff->deadline_ms - now_ms : 0;
+	info->mark = ff->mark;
+	info->zone = ff->zone;
+	info->proto = ff->proto;
+	info->inbound = f->inbound;
+	state = ff->proto == IPPROTO_TCP ? l4x_tcp_state_name(f) : dgram_state_name(ff);
+	snprintf(info->state, sizeof(info->state), "%s", state);
+}
+
+uint32_t
+l4x_flow_dump(const struct l4x *l, uint32_t *cursor, struct l4x_flow_info *info, uint32_t max,
+	uint64_t now_us)
+{
+	uint32_t idx[64], done = 0, n;
+
+	while (done < max) {
+		n = flowtab_dump(l->ft, cursor, idx, RTE_MIN(max - done, (uint32_t)RTE_DIM(idx)));
+		if (n == 0)
+			break;
+		for (uint32_t i = 0; i < n; i++)
+			flow_info(l, idx[i], &info[done++], now_us / 1000);
+	}
+	return done;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * What the files of lib/l4xlate share. Who does what:
+ *   l4x.c    the context: creation, flows, output, closing all flows, the dump
+ *   port.c   ports: configuration, link, token buckets
+ *   rx.c     a burst of frames: parse, steer, look up, hand to the protocols
+ *   loop.c   events and timers: the other two things a context is fed
+ *   pkt.c    frame in -> struct l4x_pkt: Ethernet, IPv4 and its options, transport headers,
+ * checksums pkt6.c   the same for IPv6 and its extension headers frag.c   reassembly of the guest's
+ * fragments frame.c  payload out -> frame: L2 and L3 headers, fragments for the guest error.c  ICMP
+ * errors for the guest addr.c   which address stands for which: loopback, gateway, DNS forwarding,
+ * inbound peers; steering reason.c names and help of the counters arp.c nd.c dhcp.c dhcp6.c   the
+ * guest's own configuration; answered without flows names.c                     search lists as DNS
+ * names dgram.c udp.c icmp.c        flows of datagrams tcp*.c                      flows of bytes
+ */
+#ifndef L4X_PRIV_H
+#define L4X_PRIV_H
+
+#include "l4x.h"
+
+#include <rte_branch_prediction.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "tcp.h"
+
+#define L4X_ETH_LEN 14
+#define L4X_IP4_LEN 20
+#define L4X_IP6_LEN 40
+
+/** ICMP errors and RSTs for no flow, per guest: RFC 1812, 4.3.2.8 and RFC 4443, 2.4 (f). */
+#define L4X_ERRORS_PER_S 1000
+#define L4X_ERRORS_BURST 64
+
+/** A token bucket; see l4x_bucket_take(). */
+struct l4x_bucket {
+	uint64_t us;     /**< when credit was counted last */
+	uint64_t credit; /**< millionths of a token */
+};
+
+/** A port and what has been learnt of its guest. */
+struct l4x_port {
+	struct l4x_port_conf conf;
+	bool present, up;
+	bool removing; /**< l4x_port_remove() has begun: nothing is taken from this guest */
+	uint32_t offloads;
+	struct rte_ether_addr guest_mac; /**< source of the last good frame, or conf.guest_mac */
+	struct rte_ether_addr told_mac;  /**< what the other workers know of it */
+	/** Source addresses the guest has really used; zero until then (see l4x_inbound_address()).
+	 */
+	struct flowtab_addr seen4, seen6;
+	bool used4, used6; /**< conf.address / conf.address6 were seen as a source */
+	uint64_t next_ra_us;
+	uint32_t ra_sent;      /**< unsolicited advertisements since the link came up */
+	uint32_t close_cursor; /**< how far l4x_port_remove() has come */
+	struct l4x_bucket new_flows;
+	struct l4x_bucket errors;       /**< ICMP errors and RSTs for no flow */
+	struct flowtab_addr linklocal6; /**< of the gateway: fe80:: and its MAC as EUI-64 */
+	uint8_t tx_queue;               /**< a queue pair of this port that this worker polls */
+	uint8_t n_workers;              /**< distinct workers in conf.queue_worker */
+};
+
+/** What a frame is, hence who gets it. */
+enum l4x_kind {
+	L4X_KIND_ARP,
+	L4X_KIND_ND,
+	L4X_KIND_DHCP,
+	L4X_KIND_DHCP6,
+	L4X_KIND_FRAG, /**< a fragment: l4_off is where its piece begins, l4_len its length */
+	L4X_KIND_TCP,  /**< from here on: has a tuple, is steered and looked up */
+	L4X_KIND_UDP,
+	L4X_KIND_ICMP, /**< IPv4 or IPv6; only echo requests have a tuple with ports */
+};
+
+/** A frame from a guest, taken apart. Offsets are from the start of the frame. */
+struct l4x_pkt {
+	struct rte_mbuf *m;
+	struct l4x_port *port;
+	uint8_t kind;      /**< enum l4x_kind */
+	bool l2_multicast; /**< not sent to us alone: never a reason for an ICMP error */
+	uint16_t l3_off, l4_off;
+	uint16_t frag_hdr; /**< FRAG, IPv6: offset of the fragment header */
+	uint16_t frag_off; /**< FRAG: bytes */
+	bool frag_more;
+	uint32_t frag_id;
+	uint32_t ip_len;   /**< bytes from l3_off on, padding excluded */
+	uint16_t data_off; /**< L4 payload */
+	uint32_t data_len; /**< bytes of L4 payload (padding excluded) */
+	uint32_t l4_len;   /**< bytes from l4_off on */
+	uint8_t queue;
+	uint8_t proto; /**< the transport protocol, after extension headers */
+	uint8_t tos, ttl;
+	bool v4;
+	struct flowtab_tuple tuple; /**< guest side; ports valid for TCP, UDP, ICMP echo */
+};
+
+/** Headers kept for quoting: 40 of IPv6, 40 of extension headers, 8 of L4. */
+#define L4X_QUOTE 88
+
+/** State of a UDP or ICMP echo flow. */
+struct l4x_dgram_flow {
+	struct rte_mbuf *pending_tail; /**< last segment of that op's chain */
+	uint32_t pending_op; /**< index in out.ops of this burst's open DGRAM op, or UINT32_MAX */
+	/** IP header (and options or extension headers) and first 8 bytes of L4 of the guest's last
+	 * datagram, as it sent them: an ICMP error quotes it byte for byte. */
+	uint8_t quote_len;
+	uint8_t quote[L4X_QUOTE];
+	bool both_ways;
+};
+
+/** Per-flow state, in an array parallel to the flow table's. */
+struct l4x_flow {
+	uint16_t pif;
+	uint8_t queue; /**< queue pair of the port on which frames go to the guest */
+	uint8_t bridge;
+	bool inbound;
+	bool v4;
+	bool reuse;                       /**< UDP: shares its port with a listener */
+	rte_be16_t peer_port, local_port; /**< of the socket side; local 0: the kernel's choice */
+	struct flowtab_addr peer, local;  /**< local zero: the kernel's choice */
+	union {
+		struct l4x_tcp tcp;
+		struct l4x_dgram_flow dgram;
+	};
+};
+
+struct l4x {
+	struct flowtab *ft;
+	struct flowtab_flow *ftf; /**< flowtab_flows(ft) */
+	struct l4x_flow *flows;
+	struct l4x_port *ports; /**< L4X_MAX_PIFS, by pif */
+	struct rte_mempool *pool;
+	/** TCP timers: item = flow index, tick a few ms. Flow expiry is the table's own wheel. */
+	struct flowtab_wheel *timers;
+	struct l4x_params params;
+	struct l4x_frags *frags;
+	uint64_t now_us;        /**< of the call under way */
+	uint64_t rng;           /**< see l4x_random() */
+	uint64_t next_ra_us;    /**< the earliest of all ports */
+	uint64_t flows_made;    /**< in this context's life: tells a burst that a lookup is stale */
+	uint32_t close_cursor;  /**< how far l4x_shutdown() has come */
+	uint16_t ip_id;         /**< identification of the frames made here */
+	struct l4x_tcp_ctx tcp; /**< per-burst lists and the like of tcp*.c */
+	uint32_t dgram_dirty[L4X_BURST]; /**< flows with a pending_op */
+	uint32_t n_dgram_dirty;
+	uint16_t max_pif; /**< highest port present */
+	uint64_t counters[L4X_COUNTERS];
+	struct l4x_op spill; /**< where an operation goes that the output has no room for */
+	struct l4x_out out;
+};
+
+static inline uint64_t
+l4x_now_ms(const struct l4x *l)
+{
+	return l->now_us / 1000;
+}
+
+static inline void
+l4x_count(struct l4x *l, enum l4x_counter c)
+{
+	__atomic_store_n(&l->counters[c], l->counters[c] + 1, __ATOMIC_RELAXED);
+}
+
+static inline void
+l4x_count_add(struct l4x *l, enum l4x_counter c, uint64_t n)
+{
+	__atomic_store_n(&l->counters[c], l->counters[c] + n, __ATOMIC_RELAXED);
+}
+
+/** Count the reason and free the mbuf. */
+static inline void
+l4x_drop(struct l4x *l, struct rte_mbuf *m, enum l4x_counter why)
+{
+	l4x_count(l, why);
+	rte_pktmbuf_free(m);
+}
+
+/* ---- l4x.c: flows and output ---- */
+
+/**
+ * The next operation of the output, with type, bridge and flow handle set and the rest zero.
+ * Callers are bounded: a call of the public API cannot make more than L4X_OUT_OPS of them; where it
+ * might (timers, dumps), it stops before: see l4x_out_room().
+ */
+struct l4x_op *l4x_op_add(struct l4x *l, enum l4x_op_type type, uint32_t idx);
+/** True while at least n more ops and n more frames fit. */
+bool l4x_out_room(const struct l4x *l, uint32_t n);
+/** A finished frame (Ethernet header first) to the guest; owns m. Counts, or drops when full or
+ * down. */
+void l4x_frame_add(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m);
+
+/**
+ * A new flow: both sides bound, limits (table, port, rate) observed and counted.
+ * @param guest tuple of the guest side
+ * @param host  tuple of the socket side (pif FLOWTAB_PIF_HOST)
+ * @return index, or FLOWTAB_NONE (counted)
+ */
+uint32_t l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *guest,
+	const struct flowtab_tuple *host, uint8_t queue, uint8_t bridge, bool inbound);
+/** Forget the flow: the handle is stale from here on. No operation is made: CLOSE comes before. */
+void l4x_flow_free(struct l4x *l, uint32_t idx);
+/** Have l4x_tcp_timer() called for the flow at at_us, at the latest a tick after. */
+void l4x_timer_set(struct l4x *l, uint32_t idx, uint64_t at_us);
+
+static inline struct l4x_port *
+l4x_flow_port(struct l4x *l, uint32_t idx)
+{
+	return &l->ports[l->flows[idx].pif];
+}
+
+/** Not for secrets: spreads timers, numbers datagrams. */
+uint64_t l4x_random(struct l4x *l);
+/**
+ * Close flows from *cursor on, as far as output has room; only those of one port, or all.
+ * @param pif 0: all ports
+ * @return 0 when the end was reached, else 1: empty the output and call again
+ */
+int l4x_flows_close(struct l4x *l, uint16_t pif, uint32_t *cursor);
+
+/* ---- port.c ---- */
+
+/** @return the port if it is present and not being removed, else NULL */
+struct l4x_port *l4x_port(struct l4x *l, uint16_t pif);
+/** Take one token. rate_per_s tokens come back each second, at most burst are kept. */
+bool l4x_bucket_take(struct l4x_bucket *b, uint64_t rate_per_s, uint64_t burst, uint64_t now_us);
+/** May one more ICMP error or RST for no flow be sent to this guest? Counted if not. */
+bool l4x_error_allowed(struct l4x *l, struct l4x_port *port);
+
+/* ---- addr.c ---- */
+
+/**
+ * Where a guest's packet really goes: the host side of its tuple (DNS forward, loopback, or as is).
+ * @return 0; -EHOSTUNREACH not carried (the gateway itself, multicast, the guest's own subnet)
+ */
+int l4x_outbound(
+	const struct l4x_port *port, const struct flowtab_tuple *guest, struct flowtab_tuple *host);
+/**
+ * The guest side and the host side of a connection or datagram from outside.
+ * A peer the guest could not answer to (loopback, link-local, its own address) appears as the
+ * gateway or as the address that stands for loopback.
+ * @return 0; -EAFNOSUPPORT the guest has no address of that family
+ */
+int l4x_inbound(const struct l4x_port *port, const struct l4x_event *accepted, uint8_t proto,
+	struct flowtab_tuple *guest, struct flowtab_tuple *host);
+
+/** True for an address that is weir's own on this link: gateway, its link-local, loopback's. */
+bool l4x_addr_is_gateway(const struct l4x_port *port, const struct flowtab_addr *a);
+/** True for an address that the guest is known to use, or was assigned. */
+bool l4x_addr_is_guest(const struct l4x_port *port, const struct flowtab_addr *a);
+/** True for addresses of the port's subnets. */
+bool l4x_addr_on_link(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
+/** 255.255.255.255 or the subnet's broadcast address. */
+bool l4x_addr_is_broadcast(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
+/** The queue pair that l4x_steer() finds; conf->queue_worker[] of it is the owner. */
+uint8_t l4x_steer_queue(const struct l4x_port_conf *conf, const uint8_t key[16],
+	const struct flowtab_tuple *guest_side);
+
+/* ---- pkt.c ---- */
+
+/**
+ * Take a frame apart and check it. On failure the frame is freed and counted; ICMP errors that are
+ * due (TTL, parameter problem) are in the output.
+ * @return 0, or -1: the frame is no more
+ */
+int l4x_pkt_parse(struct l4x *l, struct l4x_pkt *p);
+/** Verify the transport checksum unless the guest's offload vouches for it. 0 or -1 (not freed). */
+int l4x_pkt_verify(const struct l4x_pkt *p);
+/** Contiguous pointer into the first segment; the parser has seen to it that headers are there. */
+static inline void *
+l4x_pkt_l4(const struct l4x_pkt *p)
+{
+	return rte_pktmbuf_mtod_offset(p->m, void *, p->l4_off);
+}
+/** Strip headers and padding: what is left is the L4 payload, data_len bytes. */
+struct rte_mbuf *l4x_pkt_payload(struct l4x_pkt *p);
+/** Cut a chain to its first len bytes; segments past them are freed. */
+void l4x_mbuf_cut(struct rte_mbuf *m, uint32_t len);
+/** Not a reason to drop: the frame goes on. */
+#define L4X_PKT_OK L4X_COUNTERS
+/** pkt6.c: the IPv6 header and what follows. @return L4X_PKT_OK or the reason to drop */
+int l4x_pkt_parse_ip6(struct l4x *l, struct l4x_pkt *p);
+/** The transport header at l4_off. @return L4X_PKT_OK or the reason to drop */
+int l4x_pkt_parse_l4(struct l4x_pkt *p);
+
+/* ---- frag.c ---- */
+
+struct l4x_frags *l4x_frags_create(int socket_id);
+void l4x_frags_destroy(struct l4x_frags *f);
+/**
+ * Take a fragment.
+ * @return the whole frame, as if it had never been in pieces, or NULL: not complete, or dropped
+ */
+struct rte_mbuf *l4x_frag_rx(struct l4x *l, struct l4x_pkt *p);
+/** Give up what was not completed in time. */
+void l4x_frags_expire(struct l4x *l);
+uint64_t l4x_frags_next_us(const struct l4x_frags *f);
+/** Forget a port's fragments. */
+void l4x_frags_flush(struct l4x *l, uint16_t pif);
+
+/* ---- frame.c ---- */
+
+/** An empty mbuf with headroom for all headers, or NULL (counted). */
+struct rte_mbuf *l4x_mbuf(struct l4x *l);
+/**
+ * Prepend Ethernet and IP headers to an L4 packet for the guest: source oaddr, destination eaddr of
+ * the guest-side tuple. Sets l2_len, l3_len and the RTE_MBUF_F_TX_IPV4/IPV6 flags; the IPv4 header
+ * checksum is complete.
+ * @param ttl 0: 64 (IPv4: and DF set)
+ */
+void l4x_ip_prepend(struct l4x *l, const struct l4x_port *port, struct rte_mbuf *m,
+	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl);
+/**
+ * An L4 packet with its checksum complete, of any size, to the guest: in fragments when it is
+ * larger than the MTU. Owns m.
+ */
+void l4x_ip_send(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m,
+	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl);
+/** Prepend an Ethernet header from the gateway to the guest. */
+void l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_type);
+/** Checksum of len bytes at off of the chain on top of the sum phdr, complemented: for a header. */
+uint16_t l4x_cksum(const struct rte_mbuf *m, uint32_t off, uint32_t len, uint32_t phdr);
+/** Pseudo-header sum for a L4 packet of l4_len bytes (0 for TSO), not complemented. */
+uint16_t l4x_phdr_sum(const struct flowtab_tuple *guest, uint32_t l4_len);
+/**
+ * ICMP or ICMPv6 error to the guest about the packet quoted, rate limited (RFC 1812, RFC 4443).
+ * @param from  source address; NULL: the gateway's
+ * @param quote IP header and what follows, as the guest sent it
+ */
+void l4x_icmp_error(struct l4x *l, struct l4x_port *port, uint8_t queue, bool v4, uint8_t type,
+	uint8_t code, uint32_t info, const struct flowtab_addr *from, const void *quote,
+	uint32_t quote_len);
+/** The same about a packet just parsed (not freed). */
+void l4x_icmp_error_pkt(
+	struct l4x *l, const struct l4x_pkt *p, uint8_t type, uint8_t code, uint32_t info);
+/** Which ICMP error tells errno best; false: none does. type and code in the guest's family. */
+bool l4x_errno_to_icmp(int err, bool v4, uint8_t *type, uint8_t *code);
+
+/* ---- the guest's own configuration: frame in, answer in the output; the frame is freed ---- */
+void l4x_arp(struct l4x *l, struct l4x_pkt *p);
+/** An ARP reply as if from the guest, that tells another worker its addresses; m is empty. */
+void l4x_announce_guest(const struct l4x_port *port, struct rte_mbuf *m);
+void l4x_nd(struct l4x *l, struct l4x_pkt *p); /**< all ND types; checksum verified here */
+void l4x_nd_ra(struct l4x *l, struct l4x_port *port, const struct flowtab_addr *to);
+void l4x_dhcp(struct l4x *l, struct l4x_pkt *p);
+void l4x_dhcp6(struct l4x *l, struct l4x_pkt *p);
+
+/** Room for the names of a search list: "a b" takes six bytes. */
+#define L4X_NAMES_MAX (2 * L4X_MAX_SEARCH)
+/**
+ * names.c: a list of names, separated by blanks, as DNS writes them (RFC 1035, 3.1; uncompressed).
+ * What is no legal name, or does not fit, is left out.
+ * @return bytes written
+ */
+uint32_t l4x_names_encode(const char *list, uint8_t *out, uint32_t size);
+/** The guest's host name in the first domain of its search list. @return bytes written, 0: none */
+uint32_t l4x_fqdn_encode(const struct l4x_port_conf *conf, uint8_t *out, uint32_t size);
+/**
+ * dhcp.c: a datagram of weir's own, checksum complete, IP and Ethernet headers in front.
+ * @param t source oaddr:oport, destination eaddr:eport
+ * @return the frame, or NULL (counted)
+ */
+struct rte_mbuf *l4x_dhcp_frame(struct l4x *l, const struct l4x_port *port,
+	const struct flowtab_tuple *t, const void *msg, uint32_t len);
+/** Send what advertisements are due; sets l->next_ra_us. */
+void l4x_nd_timers(struct l4x *l);
+/** The link came up: advertise soon. */
+void l4x_nd_link(struct l4x *l, struct l4x_port *port);
+
+/* ---- protocols: idx is FLOWTAB_NONE for a packet of no flow; the frame becomes theirs ---- */
+void l4x_udp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx);
+void l4x_udp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev);
+void l4x_udp_listen(struct l4x *l, const struct l4x_event *ev);
+void l4x_icmp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx);
+void l4x_icmp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev);
+/** End of a burst: close the DGRAM operations of the burst. */
+void l4x_dgram_burst_end(struct l4x *l);
+
+void l4x_tcp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx);
+void l4x_tcp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev);
+void l4x_tcp_accepted(struct l4x *l, const struct l4x_event *ev);
+/** End of a burst of frames or events: one SEND, one ACK frame, one ACK op per flow at most. */
+void l4x_tcp_burst_end(struct l4x *l);
+/** The timer of the flow has come. */
+void l4x_tcp_timer(struct l4x *l, uint32_t idx);
+/** The earliest thing the flow waits for, us; for the wheel. */
+uint64_t l4x_tcp_deadline_us(const struct l4x *l, uint32_t idx);
+/** Shut down, port removed: RST to the guest and to the peer; frees the flow. */
+void l4x_tcp_kill(struct l4x *l, uint32_t idx);
+const char *l4x_tcp_state_name(const struct l4x_flow *f);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "l4x_priv.h"
+
+/** Hand the frame to the worker that owns its flow. True if it went. */
+static bool
+hand_over(struct l4x *l, struct l4x_pkt *p, const struct flowtab_tuple *t)
+{
+	const struct l4x_port_conf *conf = &p->port->conf;
+	uint8_t worker = l4x_steer(conf, l->params.secret, t);
+	struct l4x_frame *f;
+
+	if (worker == l->params.worker)
+		return false;
+	if (l->out.n_handover == L4X_BURST) {
+		l4x_drop(l, p->m, L4X_DROP_OUT_FULL);
+		return true;
+	}
+	f = &l->out.handover[l->out.n_handover++];
+	*f = (struct l4x_frame){ .m = p->m, .pif = conf->pif, .queue = p->queue, .worker = worker };
+	l4x_count(l, L4X_COUNT_HANDOVER);
+	return true;
+}
+
+/**
+ * A fragment: into the store of the worker that gathers this datagram. The whole datagram is parsed
+ * again, and steered anew, for now it has ports. True if p holds it.
+ */
+static bool
+gather(struct l4x *l, struct l4x_pkt *p, bool steered)
+{
+	struct flowtab_tuple t = p->tuple;
+
+	t.eport = (rte_be16_t)p->frag_id;
+	t.oport = (rte_be16_t)(p->frag_id >> 16);
+	if (!steered && p->port->n_workers > 1 && hand_over(l, p, &t))
+		return false;
+	p->m = l4x_frag_rx(l, p);
+	return p->m != NULL && l4x_pkt_parse(l, p) == 0;
+}
+
+/** What the guest asks of weir itself is answered at once; the rest waits for the lookup. */
+static void
+dispatch_local(struct l4x *l, struct l4x_pkt *p)
+{
+	switch (p->kind) {
+	case L4X_KIND_ARP:
+		l4x_arp(l, p);
+		break;
+	case L4X_KIND_ND:
+		l4x_nd(l, p);
+		break;
+	case L4X_KIND_DHCP:
+		l4x_dhcp(l, p);
+		break;
+	case L4X_KIND_DHCP6:
+		l4x_dhcp6(l, p);
+		break;
+	default:
+		rte_pktmbuf_free(p->m);
+		break;
+	}
+}
+
+/** True if the frame has a flow, or may get one. */
+static bool
+sort_out(struct l4x *l, struct l4x_pkt *p, bool steered)
+{
+	if (l4x_pkt_parse(l, p) < 0)
+		return false;
+	/* Whoever handed it over knows the guest already. */
+	if (steered)
+		p->port->told_mac = p->port->guest_mac;
+	if (p->kind == L4X_KIND_FRAG) {
+		if (!gather(l, p, steered))
+			return false;
+		steered = false;
+	}
+	if (p->kind >= L4X_KIND_TCP && !steered && p->port->n_workers > 1 &&
+		hand_over(l, p, &p->tuple))
+		return false;
+	if (p->kind != L4X_KIND_ARP && l4x_pkt_verify(p) < 0) {
+		l4x_drop(l, p->m, L4X_DROP_L4_CHECKSUM);
+		return false;
+	}
+	if (p->kind >= L4X_KIND_TCP)
+		return true;
+	dispatch_local(l, p);
+	return false;
+}
+
+/**
+ * A lookup of the whole burst is stale for a packet once one before it has made or ended a flow: a
+ * burst may hold a SYN and what follows it, or a RST and the next SYN.
+ */
+static uint32_t
+lookup_again(struct l4x *l, const struct l4x_pkt *p, uint32_t idx, uint32_t generation,
+	uint64_t flows_made)
+{
+	if (idx != FLOWTAB_NONE && l->ftf[idx].state != FLOWTAB_FREE &&
+		l->ftf[idx].generation == generation)
+		return idx;
+	if (idx == FLOWTAB_NONE && l->flows_made == flows_made)
+		return idx;
+	return flowtab_lookup(l->ft, &p->tuple, l4x_now_ms(l), NULL);
+}
+
+static void
+dispatch_flows(struct l4x *l, struct l4x_pkt *pkts, unsigned int n)
+{
+	const struct flowtab_tuple *tuples[L4X_BURST] = { NULL };
+	uint32_t idx[L4X_BURST], generation[L4X_BURST];
+	uint64_t made = l->flows_made;
+	uint8_t side[L4X_BURST];
+
+	for (unsigned int i = 0; i < n; i++)
+		tuples[i] = &pkts[i].tuple;
+	flowtab_lookup_burst(l->ft, tuples, n, l4x_now_ms(l), idx, side);
+	for (unsigned int i = 0; i < n; i++)
+		generation[i] = idx[i] == FLOWTAB_NONE ? 0 : l->ftf[idx[i]].generation;
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t at = lookup_again(l, &pkts[i], idx[i], generation[i], made);
+
+		if (pkts[i].kind == L4X_KIND_TCP)
+			l4x_tcp_rx(l, &pkts[i], at);
+		else if (pkts[i].kind == L4X_KIND_UDP)
+			l4x_udp_rx(l, &pkts[i], at);
+		else
+			l4x_icmp_rx(l, &pkts[i], at);
+	}
+}
+
+/**
+ * A worker whose queues the guest does not use hears nothing of it, and must yet know where to send
+ * what comes from outside: who hears the guest tells the others.
+ */
+static void
+tell_workers(struct l4x *l, struct l4x_port *port)
+{
+	const struct l4x_port_conf *conf = &port->conf;
+	uint64_t told[4] = { 0 };
+
+	if (l->out.n_handover + port->n_workers > L4X_BURST)
+		return;
+	for (unsigned int q = 0; q < conf->n_queues; q++) {
+		uint8_t w = conf->queue_worker[q];
+		struct rte_mbuf *m;
+		struct l4x_frame *f;
+
+		if (w == l->params.worker || (told[w / 64] >> (w % 64) & 1) != 0)
+			continue;
+		told[w / 64] |= 1ULL << (w % 64);
+		m = l4x_mbuf(l);
+		if (m == NULL)
+			return;
+		l4x_announce_guest(port, m);
+		f = &l->out.handover[l->out.n_handover++];
+		*f = (struct l4x_frame){ .m = m, .pif = conf->pif, .worker = w };
+	}
+	port->told_mac = port->guest_mac;
+}
+
+/** Up to L4X_BURST frames, all with port and queue. */
+static void
+burst(struct l4x *l, struct l4x_pkt *pkts, unsigned int n, bool steered)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (!sort_out(l, &pkts[i], steered))
+			continue;
+		if (kept != i)
+			pkts[kept] = pkts[i];
+		kept++;
+	}
+	if (kept > 0)
+		dispatch_flows(l, pkts, kept);
+	l4x_tcp_burst_end(l);
+	l4x_dgram_burst_end(l);
+}
+
+static void
+pkt_init(struct l4x_pkt *p, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m)
+{
+	*p = (struct l4x_pkt){ .m = m, .port = port, .queue = queue };
+}
+
+void
+l4x_rx_burst(struct l4x *l, uint16_t pif, uint8_t queue, struct rte_mbuf **frames, unsigned int n,
+	uint64_t now_us)
+{
+	struct l4x_port *port = l4x_port(l, pif);
+	struct l4x_pkt pkts[L4X_BURST];
+	uint64_t bytes = 0;
+
+	l->now_us = now_us;
+	for (unsigned int i = 0; i < n; i++)
+		bytes += rte_pktmbuf_pkt_len(frames[i]);
+	l4x_count_add(l, L4X_COUNT_RX_PKTS, n);
+	l4x_count_add(l, L4X_COUNT_RX_BYTES, bytes);
+	if (port == NULL || !port->up || n > L4X_BURST) {
+		for (unsigned int i = 0; i < n; i++)
+			l4x_drop(l, frames[i], L4X_DROP_NO_LINK);
+		return;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		pkt_init(&pkts[i], port, queue, frames[i]);
+	burst(l, pkts, n, false);
+	if (port->n_workers > 1 && !rte_is_same_ether_addr(&port->told_mac, &port->guest_mac))
+		tell_workers(l, port);
+}
+
+void
+l4x_rx_handover(struct l4x *l, const struct l4x_frame *frames, unsigned int n, uint64_t now_us)
+{
+	struct l4x_pkt pkts[L4X_BURST];
+	unsigned int kept = 0;
+
+	l->now_us = now_us;
+	for (unsigned int i = 0; i < n; i++) {
+		struct l4x_port *port = l4x_port(l, frames[i].pif);
+
+		/* Answers go out on a queue pair that this worker polls, not where the frame came
+		 * in. */
+		if (port == NULL || !port->up || kept == L4X_BURST)
+			l4x_drop(l, frames[i].m, L4X_DROP_NO_LINK);
+		else
+			pkt_init(&pkts[kept++], port, port->tx_queue, frames[i].m);
+	}
+	burst(l, pkts, kept, true);
+}

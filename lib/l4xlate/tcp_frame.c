@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tcp_priv.h"
+
+static struct rte_tcp_hdr *
+hdr_write(struct rte_tcp_hdr *th, const struct flowtab_tuple *guest, const struct tcp_seg *s)
+{
+	th->src_port = guest->oport;
+	th->dst_port = guest->eport;
+	th->sent_seq = rte_cpu_to_be_32(s->seq);
+	th->recv_ack = rte_cpu_to_be_32(s->ack);
+	th->data_off = (uint8_t)((TCP_HDR_LEN + s->opt_len) / 4 << 4);
+	th->tcp_flags = s->flags;
+	th->rx_win = rte_cpu_to_be_16(s->win);
+	th->tcp_urp = 0;
+	memcpy(th + 1, s->opt, s->opt_len);
+	return th;
+}
+
+static void
+send_empty(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct flowtab_tuple *guest,
+	const struct tcp_seg *s)
+{
+	uint16_t len = TCP_HDR_LEN + s->opt_len;
+	struct rte_mbuf *m = l4x_mbuf(l);
+	struct rte_tcp_hdr *th;
+
+	if (m == NULL)
+		return;
+	th = hdr_write((struct rte_tcp_hdr *)rte_pktmbuf_append(m, len), guest, s);
+	th->cksum = l4x_phdr_sum(guest, len);
+	m->l4_len = len;
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+	l4x_ip_prepend(l, port, m, guest, 0, 0);
+	l4x_frame_add(l, port, queue, m);
+}
+
+static void
+flow_send_empty(struct l4x *l, uint32_t idx, const struct tcp_seg *s)
+{
+	struct flowtab_tuple guest;
+
+	if (flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0)
+		return;
+	l->ftf[idx].pkts[FLOWTAB_SIDE_OTHER]++;
+	send_empty(l, l4x_flow_port(l, idx), l->flows[idx].queue, &guest, s);
+}
+
+void
+l4x_tcp_segment(struct l4x *l, uint32_t idx, uint32_t seq, uint8_t flags)
+{
+	struct tcp_seg s = { .seq = seq, .flags = flags };
+
+	l4x_tcp_tell(l4x_tcp_of(l, idx), &s.ack, &s.win);
+	flow_send_empty(l, idx, &s);
+}
+
+void
+l4x_tcp_syn(struct l4x *l, uint32_t idx)
+{
+	struct l4x_tcp *t = l4x_tcp_of(l, idx);
+	struct tcp_seg s = { .seq = t->iss, .flags = RTE_TCP_SYN_FLAG, .opt_len = 4 };
+
+	if (t->state == L4X_TCP_SYN_RCVD) {
+		s.flags |= RTE_TCP_ACK_FLAG;
+		s.ack = tcp_seq_of(t->irs, 0);
+	}
+	/* The window of a SYN is never scaled (RFC 7323, 2.2). */
+	s.win = (uint16_t)RTE_MIN(t->space, UINT16_MAX);
+	t->wnd_told = s.win;
+	t->edge = s.win;
+	s.opt[0] = 2;
+	s.opt[1] = 4;
+	s.opt[2] = (uint8_t)(t->rcv_mss >> 8);
+	s.opt[3] = (uint8_t)t->rcv_mss;
+	if (t->state == L4X_TCP_SYN_SENT || (t->flags & L4X_TCP_SCALED)) {
+		s.opt[4] = 1;
+		s.opt[5] = 3;
+		s.opt[6] = 3;
+		s.opt[7] = TCP_RCV_SHIFT;
+		s.opt_len = 8;
+	}
+	flow_send_empty(l, idx, &s);
+}
+
+void
+l4x_tcp_rst(struct l4x *l, uint32_t idx)
+{
+	struct l4x_tcp *t = l4x_tcp_of(l, idx);
+	struct tcp_seg s = { .flags = RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG };
+
+	switch (t->state) {
+	case L4X_TCP_OPENING:
+		s.ack = tcp_seq_of(t->irs, 0);
+		break;
+	case L4X_TCP_ADOPTING:
+		return;
+	case L4X_TCP_SYN_SENT:
+		s.seq = tcp_seq_of(t->iss, 0);
+		s.flags = RTE_TCP_RST_FLAG;
+		break;
+	default:
+		s.seq = tcp_seq_of(t->iss, t->max) + ((t->flags & L4X_TCP_FIN_EVER) != 0);
+		s.ack = tcp_seq_of(t->irs, l4x_tcp_ack_off(t));
+		break;
+	}
+	l4x_count(l, L4X_COUNT_TCP_RST_SENT);
+	flow_send_empty(l, idx, &s);
+}
+
+void
+l4x_tcp_rst_for(struct l4x *l, const struct l4x_pkt *p)
+{
+	const struct rte_tcp_hdr *th = l4x_pkt_l4(p);
+	struct tcp_seg s = { .flags = RTE_TCP_RST_FLAG };
+
+	if ((th->tcp_flags & RTE_TCP_RST_FLAG) != 0 || p->l2_multicast ||
+		!l4x_error_allowed(l, p->port))
+		return;
+	if ((th->tcp_flags & RTE_TCP_ACK_FLAG) != 0) {
+		s.seq = rte_be_to_cpu_32(th->recv_ack);
+	} else {
+		s.flags |= RTE_TCP_ACK_FLAG;
+		s.ack = rte_be_to_cpu_32(th->sent_seq) + p->data_len;
+		s.ack += (th->tcp_flags & RTE_TCP_SYN_FLAG) != 0;
+		s.ack += (th->tcp_flags & RTE_TCP_FIN_FLAG) != 0;
+	}
+	l4x_count(l, L4X_COUNT_TCP_RST_SENT);
+	send_empty(l, p->port, p->queue, &p->tuple, &s);
+}
+
+bool
+l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
+{
+	struct l4x_port *port = l4x_flow_port(l, idx);
+	struct l4x_tcp *t = l4x_tcp_of(l, idx);
+	struct tcp_seg s = { .flags = RTE_TCP_ACK_FLAG };
+	struct flowtab_tuple guest;
+	struct rte_tcp_hdr *th;
+	uint32_t len = rte_pktmbuf_pkt_len(m);
+	uint16_t head = L4X_ETH_LEN + (l->flows[idx].v4 ? L4X_IP4_LEN : L4X_IP6_LEN) + TCP_HDR_LEN;
+
+	if (rte_pktmbuf_headroom(m) < head ||
+		flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0) {
+		l4x_drop(l, m, L4X_DROP_NO_MBUF);
+		return false;
+	}
+	s.seq = tcp_seq_of(t->iss, t->nxt);
+	l4x_tcp_tell(t, &s.ack, &s.win);
+	th = hdr_write((struct rte_tcp_hdr *)rte_pktmbuf_prepend(m, TCP_HDR_LEN), &guest, &s);
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+	m->l4_len = TCP_HDR_LEN;
+	/* A virtio-net guest wants the whole length in the sum, of a TSO frame as well. */
+	th->cksum = l4x_phdr_sum(&guest, len + TCP_HDR_LEN);
+	if (len > t->mss) {
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+		m->tso_segsz = t->mss;
+	}
+	/* A frame that the output drops is gone at once. */
+	t->last_data = L4X_TCP_NONE;
+	if (port->up && l->out.n_frames < L4X_OUT_FRAMES)
+		t->last_data = (uint16_t)l->out.n_frames;
+	l->ftf[idx].pkts[FLOWTAB_SIDE_OTHER]++;
+	l->ftf[idx].bytes[FLOWTAB_SIDE_OTHER] += len;
+	l4x_ip_prepend(l, port, m, &guest, 0, 0);
+	l4x_frame_add(l, port, l->flows[idx].queue, m);
+	return true;
+}

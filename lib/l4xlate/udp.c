@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dgram.h"
+
+void
+l4x_udp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
+{
+	uint8_t tos = p->tos, ttl = l4x_dgram_ttl(p);
+	uint32_t seg = p->m->tso_segsz, len = p->data_len;
+
+	if (idx == FLOWTAB_NONE) {
+		idx = l4x_dgram_open(l, p);
+		if (idx == FLOWTAB_NONE)
+			return;
+	}
+	l4x_dgram_quote(l, idx, p);
+	l4x_dgram_touch(l, idx, FLOWTAB_SIDE_GUEST, len);
+	l4x_dgram_send(l, idx, l4x_pkt_payload(p), seg, tos, ttl);
+}
+
+static struct rte_udp_hdr *
+header_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint32_t len)
+{
+	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)rte_pktmbuf_prepend(m, sizeof(*udp));
+
+	if (udp == NULL)
+		return NULL;
+	udp->src_port = guest->oport;
+	udp->dst_port = guest->eport;
+	udp->dgram_len = rte_cpu_to_be_16((uint16_t)len);
+	udp->dgram_cksum = 0;
+	m->l4_len = sizeof(*udp);
+	return udp;
+}
+
+/** One datagram for the guest; owns m. */
+static void
+to_guest(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
+{
+	uint32_t len = rte_pktmbuf_pkt_len(m) + sizeof(struct rte_udp_hdr);
+	const struct l4x_flow *f = &l->flows[idx];
+	struct l4x_port *port = l4x_flow_port(l, idx);
+	struct flowtab_tuple guest;
+	struct rte_udp_hdr *udp;
+
+	if (len > UINT16_MAX || flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0) {
+		l4x_drop(l, m, L4X_DROP_TOO_BIG);
+		return;
+	}
+	if (rte_pktmbuf_headroom(m) <
+		L4X_ETH_LEN + (f->v4 ? L4X_IP4_LEN : L4X_IP6_LEN) + sizeof(struct rte_udp_hdr)) {
+		l4x_drop(l, m, L4X_DROP_TOO_BIG);
+		return;
+	}
+	l4x_dgram_touch(l, idx, FLOWTAB_SIDE_OTHER, len - sizeof(struct rte_udp_hdr));
+	udp = header_prepend(m, &guest, len);
+	if (len + (f->v4 ? L4X_IP4_LEN : L4X_IP6_LEN) <= port->conf.mtu) {
+		/* Left to the port: vouched for, or completed there. */
+		udp->dgram_cksum = l4x_phdr_sum(&guest, len);
+		m->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+	} else {
+		udp->dgram_cksum = l4x_cksum(m, 0, len, l4x_phdr_sum(&guest, len));
+		if (udp->dgram_cksum == 0)
+			udp->dgram_cksum = UINT16_MAX;
+	}
+	l4x_ip_send(l, port, f->queue, m, &guest, 0, 0);
+}
+
+void
+l4x_udp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
+{
+	struct l4x_event other = *ev;
+
+	if (ev->type == L4X_EV_DGRAM)
+		to_guest(l, idx, ev->dgram.m);
+	else if (ev->type == L4X_EV_ERROR)
+		l4x_dgram_error(l, idx, ev);
+	else
+		l4x_event_free(&other);
+}
+
+/** A flow for a peer that has spoken first; its socket shares the listener's address and port. */
+static uint32_t
+inbound_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
+	const struct flowtab_tuple *guest, const struct flowtab_tuple *host)
+{
+	uint8_t queue = l4x_steer_queue(&port->conf, l->params.secret, guest);
+	uint32_t idx;
+
+	if (port->conf.queue_worker[queue] != l->params.worker)
+		queue = port->tx_queue;
+	idx = l4x_flow_new(l, port, guest, host, queue, ev->bridge, true);
+	if (idx == FLOWTAB_NONE)
+		return FLOWTAB_NONE;
+	l->flows[idx].reuse = true;
+	l->flows[idx].dgram.pending_op = UINT32_MAX;
+	l4x_dgram_op_open(l, idx, host, 0, 0);
+	return idx;
+}
+
+void
+l4x_udp_listen(struct l4x *l, const struct l4x_event *ev)
+{
+	struct l4x_port *port = l4x_port(l, ev->accepted.pif);
+	struct flowtab_tuple guest, host;
+	uint32_t idx;
+
+	if (port == NULL || ev->accepted.peer_port == 0 || ev->accepted.guest_port == 0 ||
+		l4x_inbound(port, ev, IPPROTO_UDP, &guest, &host) < 0) {
+		l4x_drop(l, ev->accepted.m, L4X_DROP_UDP_NO_FLOW);
+		return;
+	}
+	/* Datagrams that the listener had taken before the flow's own socket was there. */
+	idx = flowtab_lookup(l->ft, &host, l4x_now_ms(l), NULL);
+	if (idx == FLOWTAB_NONE)
+		idx = flowtab_lookup(l->ft, &guest, l4x_now_ms(l), NULL);
+	if (idx == FLOWTAB_NONE)
+		idx = inbound_flow(l, port, ev, &guest, &host);
+	if (idx == FLOWTAB_NONE)
+		rte_pktmbuf_free(ev->accepted.m);
+	else
+		to_guest(l, idx, ev->accepted.m);
+}
