@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "guestmem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <rte_vhost.h>
+
+#include "sigbus.h"
+
+static size_t
+page_of(int fd)
+{
+	struct stat st;
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	/* Of hugetlbfs, the block size is that of a page. */
+	if (fstat(fd, &st) != 0 || st.st_blksize < (blksize_t)page ||
+		(st.st_blksize & (st.st_blksize - 1)) != 0)
+		return page;
+	return (size_t)st.st_blksize;
+}
+
+static int
+map_region(struct guestmem *m, const struct rte_vhost_mem_region *from)
+{
+	struct guestmem_region *r = &m->regions[m->n];
+	const size_t page = page_of(from->fd);
+	void *map;
+
+	map = mmap(NULL, from->mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, from->fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	/* A core dump of ours is no place for a guest's secrets. */
+	madvise(map, from->mmap_size, MADV_DONTDUMP);
+	r->watch = sigbus_watch(map, from->mmap_size, page, &m->lost);
+	if (r->watch == NULL) {
+		munmap(map, from->mmap_size);
+		return -ENOMEM;
+	}
+	r->gpa = from->guest_phys_addr;
+	r->bytes = from->size;
+	r->lib = from->host_user_addr;
+	r->map = map;
+	r->map_bytes = from->mmap_size;
+	r->host = (uint8_t *)map + (from->host_user_addr - (uint64_t)(uintptr_t)from->mmap_addr);
+	m->n++;
+	return 0;
+}
+
+struct guestmem *
+guestmem_map(const struct rte_vhost_memory *table)
+{
+	struct guestmem *m = calloc(1, sizeof(*m));
+	int ret = 0;
+
+	if (m == NULL)
+		return NULL;
+	atomic_init(&m->refs, 1);
+	for (uint32_t i = 0; ret == 0 && i < table->nregions; i++)
+		ret = m->n < GUESTMEM_REGIONS ? map_region(m, &table->regions[i]) : -E2BIG;
+	if (ret == 0)
+		return m;
+	guestmem_unref(m);
+	errno = -ret;
+	return NULL;
+}
+
+struct guestmem *
+guestmem_ref(struct guestmem *m)
+{
+	atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+	return m;
+}
+
+void
+guestmem_unref(struct guestmem *m)
+{
+	if (m == NULL || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (unsigned int i = 0; i < m->n; i++) {
+		sigbus_unwatch(m->regions[i].watch);
+		munmap(m->regions[i].map, m->regions[i].map_bytes);
+	}
+	free(m);
+}
+
+void *
+guestmem_from_lib(const struct guestmem *m, const void *ptr, uint64_t len)
+{
+	const uint64_t addr = (uint64_t)(uintptr_t)ptr;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct guestmem_region *r = &m->regions[i];
+		const uint64_t off = addr - r->lib;
+
+		if (off < r->bytes && len <= r->bytes - off)
+			return r->host + off;
+	}
+	return NULL;
+}
+
+struct guestlog *
+guestlog_map(int fd, uint64_t offset, uint64_t bytes)
+{
+	const uint64_t mask = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
+	struct guestlog *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	atomic_init(&l->refs, 1);
+	l->map_bytes = bytes + (offset & mask);
+	l->map = mmap(NULL, l->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		(off_t)(offset & ~mask));
+	if (l->map == MAP_FAILED) {
+		free(l);
+		return NULL;
+	}
+	l->bits = (uint8_t *)l->map + (offset & mask);
+	l->bytes = bytes;
+	l->watch = sigbus_watch(l->map, l->map_bytes, page_of(fd), &l->lost);
+	if (l->watch == NULL) {
+		guestlog_unref(l);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return l;
+}
+
+struct guestlog *
+guestlog_ref(struct guestlog *l)
+{
+	if (l)
+		atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+	return l;
+}
+
+void
+guestlog_unref(struct guestlog *l)
+{
+	if (l == NULL || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	sigbus_unwatch(l->watch);
+	munmap(l->map, l->map_bytes);
+	free(l);
+}
+
+void
+guestlog_write(struct guestlog *l, uint64_t gpa, uint64_t len)
+{
+	uint64_t page, last;
+
+	if (likely(l == NULL) || len == 0 || gpa + len - 1 < gpa)
+		return;
+	page = gpa / GUESTMEM_LOG_PAGE;
+	last = (gpa + len - 1) / GUESTMEM_LOG_PAGE;
+	/* The write must be seen by whoever sees its bit. */
+	atomic_thread_fence(memory_order_release);
+	for (; page <= last && page / 8 < l->bytes; page++)
+		__atomic_fetch_or(
+			&l->bits[page / 8], (uint8_t)(1u << (page % 8)), __ATOMIC_RELAXED);
+}

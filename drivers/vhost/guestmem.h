@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * A guest's memory, and its dirty log, as mapped by us.
+ *
+ * librte_vhost maps guest memory and unmaps it when a message tells it to. What a ring walk or an
+ * mbuf refers to must live until the last of them is gone, so the files are mapped once more and
+ * counted: a table lives as long as somebody holds it.
+ *
+ * Threads: references may be taken and dropped in any thread; contents never change, `lost` apart.
+ */
+#ifndef GUESTMEM_H
+#define GUESTMEM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_branch_prediction.h>
+
+/** The protocol's limit, and librte_vhost's. */
+#define GUESTMEM_REGIONS 8
+#define GUESTMEM_LOG_PAGE 4096
+
+struct rte_vhost_memory;
+struct sigbus_range;
+
+struct guestmem_region {
+	uint64_t gpa;
+	uint64_t bytes;
+	uint8_t *host;
+	uint64_t lib; /**< where librte_vhost has it; only compared */
+	void *map;
+	size_t map_bytes;
+	struct sigbus_range *watch;
+};
+
+struct guestmem {
+	_Atomic uint32_t refs;
+	_Atomic bool lost; /**< set by the SIGBUS handler */
+	unsigned int n;
+	struct guestmem_region regions[GUESTMEM_REGIONS];
+};
+
+/** Map what the table names. NULL with errno set. The caller holds it. */
+struct guestmem *guestmem_map(const struct rte_vhost_memory *table);
+struct guestmem *guestmem_ref(struct guestmem *m);
+void guestmem_unref(struct guestmem *m);
+
+/**
+ * Guest-physical to host address.
+ * @param len in: wanted; out: how much of it lies in one piece there
+ * @return NULL (len 0) if gpa is in no region
+ */
+static inline uint8_t *
+guestmem_at(const struct guestmem *m, uint64_t gpa, uint64_t *len)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct guestmem_region *r = &m->regions[i];
+		const uint64_t off = gpa - r->gpa;
+
+		if (off < r->bytes) {
+			if (unlikely(*len > r->bytes - off))
+				*len = r->bytes - off;
+			return r->host + off;
+		}
+	}
+	*len = 0;
+	return NULL;
+}
+
+/** A pointer of librte_vhost's into its own mapping; NULL unless all of len lies in one region. */
+void *guestmem_from_lib(const struct guestmem *m, const void *ptr, uint64_t len);
+
+/** One bit for each page of guest memory that was written to; shared with the front-end. */
+struct guestlog {
+	_Atomic uint32_t refs;
+	_Atomic bool lost;
+	uint8_t *bits;
+	uint64_t bytes;
+	void *map;
+	size_t map_bytes;
+	struct sigbus_range *watch;
+};
+
+struct guestlog *guestlog_map(int fd, uint64_t offset, uint64_t bytes);
+struct guestlog *guestlog_ref(struct guestlog *l);
+void guestlog_unref(struct guestlog *l);
+/** NULL: nothing is logged. What lies past the log is not logged. */
+void guestlog_write(struct guestlog *l, uint64_t gpa, uint64_t len);
+
+#endif

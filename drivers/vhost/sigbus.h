@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * SIGBUS inside guest memory.
+ *
+ * Whoever owns the memory's file can cut it short at any time; the next access then raises SIGBUS.
+ * The handler backs the page with a private zero page and sets the flag of whose memory it is, so
+ * that the access goes on and the flag is found at the next burst.
+ *
+ * A signal handler belongs to the process, and so does the table of watched ranges: these are the
+ * only data here that no port owns. The table is grown, never freed, and read without a lock.
+ *
+ * Threads: any. A range must not be unmapped while another thread may still touch it.
+ */
+#ifndef SIGBUS_H
+#define SIGBUS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sigbus_range;
+
+/**
+ * Watch a mapping.
+ * @param page size by which it can be replaced
+ * @param lost set in the handler; valid until sigbus_unwatch()
+ * @return the entry, NULL: no memory
+ */
+struct sigbus_range *sigbus_watch(void *start, size_t bytes, size_t page, _Atomic bool *lost);
+void sigbus_unwatch(struct sigbus_range *r);
+/**
+ * Until the next call the calling thread works for somebody whose mappings are not known (a message
+ * is handled by librte_vhost): any page whose file is gone is replaced. NULL: no more.
+ */
+void sigbus_guard(_Atomic bool *lost);
+
+#endif

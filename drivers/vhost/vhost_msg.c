@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What stands between the front-end and librte_vhost: each message is vetted before the library
+ * sees it, and the rings it is about are taken back from the worker before and handed out again
+ * after.
+ *
+ * The library checks little of what it reads (a message may be shorter than its payload, a log's
+ * offset goes unmapped, an inflight area has any size), and some of its handlers change a ring that
+ * is in use. So only the requests of the table below are let through, with the sizes given there.
+ */
+#include "vhost_msg.h"
+
+#include <unistd.h>
+
+#include <sys/stat.h>
+
+#include "sigbus.h"
+#include "vhost_priv.h"
+
+enum scope {
+	SCOPE_NONE,
+	SCOPE_RING,   /**< the ring that it names changes */
+	SCOPE_DEVICE, /**< all rings change */
+};
+
+enum index_place {
+	INDEX_NONE,
+	INDEX_STATE, /**< struct vhost_vring_state, and first in struct vhost_vring_addr */
+	INDEX_U64,   /**< the low byte */
+};
+
+struct rule {
+	bool known;
+	uint8_t scope;
+	uint8_t index;
+	uint8_t min_fds, max_fds;
+	uint16_t bytes; /**< of payload, at least */
+};
+
+static const struct rule rules[VHU_REQUESTS] = {
+	[VHU_GET_FEATURES] = { true },
+	[VHU_SET_FEATURES] = { true, SCOPE_DEVICE, .bytes = 8 },
+	[VHU_SET_OWNER] = { true },
+	[VHU_RESET_OWNER] = { true, SCOPE_DEVICE },
+	[VHU_SET_MEM_TABLE] = { true, SCOPE_DEVICE, .max_fds = GUESTMEM_REGIONS, .bytes = 8 },
+	[VHU_SET_LOG_BASE] = { true, SCOPE_DEVICE, .min_fds = 1, .max_fds = 1, .bytes = 16 },
+	[VHU_SET_LOG_FD] = { true, .min_fds = 1, .max_fds = 1 },
+	[VHU_SET_VRING_NUM] = { true, SCOPE_RING, INDEX_STATE, .bytes = 8 },
+	[VHU_SET_VRING_ADDR] = { true, SCOPE_RING, INDEX_STATE,
+		.bytes = sizeof(struct vhost_vring_addr) },
+	[VHU_SET_VRING_BASE] = { true, SCOPE_RING, INDEX_STATE, .bytes = 8 },
+	[VHU_GET_VRING_BASE] = { true, SCOPE_RING, INDEX_STATE, .bytes = 8 },
+	[VHU_SET_VRING_KICK] = { true, SCOPE_RING, INDEX_U64, .max_fds = 1, .bytes = 8 },
+	[VHU_SET_VRING_CALL] = { true, SCOPE_NONE, INDEX_U64, .max_fds = 1, .bytes = 8 },
+	[VHU_SET_VRING_ERR] = { true, SCOPE_NONE, INDEX_U64, .max_fds = 1, .bytes = 8 },
+	[VHU_GET_PROTOCOL_FEATURES] = { true },
+	[VHU_SET_PROTOCOL_FEATURES] = { true, .bytes = 8 },
+	[VHU_GET_QUEUE_NUM] = { true },
+	[VHU_SET_VRING_ENABLE] = { true, SCOPE_NONE, INDEX_STATE, .bytes = 8 },
+	[VHU_NET_SET_MTU] = { true, .bytes = 8 },
+};
+
+static const char *
+check_region(const struct vhost_msg_region *r, int fd)
+{
+	struct stat st;
+
+	if (r->bytes == 0 || r->gpa + r->bytes < r->gpa || r->uva + r->bytes < r->uva ||
+		r->offset + r->bytes < r->offset)
+		return "a memory region of no possible size";
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return "guest memory that is not a file";
+	if (st.st_size < 0 || (uint64_t)st.st_size < r->offset + r->bytes)
+		return "guest memory longer than its file";
+	return NULL;
+}
+
+static const char *
+check_memory(const struct vhost_msg_ctx *msg)
+{
+	const struct vhost_msg_memory *mem = (const void *)&msg->payload;
+
+	if (mem->n == 0 || mem->n > GUESTMEM_REGIONS || msg->n_fds != (int)mem->n ||
+		msg->size < 8 + mem->n * sizeof(mem->regions[0]))
+		return "a malformed memory table";
+	for (uint32_t i = 0; i < mem->n; i++) {
+		const struct vhost_msg_region *r = &mem->regions[i];
+		const char *bad = check_region(r, msg->fds[i]);
+
+		if (bad)
+			return bad;
+		for (uint32_t k = 0; k < i; k++) {
+			const struct vhost_msg_region *o = &mem->regions[k];
+
+			if (r->gpa < o->gpa + o->bytes && o->gpa < r->gpa + r->bytes)
+				return "memory regions that overlap";
+		}
+	}
+	return NULL;
+}
+
+static const char *
+check_log(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
+{
+	const uint64_t bytes = msg->payload.log.bytes, offset = msg->payload.log.offset;
+	struct guestlog *log;
+	struct stat st;
+
+	/* The library would map a log at an offset where it does not lie. */
+	if (bytes == 0 || offset != 0)
+		return "a dirty log of no possible place";
+	if (fstat(msg->fds[0], &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < 0 ||
+		(uint64_t)st.st_size < bytes)
+		return "a dirty log longer than its file";
+	log = guestlog_map(msg->fds[0], offset, bytes);
+	if (log == NULL)
+		return "a dirty log that cannot be mapped";
+	guestlog_unref(conn->log);
+	conn->log = log;
+	return NULL;
+}
+
+/** @return what is wrong with the message, NULL: nothing */
+static const char *
+vet(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
+{
+	const struct rule *rule = &rules[msg->request < VHU_REQUESTS ? msg->request : VHU_NONE];
+
+	if (!rule->known)
+		return "a request that was not negotiated";
+	if (msg->size < rule->bytes)
+		return "a message that is too short";
+	if (msg->n_fds < rule->min_fds || msg->n_fds > rule->max_fds)
+		return "a message with a wrong number of descriptors";
+	if (rule->index) {
+		const uint32_t index = rule->index == INDEX_STATE
+			? msg->payload.state.index
+			: (uint32_t)msg->payload.u64 & VHOST_MSG_RING_MASK;
+
+		if (index >= 2u * conn->port->base.conf.n_queues)
+			return "a message about a ring that is not there";
+		conn->request_ring = index;
+	}
+	return NULL;
+}
+
+static enum rte_vhost_msg_result
+refuse(struct vhost_conn *conn, struct vhost_msg_ctx *msg, const char *why)
+{
+	vport_note(&conn->port->base, "refused %s (request %u)", why, msg->request);
+	/* The library forgets the descriptors of what it is told to refuse. */
+	for (int i = 0; i < msg->n_fds && i < GUESTMEM_REGIONS; i++) {
+		if (msg->fds[i] >= 0)
+			close(msg->fds[i]);
+		msg->fds[i] = -1;
+	}
+	msg->n_fds = 0;
+	return RTE_VHOST_MSG_RESULT_ERR;
+}
+
+/** Rings that stay as they are: all of them, when SET_FEATURES says what is known. */
+static bool
+changes_rings(const struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
+{
+	return msg->request != VHU_SET_FEATURES || msg->payload.u64 != conn->features;
+}
+
+static void
+before(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
+{
+	const struct rule *rule = &rules[msg->request];
+	const uint16_t pair = (uint16_t)(conn->request_ring / 2);
+
+	if (rule->scope == SCOPE_RING) {
+		vhost_take_back(conn, pair);
+		vhost_forgive(conn, pair);
+	} else if (rule->scope == SCOPE_DEVICE && changes_rings(conn, msg)) {
+		vhost_take_back_all(conn);
+	}
+	switch (msg->request) {
+	case VHU_GET_VRING_BASE:
+		conn->ready[conn->request_ring] = false;
+		break;
+	case VHU_RESET_OWNER:
+		for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++)
+			conn->ready[i] = false;
+		for (uint16_t i = 0; i < conn->port->base.conf.n_queues; i++)
+			vhost_forgive(conn, i);
+		conn->features = 0;
+		/* Its memory is gone as well. */
+		__attribute__((fallthrough));
+	case VHU_SET_MEM_TABLE:
+		conn->have_mem = false;
+		guestmem_unref(conn->mem);
+		conn->mem = NULL;
+		break;
+	}
+}
+
+static enum rte_vhost_msg_result
+pre_handle(int vid, void *message)
+{
+	struct vhost_msg_ctx *msg = message;
+	struct vhost_conn *conn = vhost_conn_get(vid);
+	enum rte_vhost_msg_result result = RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	const char *bad;
+
+	if (conn == NULL)
+		return RTE_VHOST_MSG_RESULT_ERR;
+	sigbus_guard(&conn->lost);
+	conn->request = VHU_NONE;
+	bad = vet(conn, msg);
+	if (bad == NULL && msg->request == VHU_SET_MEM_TABLE)
+		bad = check_memory(msg);
+	if (bad == NULL) {
+		conn->request = msg->request;
+		before(conn, msg);
+		if (msg->request == VHU_SET_LOG_BASE)
+			bad = check_log(conn, msg);
+	}
+	if (bad) {
+		result = refuse(conn, msg, bad);
+	} else if (msg->request == VHU_GET_QUEUE_NUM) {
+		/* The library would tell its own limit. */
+		msg->payload.u64 = conn->port->base.conf.n_queues;
+		msg->size = sizeof(msg->payload.u64);
+		result = RTE_VHOST_MSG_RESULT_REPLY;
+	}
+	vhost_conn_put(conn);
+	return result;
+}
+
+/** The call descriptor of a ring in use is replaced without the ring being taken back. */
+static void
+pass_call_fd(struct vhost_conn *conn)
+{
+	const uint16_t ring = (uint16_t)conn->request_ring;
+	struct vport_queue *q = conn->port->base.queues[ring / 2];
+	struct vhost_session *s = (struct vhost_session *)q->mine;
+	struct rte_vhost_vring v;
+	struct vhost_ring *r;
+	int old;
+
+	if (s == NULL || s->unusable || conn->port->conn != conn ||
+		rte_vhost_get_vhost_vring(conn->vid, ring, &v) != 0)
+		return;
+	r = ring % 2 ? &s->tx : &s->rx;
+	old = atomic_exchange_explicit(
+		&r->next_call_fd, vhost_dup_call_fd(v.callfd), memory_order_acq_rel);
+	if (old >= 0)
+		close(old);
+	vport_queue_tell(q);
+}
+
+static enum rte_vhost_msg_result
+post_handle(int vid, void *message)
+{
+	struct vhost_conn *conn = vhost_conn_get(vid);
+	uint32_t request;
+
+	if (conn == NULL)
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	request = conn->request;
+	conn->request = VHU_NONE;
+	switch (request) {
+	case VHU_SET_FEATURES:
+		rte_vhost_get_negotiated_features(vid, &conn->features);
+		break;
+	case VHU_SET_MEM_TABLE:
+		conn->have_mem = true;
+		break;
+	case VHU_SET_VRING_CALL:
+		pass_call_fd(conn);
+		/* The library is about to tell of the ring twice; it has not changed. */
+		conn->request = request;
+		break;
+	}
+	if (request < VHU_REQUESTS && rules[request].scope == SCOPE_RING)
+		vhost_hand_out(conn, (uint16_t)(conn->request_ring / 2));
+	else if (request < VHU_REQUESTS && rules[request].scope == SCOPE_DEVICE)
+		vhost_hand_out_all(conn);
+	vhost_conn_put(conn);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+const struct rte_vhost_user_extern_ops vhost_msg_ops = {
+	.pre_msg_handle = pre_handle,
+	.post_msg_handle = post_handle,
+};

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * The vhost-user kind of port: what its files share.
+ *
+ * Threads. vhost_dev.c and vhost_msg.c run in librte_vhost's thread (and in control, when a port is
+ * made and unmade) under the port's lock; vring_rx.c, vring_tx.c and vhost_queue.c in the worker
+ * that owns the queue pair.
+ */
+#ifndef VHOST_PRIV_H
+#define VHOST_PRIV_H
+
+#include <rte_vhost.h>
+
+#include "guestmem.h"
+#include "vnet.h"
+#include "vport_priv.h"
+#include "vring.h"
+
+#define VHOST_MAX_RINGS (2 * VPORT_MAX_QUEUES)
+/** Rings of a queue pair, named from the guest's side as virtio does. */
+#define VHOST_GUEST_RX(pair) (2 * (pair))
+#define VHOST_GUEST_TX(pair) (2 * (pair) + 1)
+
+/** Frame that a guest without mergeable buffers must have room for, or it is not lent from. */
+#define VHOST_MIN_FRAME 1514
+/** Contiguous bytes in front of a lent buffer: room for all headers. */
+#define VHOST_MIN_FRONT 128
+
+/** One life of a queue pair. */
+struct vhost_session {
+	struct vport_session base;
+	struct guestmem *mem;
+	struct guestlog *log;
+	uint64_t features;
+	unsigned int hdr_bytes;
+	uint32_t frame_max; /**< bytes of the largest frame that is sent to the guest */
+	uint32_t reserve;   /**< heads of the guest's rx ring that are not lent */
+	bool mergeable;
+	bool lendable;                            /**< false: its buffers are copied into */
+	enum vport_counter unusable;              /**< 0: it is fine */
+	struct vhost_ring rx, tx;                 /**< the guest's rx and tx */
+	struct vring_span spans[VRING_MAX_SPANS]; /**< of the frame in work */
+	uint16_t ids[VRING_MAX_HEADS];
+	uint32_t lens[VRING_MAX_HEADS];
+};
+
+static inline struct vhost_session *
+vhost_session(const struct vport_queue *q)
+{
+	return (struct vhost_session *)q->cur;
+}
+
+/** One connection of a front-end. */
+struct vhost_conn {
+	struct vhost_port *port;
+	int vid;
+	int fd;         /**< librte_vhost's socket, to look whether the peer is there; -1 unknown */
+	bool have_mem;  /**< librte_vhost has a memory table */
+	bool announced; /**< a line for the log was written */
+	_Atomic bool lost; /**< memory vanished while a message was handled */
+	uint32_t request;  /**< being handled by librte_vhost, 0: none */
+	uint32_t request_ring;
+	uint64_t features;
+	struct guestmem *mem; /**< NULL: not mapped yet */
+	struct guestlog *log;
+	bool ready[VHOST_MAX_RINGS]; /**< librte_vhost calls it ready */
+};
+
+struct vhost_port {
+	struct vport base;
+	struct vhost_conn *conn; /**< the one that is served, or NULL */
+	bool registered;
+	/* For vport_info(), any thread. */
+	_Atomic uint64_t features;
+	_Atomic uint32_t pairs;
+	_Atomic int guest_node;
+	_Atomic bool connected;
+};
+
+/* vring_rx.c, vring_tx.c */
+uint16_t vring_rx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n);
+uint16_t vring_tx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n);
+uint16_t vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n);
+/** The next head of the guest's rx ring. As vring_fetch(). */
+int32_t vring_rx_next(struct vhost_ring *r);
+
+/* vhost_queue.c: the worker's part of vport_ops */
+bool vhost_queue_begin(struct vport_queue *q, struct vport_session *s);
+void vhost_queue_refresh(struct vport_queue *q);
+bool vhost_queue_end(struct vport_queue *q);
+bool vhost_queue_mergeable(const struct vport_queue *q);
+void vhost_queue_flush(struct vport_queue *q);
+bool vhost_queue_arm(struct vport_queue *q);
+void vhost_queue_disarm(struct vport_queue *q);
+int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
+/** True if the queue pair can go on: its memory is there. */
+static inline bool
+vhost_memory_ok(struct vport_queue *q, const struct vhost_session *s)
+{
+	if (likely(!atomic_load_explicit(&s->mem->lost, memory_order_relaxed)))
+		return true;
+	vport_break(q, VPORT_COUNT_MEMORY_LOST);
+	return false;
+}
+
+/* vhost_session.c: from librte_vhost's rings to a session */
+/** @return the session, to be offered; NULL with a note written */
+struct vhost_session *vhost_session_make(struct vhost_conn *conn, uint16_t pair);
+/** Write the indices back to librte_vhost, and free it. */
+void vhost_session_return(struct vhost_conn *conn, uint16_t pair, struct vhost_session *s);
+/** Own, non-blocking copy of a call descriptor; -1: there is none, VRING_BAD_FD: unfit. */
+int vhost_dup_call_fd(int fd);
+
+/* vhost_dev.c */
+/** Have the queue pairs back from the workers. */
+void vhost_take_back(struct vhost_conn *conn, uint16_t pair);
+void vhost_take_back_all(struct vhost_conn *conn);
+/** Hand out what librte_vhost calls ready and nobody has broken. */
+void vhost_hand_out(struct vhost_conn *conn, uint16_t pair);
+void vhost_hand_out_all(struct vhost_conn *conn);
+/** Forget that the guest has broken a queue pair: it is set up anew. */
+void vhost_forgive(struct vhost_conn *conn, uint16_t pair);
+extern const struct rte_vhost_device_ops vhost_device_ops;
+
+/* vhost_registry.c */
+/** Find what a callback of librte_vhost is about. Locks the port; vhost_conn_put() unlocks. */
+struct vhost_conn *vhost_conn_get(int vid);
+void vhost_conn_put(struct vhost_conn *conn);
+struct vhost_port *vhost_port_get(int vid);
+void vhost_port_put(struct vhost_port *port);
+int vhost_registry_add(struct vhost_port *port);
+void vhost_registry_remove(struct vhost_port *port);
+void vhost_registry_set(int vid, struct vhost_conn *conn);
+/** Take out a connection of the port's, NULL: none is left. */
+struct vhost_conn *vhost_registry_pop(struct vhost_port *port);
+
+/* vhost_msg.c */
+extern const struct rte_vhost_user_extern_ops vhost_msg_ops;
+
+/* vhost_sock.c */
+/** Is the path short enough? 0 or -errno with err written. */
+int vhost_sock_fits(const char *path, char *err, size_t err_size);
+/** Is the path fit to listen on? Removes a stale socket. 0 or -errno with err written. */
+int vhost_sock_prepare(const char *path, char *err, size_t err_size);
+/**
+ * Find librte_vhost's socket of a new connection and bound how long it may block.
+ * @param except the descriptor of another connection to the same path, or -1
+ * @return the descriptor, -1: not found
+ */
+int vhost_sock_bound(const char *path, bool server, int except);
+bool vhost_sock_hung_up(int fd);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * One split ring of a guest, as the device side sees it (virtio 1.2, 2.7).
+ *
+ * Theory of operation. A head is a buffer the guest offers, by the number of its first descriptor.
+ * A head that was taken from the available ring is *held* until it is put into the used ring; what
+ * is known of it meanwhile lies in heads[number]. mbufs that point into guest memory carry that
+ * entry as their shared info: freeing the last of them, in any thread, pushes the head onto
+ * `freed`, and the owner of the ring takes it from there.
+ *
+ *   HEAD_FREE      not held
+ *   HEAD_FETCHED   guest rx: taken, in `again`, waiting to be lent or copied into
+ *   HEAD_LENT      guest rx: empty mbufs on it are out; when freed -> FETCHED
+ *   HEAD_GUEST_TX  guest tx: mbufs with the frame's bytes are out; when freed -> used, FREE
+ *   HEAD_PUBLISHED guest rx: filled and used; the mbufs are being freed by the owner -> FREE
+ *
+ * The guest can change all shared memory at any time: each field is read once.
+ *
+ * Threads: a ring belongs to one worker. vring_freed() alone, the mbufs' callback, runs anywhere.
+ */
+#ifndef VRING_H
+#define VRING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <linux/virtio_ring.h>
+
+#include <rte_byteorder.h>
+#include <rte_mbuf.h>
+
+#include "guestmem.h"
+#include "vport.h"
+
+#if RTE_BYTE_ORDER != RTE_LITTLE_ENDIAN
+#error "rings are little endian, and so must be the host"
+#endif
+
+/** Pieces of guest memory of one frame; and heads of one frame that is copied or chained. */
+#define VRING_MAX_SPANS 1024
+#define VRING_MAX_HEADS 512
+#define VRING_MAX_SIZE 32768
+
+enum vring_state {
+	HEAD_FREE,
+	HEAD_FETCHED,
+	HEAD_LENT,
+	HEAD_GUEST_TX,
+	HEAD_PUBLISHED,
+};
+
+struct vhost_ring;
+
+struct vring_head {
+	struct rte_mbuf_ext_shared_info shinfo;
+	struct vhost_ring *ring;
+	uint8_t *buf;     /**< LENT: start of the first mbuf's memory */
+	uint8_t *hdr;     /**< LENT: where the vnet header goes */
+	uint32_t next;    /**< in the freed list, number + 1 */
+	uint16_t pos;     /**< place in the available ring */
+	uint8_t data_off; /**< LENT: bytes of header at buf; 0: the header lies elsewhere */
+	uint8_t state;    /**< enum vring_state; PUBLISHED is read by vring_freed() in the owner */
+};
+
+/** A piece of a chain. */
+struct vring_span {
+	uint8_t *addr;
+	uint64_t gpa;
+	uint32_t len;
+};
+
+struct vhost_ring {
+	const struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	const struct guestmem *mem;
+	struct guestlog *log; /**< NULL: not logging */
+	uint64_t used_gpa;    /**< for the log; 0: unknown */
+	uint32_t size;
+	uint16_t mask;
+	uint16_t last_avail; /**< next to take */
+	uint16_t avail_seen; /**< available index as last read */
+	uint16_t used_next;  /**< next to write */
+	uint16_t published;  /**< used index as the guest sees it */
+	uint16_t signalled;  /**< used index at the last decision about an interrupt */
+	bool signalled_valid;
+	bool event_idx, indirect;
+	bool write;   /**< guest rx: the device writes */
+	uint32_t out; /**< heads with mbufs in other hands */
+	uint32_t n_again;
+	int kick_fd, call_fd;
+	_Atomic int next_call_fd; /**< VRING_NO_FD: none; written by librte_vhost's thread */
+	_Atomic uint32_t freed;   /**< list of heads, number + 1 */
+	uint16_t *again;          /**< stack of FETCHED heads */
+	uint16_t *order;          /**< head by place in the available ring */
+	struct vring_head *heads;
+};
+
+/** next_call_fd: nothing was set. */
+#define VRING_NO_FD (-2)
+/** call_fd: what the front-end gave is no eventfd; -1: it gave none, it polls. */
+#define VRING_BAD_FD (-3)
+
+/**
+ * Set up what does not depend on where the ring lies; the caller sets the fields up to `size`, the
+ * indices (last_avail, used_next), event_idx, indirect, write.
+ * @return 0 or -ENOMEM
+ */
+int vring_alloc(struct vhost_ring *r);
+void vring_fini(struct vhost_ring *r);
+
+/**
+ * The next head the guest offers.
+ * @return its number, -1: none, < -1: -(enum vport_counter), the guest has broken the ring
+ */
+int32_t vring_fetch(struct vhost_ring *r);
+/** Undo the last vring_fetch(). */
+void vring_unfetch(struct vhost_ring *r, uint16_t head);
+/** Heads on offer, without taking any. As vring_fetch(). */
+int32_t vring_offered(struct vhost_ring *r);
+/**
+ * Read a head's chain of descriptors.
+ * @param spans receives the pieces, VRING_MAX_SPANS - used of them at most
+ * @param total receives the sum of their lengths
+ * @return number of pieces, or -(enum vport_counter)
+ */
+int vring_walk(struct vhost_ring *r, uint16_t head, struct vring_span *spans, unsigned int room,
+	uint64_t *total);
+
+/** Put a head into the used ring; told to the guest by vring_publish(). */
+static inline void
+vring_use(struct vhost_ring *r, uint16_t head, uint32_t len)
+{
+	struct vring_used_elem *e = &r->used->ring[r->used_next & r->mask];
+
+	e->id = head;
+	e->len = len;
+	r->used_next++;
+	r->heads[head].state = HEAD_FREE;
+}
+
+/** Take what other threads have freed: guest tx heads become used, lent ones fetched. */
+void vring_drain(struct vhost_ring *r);
+/** Show the guest what was used. @return true if it wants an interrupt for it */
+bool vring_publish(struct vhost_ring *r);
+/** Write the call descriptor. 0 or -errno */
+int vring_call(struct vhost_ring *r);
+/** Take a call descriptor that was set meanwhile. */
+void vring_refresh_call(struct vhost_ring *r);
+
+/** Ask for a kick when the guest offers the head after `seen` (an available index). */
+void vring_arm(struct vhost_ring *r, uint16_t seen);
+void vring_disarm(struct vhost_ring *r);
+
+/** All mbufs are back: return heads that are held, by rewinding where that can be. */
+void vring_give_back(struct vhost_ring *r);
+
+/** rte_mbuf_ext_shared_info.free_cb of all mbufs in guest memory. */
+void vring_freed(void *addr, void *head);
+/** The entry behind an mbuf in memory of this ring, or NULL. */
+static inline struct vring_head *
+vring_head_of(const struct vhost_ring *r, const struct rte_mbuf *m)
+{
+	struct vring_head *h;
+
+	if (!RTE_MBUF_HAS_EXTBUF(m) || m->shinfo->free_cb != vring_freed)
+		return NULL;
+	h = m->shinfo->fcb_opaque;
+	return h->ring == r ? h : NULL;
+}
+
+/** Copy len bytes from offset off of a chain. The caller has checked that they are there. */
+void vring_copy_out(void *to, const struct vring_span *spans, uint64_t off, uint32_t len);
+
+#endif

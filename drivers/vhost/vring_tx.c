@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Frames to the guest: its rx ring lent, published, copied into. */
+#include "vhost_priv.h"
+
+#include <string.h>
+
+/** Of a chain's mbufs: buf_len has 16 bits. */
+#define SEG_MAX 65535u
+/** Segments of one lent buffer. */
+#define LEND_MAX_SEGS 64
+
+int32_t
+vring_rx_next(struct vhost_ring *r)
+{
+	if (r->n_again)
+		return r->again[--r->n_again];
+	return vring_fetch(r);
+}
+
+/** Heads that could be had; as vring_offered(). */
+static int32_t
+heads_at_hand(struct vhost_ring *r)
+{
+	const int32_t n = vring_offered(r);
+
+	return n < 0 ? n : n + (int32_t)r->n_again;
+}
+
+/** A head that is ours and was not used after all. */
+static void
+keep(struct vhost_ring *r, uint16_t head)
+{
+	r->heads[head].state = HEAD_FETCHED;
+	r->again[r->n_again++] = head;
+}
+
+/** Take a head and read its chain behind the first `used` spans. As vring_walk(); -1: none. */
+static int
+next_chain(struct vhost_session *s, unsigned int used, uint16_t *head, uint64_t *total)
+{
+	const int32_t next = vring_rx_next(&s->rx);
+	int n;
+
+	if (next < 0)
+		return next;
+	*head = (uint16_t)next;
+	s->rx.heads[next].state = HEAD_FETCHED;
+	n = vring_walk(&s->rx, *head, s->spans + used, VRING_MAX_SPANS - used, total);
+	if (unlikely(n < 0))
+		keep(&s->rx, *head);
+	return n;
+}
+
+/* ---- lending ---- */
+
+/** Can this chain be filled in place? Sets where the header goes; *first is the first data span. */
+static bool
+fit_to_lend(struct vhost_session *s, struct vring_head *h, unsigned int n_spans, uint64_t total,
+	unsigned int *first)
+{
+	const struct vring_span *sp = s->spans;
+
+	if (n_spans == 0 || sp[0].len < s->hdr_bytes)
+		return false;
+	if (!s->mergeable && total < s->hdr_bytes + VHOST_MIN_FRAME)
+		return false;
+	*first = sp[0].len == s->hdr_bytes ? 1 : 0;
+	if (*first >= n_spans)
+		return false;
+	h->hdr = sp[0].addr;
+	h->buf = sp[*first].addr;
+	h->data_off = *first ? 0 : (uint8_t)s->hdr_bytes;
+	return sp[*first].len >= (uint32_t)h->data_off + VHOST_MIN_FRONT;
+}
+
+/** Cover spans by mbufs. @return the chain, NULL: no mbufs */
+static struct rte_mbuf *
+cover(struct vport_queue *q, struct vring_head *h, const struct vring_span *sp, unsigned int n)
+{
+	struct rte_mbuf *segs[LEND_MAX_SEGS];
+	unsigned int n_segs = 0, k = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		n_segs += (sp[i].len + SEG_MAX - 1) / SEG_MAX;
+	/* Room past the largest frame is of no use to anybody. */
+	n_segs = RTE_MIN(n_segs, (unsigned int)LEND_MAX_SEGS);
+	if (rte_pktmbuf_alloc_bulk(q->vp->conf.ext_pool, segs, n_segs) != 0)
+		return NULL;
+	rte_mbuf_ext_refcnt_set(&h->shinfo, (uint16_t)n_segs);
+	for (unsigned int i = 0; i < n && k < n_segs; i++) {
+		uint8_t *addr = sp[i].addr;
+
+		for (uint32_t left = sp[i].len; left && k < n_segs; k++) {
+			const uint16_t len = (uint16_t)RTE_MIN(left, SEG_MAX);
+
+			rte_pktmbuf_attach_extbuf(segs[k], addr, RTE_BAD_IOVA, len, &h->shinfo);
+			if (k)
+				segs[k - 1]->next = segs[k];
+			addr += len;
+			left -= len;
+		}
+	}
+	segs[0]->nb_segs = (uint16_t)n_segs;
+	segs[0]->data_off = h->data_off;
+	return segs[0];
+}
+
+enum lend_result {
+	LEND_DONE,
+	LEND_END,   /**< no head, no mbuf, or the queue pair was broken */
+	LEND_UNFIT, /**< this guest's buffers cannot be lent */
+};
+
+static enum lend_result
+lend_one(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf **buf)
+{
+	struct vring_head *h;
+	unsigned int first;
+	uint64_t total;
+	uint16_t head;
+	const int n = next_chain(s, 0, &head, &total);
+
+	if (unlikely(n < 0)) {
+		if (n < -1)
+			vport_break(q, (enum vport_counter) - n);
+		return LEND_END;
+	}
+	h = &s->rx.heads[head];
+	if (!fit_to_lend(s, h, (unsigned int)n, total, &first)) {
+		keep(&s->rx, head);
+		return LEND_UNFIT;
+	}
+	*buf = cover(q, h, s->spans + first, (unsigned int)n - first);
+	if (*buf == NULL) {
+		vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
+		keep(&s->rx, head);
+		return LEND_END;
+	}
+	h->state = HEAD_LENT;
+	s->rx.out++;
+	return LEND_DONE;
+}
+
+/** Ordinary mbufs with room for one frame of the guest's. */
+static struct rte_mbuf *
+pool_chain(struct vport_queue *q, const struct vhost_session *s)
+{
+	struct rte_mempool *pool = q->vp->conf.pool;
+	const uint32_t want = s->mergeable ? 1 : s->frame_max;
+	struct rte_mbuf *head = rte_pktmbuf_alloc(pool);
+	struct rte_mbuf *last = head;
+	uint32_t room = head ? rte_pktmbuf_tailroom(head) : 0;
+
+	while (head && room < want) {
+		struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+		if (m == NULL) {
+			rte_pktmbuf_free(head);
+			return NULL;
+		}
+		m->data_off = 0;
+		room += rte_pktmbuf_tailroom(m);
+		last->next = m;
+		last = m;
+		head->nb_segs++;
+	}
+	return head;
+}
+
+static uint16_t
+lend_pool(struct vport_queue *q, const struct vhost_session *s, struct rte_mbuf **bufs, uint16_t n)
+{
+	uint16_t i;
+
+	for (i = 0; i < n; i++) {
+		bufs[i] = pool_chain(q, s);
+		if (bufs[i] == NULL) {
+			vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
+			break;
+		}
+	}
+	return i;
+}
+
+uint16_t
+vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n)
+{
+	struct vhost_session *s = vhost_session(q);
+	int32_t have;
+	uint16_t i;
+
+	vring_drain(&s->rx);
+	if (unlikely(!vhost_memory_ok(q, s)))
+		return 0;
+	have = heads_at_hand(&s->rx);
+	if (unlikely(have < 0)) {
+		vport_break(q, (enum vport_counter) - have);
+		return 0;
+	}
+	if (!s->lendable)
+		return lend_pool(q, s, bufs, (uint16_t)RTE_MIN(n, have));
+	have -= (int32_t)s->reserve;
+	for (i = 0; i < n && have > 0; i++, have--) {
+		const enum lend_result result = lend_one(q, s, &bufs[i]);
+
+		if (result == LEND_UNFIT)
+			s->lendable = false;
+		if (result != LEND_DONE)
+			break;
+	}
+	return i;
+}
+
+/* ---- publishing a filled frame where it is ---- */
+
+/**
+ * One head's part of a frame: its mbufs from `m` on, filled without a gap.
+ * @param len receives the bytes
+ * @return the first mbuf after it (NULL: none left) through *next; false: not as it was lent
+ */
+static bool
+one_part(const struct vhost_session *s, struct rte_mbuf *m, bool first, uint32_t *len,
+	struct rte_mbuf **next)
+{
+	const struct vring_head *h = vring_head_of(&s->rx, m);
+	struct rte_mbuf *prev = NULL;
+	uint16_t count = 0;
+
+	if (h == NULL || h->state != HEAD_LENT || m->buf_addr != h->buf ||
+		m->data_off != (first ? h->data_off : 0))
+		return false;
+	/* The payload of a later buffer begins where a header would lie. */
+	if (!first && h->buf != h->hdr)
+		return false;
+	*len = 0;
+	for (; m && vring_head_of(&s->rx, m) == h; m = m->next) {
+		if (rte_mbuf_refcnt_read(m) != 1)
+			return false;
+		if (prev && m->data_len &&
+			(m->data_off != 0 || prev->data_off + prev->data_len != prev->buf_len))
+			return false;
+		*len += m->data_len;
+		prev = m;
+		count++;
+	}
+	*next = m;
+	/* Parts of this buffer in other hands: it cannot be given away yet. */
+	return *len && rte_mbuf_ext_refcnt_read(&h->shinfo) == count;
+}
+
+/** @return heads of a frame that lies in lent buffers as it should, 0: it must be copied */
+static unsigned int
+parts_of(struct vhost_session *s, struct rte_mbuf *m)
+{
+	const unsigned int max = s->mergeable ? VRING_MAX_HEADS : 1;
+	unsigned int n = 0;
+
+	while (m) {
+		const struct vring_head *h = vring_head_of(&s->rx, m);
+
+		if (h == NULL || n == max || !one_part(s, m, n == 0, &s->lens[n], &m))
+			return 0;
+		s->ids[n++] = (uint16_t)(h - s->rx.heads);
+	}
+	return n;
+}
+
+static void
+publish(struct vhost_session *s, struct rte_mbuf *m, unsigned int n_heads,
+	struct virtio_net_hdr_mrg_rxbuf *hdr)
+{
+	struct vring_head *heads = s->rx.heads;
+
+	hdr->num_buffers = (uint16_t)n_heads;
+	memcpy(heads[s->ids[0]].hdr, hdr, s->hdr_bytes);
+	for (unsigned int i = 0; i < n_heads; i++) {
+		vring_use(&s->rx, s->ids[i], s->lens[i] + (i ? 0 : s->hdr_bytes));
+		/* vring_freed() leaves it at that when the last mbuf goes. */
+		heads[s->ids[i]].state = HEAD_PUBLISHED;
+		s->rx.out--;
+	}
+	rte_pktmbuf_free(m);
+}
+
+/* ---- copying ---- */
+
+/** A frame that is being laid into spans. */
+struct scatter {
+	const struct vhost_session *s;
+	const struct vring_span *span;
+	uint32_t off; /**< in span */
+};
+
+static void
+scatter(struct scatter *sc, const void *from, uint32_t len)
+{
+	const uint8_t *at = from;
+
+	while (len) {
+		uint32_t part;
+
+		if (sc->off == sc->span->len) {
+			sc->span++;
+			sc->off = 0;
+			continue;
+		}
+		part = RTE_MIN(len, sc->span->len - sc->off);
+		memcpy(sc->span->addr + sc->off, at, part);
+		guestlog_write(sc->s->log, sc->span->gpa + sc->off, part);
+		sc->off += part;
+		at += part;
+		len -= part;
+	}
+}
+
+enum copy_result {
+	COPY_DONE,
+	COPY_NO_BUFFER,
+	COPY_TOO_BIG,
+	COPY_BROKEN,
+};
+
+/** Take heads until there is room for `need` bytes. ids and lens (room of each) are set. */
+static enum copy_result
+gather(struct vport_queue *q, struct vhost_session *s, uint64_t need, unsigned int *n_heads)
+{
+	const unsigned int max = s->mergeable ? VRING_MAX_HEADS : 1;
+	unsigned int n_spans = 0;
+	uint64_t have = 0;
+
+	for (*n_heads = 0; have < need; (*n_heads)++) {
+		uint64_t total;
+		uint16_t head;
+		int n;
+
+		if (*n_heads == max)
+			return COPY_TOO_BIG;
+		n = next_chain(s, n_spans, &head, &total);
+		if (n == -1) {
+			/* The whole ring was not enough: it never will be. */
+			return *n_heads == s->rx.size ? COPY_TOO_BIG : COPY_NO_BUFFER;
+		}
+		if (n == -(int)VPORT_COUNT_RING_BAD_CHAIN && n_spans)
+			return COPY_TOO_BIG; /* more pieces than we keep, or met again on its own */
+		if (n >= 0 && total < (*n_heads ? 1 : s->hdr_bytes)) {
+			keep(&s->rx, head);
+			n = -(int)VPORT_COUNT_RING_BAD_CHAIN;
+		}
+		if (n < 0) {
+			vport_break(q, (enum vport_counter) - n);
+			return COPY_BROKEN;
+		}
+		s->ids[*n_heads] = head;
+		s->lens[*n_heads] = (uint32_t)RTE_MIN(total, (uint64_t)UINT32_MAX);
+		n_spans += (unsigned int)n;
+		have += total;
+	}
+	return COPY_DONE;
+}
+
+static enum copy_result
+copy(struct vport_queue *q, struct vhost_session *s, const struct rte_mbuf *m,
+	struct virtio_net_hdr_mrg_rxbuf *hdr)
+{
+	struct scatter sc = { .s = s, .span = s->spans };
+	uint64_t left = (uint64_t)m->pkt_len + s->hdr_bytes;
+	unsigned int n_heads;
+	const enum copy_result result = gather(q, s, left, &n_heads);
+
+	if (result != COPY_DONE) {
+		/* In reverse, so that the next frame finds them in the same order. */
+		while (n_heads)
+			keep(&s->rx, s->ids[--n_heads]);
+		return result;
+	}
+	hdr->num_buffers = (uint16_t)n_heads;
+	scatter(&sc, hdr, s->hdr_bytes);
+	for (; m; m = m->next)
+		scatter(&sc, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	for (unsigned int i = 0; i < n_heads; i++) {
+		const uint32_t len = (uint32_t)RTE_MIN(left, (uint64_t)s->lens[i]);
+
+		vring_use(&s->rx, s->ids[i], len);
+		left -= len;
+	}
+	return COPY_DONE;
+}
+
+/* ---- both ---- */
+
+/** @return false: the guest has no buffer for it, or cannot be served any more */
+static bool
+send_frame(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf *m)
+{
+	struct virtio_net_hdr_mrg_rxbuf hdr;
+	const uint32_t bytes = m->pkt_len;
+	unsigned int n_heads;
+	enum copy_result result = COPY_TOO_BIG;
+
+	if (!vnet_to_guest(&hdr.hdr, m, s->features))
+		goto too_big;
+	n_heads = parts_of(s, m);
+	if (n_heads) {
+		publish(s, m, n_heads, &hdr);
+		vport_count(q, VPORT_COUNT_TX_ZERO_COPY, 1);
+	} else {
+		result = copy(q, s, m, &hdr);
+		if (result == COPY_NO_BUFFER || result == COPY_BROKEN)
+			return false;
+		if (result == COPY_TOO_BIG)
+			goto too_big;
+		rte_pktmbuf_free(m);
+	}
+	vport_count(q, VPORT_COUNT_TX_PKTS, 1);
+	vport_count(q, VPORT_COUNT_TX_BYTES, bytes);
+	return true;
+too_big:
+	vport_count(q, VPORT_COUNT_TX_TOO_BIG, 1);
+	rte_pktmbuf_free(m);
+	return true;
+}
+
+uint16_t
+vring_tx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n)
+{
+	struct vhost_session *s = vhost_session(q);
+	uint16_t sent;
+
+	vring_drain(&s->rx);
+	if (unlikely(!vhost_memory_ok(q, s)))
+		return 0;
+	for (sent = 0; sent < n; sent++) {
+		if (!send_frame(q, s, frames[sent]))
+			break;
+	}
+	if (sent < n)
+		vport_count(q, VPORT_COUNT_TX_NO_BUFFER, n - sent);
+	return sent;
+}
