@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bridge_priv.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+/** Bursts of operations taken from one worker before the next has its turn. */
+#define OP_BURSTS 4
+
+const struct bridge_counter_info bridge_counter_info[BRIDGE_COUNTS] = {
+#define X(e, name, help) { name, help },
+	BRIDGE_COUNTERS(X)
+#undef X
+};
+
+/* ---- records ---- */
+
+struct bridge_rec *
+bridge_rec_find(struct bridge *b, uint64_t handle)
+{
+	const uint32_t idx = flowtab_handle_index(handle);
+	const uint8_t owner = flowtab_handle_owner(handle);
+
+	if (likely(handle != 0 && owner < b->p.n_workers && idx < b->p.max_flows)) {
+		struct bridge_rec *r = &b->workers[owner].recs[idx];
+
+		if (likely(r->handle == handle))
+			return r;
+	}
+	bridge_count(b, BRIDGE_COUNT_STALE, 1);
+	return NULL;
+}
+
+struct bridge_rec *
+bridge_rec_take(struct bridge *b, uint64_t handle)
+{
+	const uint32_t idx = flowtab_handle_index(handle);
+	const uint8_t owner = flowtab_handle_owner(handle);
+	struct bridge_rec *r;
+
+	if (handle == 0 || owner >= b->p.n_workers || idx >= b->p.max_flows) {
+		bridge_count(b, BRIDGE_COUNT_STALE, 1);
+		return NULL;
+	}
+	r = &b->workers[owner].recs[idx];
+	if (unlikely(r->handle != 0)) {
+		bridge_count(b, BRIDGE_COUNT_STALE, 1);
+		bridge_rec_drop(b, r, true);
+	}
+	b->workers[owner].used = RTE_MAX(b->workers[owner].used, idx + 1);
+	r->handle = handle;
+	r->fd = -1;
+	r->kind = BRIDGE_FAILED;
+	return r;
+}
+
+static void
+close_socket(struct bridge *b, struct bridge_rec *r, bool reset)
+{
+	if (r->fd < 0)
+		return;
+	if (reset && (r->kind == BRIDGE_STREAM || r->kind == BRIDGE_CONNECTING)) {
+		sock_reset(r->fd);
+	} else {
+		if (r->kind == BRIDGE_STREAM)
+			bridge_tcp_drain(b, r);
+		close(r->fd);
+	}
+	r->fd = -1;
+	bridge_count(b, BRIDGE_COUNT_SOCKETS_CLOSED, 1);
+}
+
+void
+bridge_rec_drop(struct bridge *b, struct bridge_rec *r, bool reset)
+{
+	close_socket(b, r, reset);
+	bridge_unlist(b, r);
+	memset(r, 0, sizeof(*r));
+}
+
+void
+bridge_rec_fail(struct bridge *b, struct bridge_rec *r, int err)
+{
+	close_socket(b, r, true);
+	bridge_unlist(b, r);
+	r->kind = BRIDGE_FAILED;
+	r->err = (uint16_t)err;
+	r->flags &= ~(REC_DUE | REC_READABLE);
+	bridge_due(b, r, REC_DUE_ERROR);
+}
+
+void
+bridge_rec_fail_io(struct bridge *b, struct bridge_rec *r, int err)
+{
+	if (err == EFAULT)
+		bridge_count(b, BRIDGE_COUNT_MEMORY_LOST, 1);
+	bridge_rec_fail(b, r, err);
+}
+
+int
+bridge_rec_watch(struct bridge *b, struct bridge_rec *r)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+		.data.u64 = r->handle,
+	};
+
+	return epoll_ctl(b->epoll_fd, EPOLL_CTL_ADD, r->fd, &ev) < 0 ? -errno : 0;
+}
+
+void
+bridge_count_socket_error(struct bridge *b, int err)
+{
+	bridge_count(b,
+		bridge_errno_is_limit(err) ? BRIDGE_COUNT_SOCKET_LIMIT : BRIDGE_COUNT_SOCKET_FAILED,
+		1);
+}
+
+/* ---- operations ---- */
+
+static void
+op_open(struct bridge *b, const struct l4x_op *op)
+{
+	struct bridge_rec *r = bridge_rec_take(b, op->flow);
+
+	if (r == NULL)
+		return;
+	r->pif = op->open.pif;
+	r->head_len = op->open.head_len;
+	r->lender = bridge_lender_number(b, op->open.pif, op->open.queue);
+	if (op->open.proto == IPPROTO_TCP)
+		bridge_tcp_open(b, r, op);
+	else
+		bridge_dgram_open(b, r, op);
+}
+
+static void
+op_adopt(struct bridge *b, const struct l4x_op *op)
+{
+	struct bridge_token token;
+	struct bridge_rec *r;
+
+	bridge_token_take(b, op->adopt.token, &token);
+	r = bridge_rec_take(b, op->flow);
+	if (r == NULL) {
+		if (token.fd >= 0)
+			sock_reset(token.fd);
+		return;
+	}
+	r->pif = op->adopt.pif;
+	r->head_len = op->adopt.head_len;
+	r->lender = bridge_lender_number(b, op->adopt.pif, op->adopt.queue);
+	bridge_tcp_adopt(b, r, op, &token);
+}
+
+static void
+op_refuse(struct bridge *b, const struct l4x_op *op)
+{
+	struct bridge_token token;
+
+	bridge_token_take(b, op->adopt.token, &token);
+	if (token.fd < 0)
+		return;
+	sock_reset(token.fd);
+	bridge_count(b, BRIDGE_COUNT_SOCKETS_CLOSED, 1);
+	bridge_count(b, BRIDGE_COUNT_REFUSED, 1);
+}
+
+/** An operation on a connected TCP socket. */
+static void
+op_stream(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
+{
+	if (unlikely(r->kind != BRIDGE_STREAM))
+		return;
+	switch (op->type) {
+	case L4X_OP_ACK:
+		bridge_tcp_ack(b, r, op);
+		break;
+	case L4X_OP_REWIND:
+		bridge_tcp_rewind(b, r, op->ack.acked);
+		break;
+	case L4X_OP_SHUT:
+		bridge_tcp_shut(b, r, op->send.off);
+		break;
+	case L4X_OP_QUERY:
+		bridge_due(b, r, REC_ASK | REC_DUE_SENT);
+		break;
+	}
+}
+
+static void
+op_one(struct bridge *b, const struct l4x_op *op)
+{
+	struct bridge_rec *r;
+
+	switch (op->type) {
+	case L4X_OP_OPEN:
+		op_open(b, op);
+		return;
+	case L4X_OP_ADOPT:
+		op_adopt(b, op);
+		return;
+	case L4X_OP_REFUSE:
+		op_refuse(b, op);
+		return;
+	}
+	r = bridge_rec_find(b, op->flow);
+	if (r == NULL)
+		return;
+	if (op->type == L4X_OP_CLOSE)
+		bridge_rec_drop(b, r, op->close.reset != 0);
+	else
+		op_stream(b, r, op);
+}
+
+static void
+free_ops(const struct l4x_op *ops, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		rte_pktmbuf_free(ops[i].type == L4X_OP_SEND ? ops[i].send.m : ops[i].dgram.m);
+}
+
+/** SENDs or DGRAMs of one flow in a row. @return how many */
+static unsigned int
+op_run(struct bridge *b, const struct l4x_op *ops, unsigned int n)
+{
+	struct bridge_rec *r = bridge_rec_find(b, ops[0].flow);
+	unsigned int run = 1;
+
+	while (run < n && ops[run].flow == ops[0].flow && ops[run].type == ops[0].type)
+		run++;
+	if (unlikely(r == NULL))
+		free_ops(ops, run);
+	else if (ops[0].type == L4X_OP_SEND && r->kind == BRIDGE_STREAM)
+		bridge_tcp_send(b, r, ops, run);
+	else if (ops[0].type == L4X_OP_DGRAM && (r->kind == BRIDGE_DGRAM || r->kind == BRIDGE_PING))
+		bridge_dgram_send(b, r, ops, run);
+	else
+		free_ops(ops, run);
+	return run;
+}
+
+static void
+do_ops(struct bridge *b, const struct l4x_op *ops, unsigned int n)
+{
+	unsigned int i = 0;
+
+	while (i < n) {
+		if (ops[i].type == L4X_OP_SEND || ops[i].type == L4X_OP_DGRAM)
+			i += op_run(b, &ops[i], n - i);
+		else
+			op_one(b, &ops[i++]);
+	}
+}
+
+static unsigned int
+poll_ops(struct bridge *b, struct bridge_worker *w)
+{
+	struct l4x_op ops[BRIDGE_OP_BURST];
+	unsigned int done = 0, burst, n;
+
+	for (burst = 0; burst < OP_BURSTS; burst++) {
+		n = rte_ring_sc_dequeue_burst_elem(
+			w->chan->ops, ops, sizeof(ops[0]), BRIDGE_OP_BURST, NULL);
+		if (n == 0)
+			break;
+		do_ops(b, ops, n);
+		done += n;
+		if (n < BRIDGE_OP_BURST)
+			break;
+	}
+	if (done != 0)
+		bridge_count(b, BRIDGE_COUNT_OPS, done);
+	return done;
+}
+
+/* ---- sockets ---- */
+
+static void
+socket_event(struct bridge *b, uint64_t handle, uint32_t events)
+{
+	struct bridge_rec *r;
+
+	if (flowtab_handle_owner(handle) == BRIDGE_OWNER_LISTENER) {
+		bridge_listen_event(b, flowtab_handle_index(handle), events);
+		return;
+	}
+	r = bridge_rec_find(b, handle);
+	if (r == NULL)
+		return;
+	if (r->kind == BRIDGE_DGRAM || r->kind == BRIDGE_PING)
+		bridge_dgram_events(b, r, events);
+	else if (r->kind != BRIDGE_FAILED)
+		bridge_tcp_events(b, r, events);
+}
+
+static unsigned int
+poll_sockets(struct bridge *b)
+{
+	struct epoll_event events[BRIDGE_EPOLL_BURST];
+	int i, n;
+
+	b->epoll_us = b->now_us;
+	n = epoll_wait(b->epoll_fd, events, BRIDGE_EPOLL_BURST, 0);
+	for (i = 0; i < n; i++)
+		socket_event(b, events[i].data.u64, events[i].events);
+	b->epoll_now = n == BRIDGE_EPOLL_BURST;
+	return n < 0 ? 0 : (unsigned int)n;
+}
+
+/** Each socket that is on the list has one turn. */
+static unsigned int
+poll_ready(struct bridge *b, struct bridge_worker *w)
+{
+	const uint32_t last = w->ready.tail;
+	struct bridge_rec *r = NULL;
+	unsigned int done = 0;
+	uint32_t head;
+
+	while (w->ready.head != BRIDGE_NIL && bridge_room(w) >= BRIDGE_READ_FRAMES) {
+		head = w->ready.head;
+		r = bridge_list_pop(b, &w->ready, BRIDGE_LIST_READY);
+		r->flags &= ~REC_ON_READY;
+		if (r->kind == BRIDGE_STREAM)
+			done += bridge_tcp_read(b, r);
+		else if (r->kind == BRIDGE_DGRAM || r->kind == BRIDGE_PING)
+			done += bridge_dgram_read(b, r);
+		if (head == last)
+			break;
+	}
+	return done;
+}
+
+unsigned int
+bridge_poll(struct bridge *b, uint64_t now_us)
+{
+	unsigned int done = 0, i;
+
+	b->now_us = now_us;
+	for (i = 0; i < b->p.n_workers; i++)
+		done += poll_ops(b, &b->workers[i]);
+	if (done == 0 || b->epoll_now || now_us - b->epoll_us >= BRIDGE_EPOLL_US) {
+		done += poll_sockets(b);
+		done += bridge_lenders_poll(b);
+	}
+	if (unlikely(b->n_ready_listeners != 0))
+		done += bridge_listeners_poll(b);
+	for (i = 0; i < b->p.n_workers; i++) {
+		struct bridge_worker *w = &b->workers[i];
+
+		done += bridge_tell(b, w);
+		done += poll_ready(b, w);
+		/* Reading may have found an error. */
+		done += bridge_tell(b, w);
+		bridge_flush(b, w);
+	}
+	return done;
+}
+
+int
+bridge_epoll_fd(const struct bridge *b)
+{
+	return b->epoll_fd;
+}
+
+uint64_t
+bridge_next_us(const struct bridge *b)
+{
+	return b->pause_us;
+}
+
+bool
+bridge_has_work(const struct bridge *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < b->p.n_workers; i++) {
+		const struct bridge_worker *w = &b->workers[i];
+
+		if (!rte_ring_empty(w->chan->ops) || w->dirty.head != BRIDGE_NIL ||
+			w->ready.head != BRIDGE_NIL)
+			return true;
+	}
+	return bridge_lenders_have_work(b) || bridge_listeners_have_work(b);
+}
+
+const uint64_t *
+bridge_counters(const struct bridge *b)
+{
+	return b->counters;
+}
+
+/* ---- life ---- */
+
+/** Memory that costs nothing until it is touched, and is zero then. */
+static void *
+map_lazily(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int
+create_workers(struct bridge *b)
+{
+	unsigned int i;
+
+	b->workers = rte_zmalloc_socket("bridge_workers", b->p.n_workers * sizeof(*b->workers),
+		RTE_CACHE_LINE_SIZE, b->p.socket_id);
+	if (b->workers == NULL)
+		return -ENOMEM;
+	for (i = 0; i < b->p.n_workers; i++) {
+		struct bridge_worker *w = &b->workers[i];
+
+		w->chan = b->p.chans[i];
+		bridge_list_init(&w->dirty);
+		bridge_list_init(&w->ready);
+		w->recs = map_lazily(b->p.max_flows * sizeof(struct bridge_rec));
+		if (w->recs == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int
+create_tables(struct bridge *b)
+{
+	uint32_t i;
+
+	b->lenders = map_lazily(BRIDGE_LENDERS * sizeof(*b->lenders));
+	b->ports = calloc(L4X_MAX_PIFS, sizeof(*b->ports));
+	b->listeners = calloc(BRIDGE_LISTENERS, sizeof(*b->listeners));
+	b->tokens = calloc(BRIDGE_TOKENS, sizeof(*b->tokens));
+	b->free_tokens = calloc(BRIDGE_TOKENS, sizeof(*b->free_tokens));
+	b->scratch = map_lazily((size_t)BRIDGE_DGRAMS * BRIDGE_MSG_BYTES);
+	b->iov = calloc(BRIDGE_IOV, sizeof(*b->iov));
+	b->frames = calloc(BRIDGE_READ_FRAMES, sizeof(*b->frames));
+	if (b->lenders == NULL || b->ports == NULL || b->listeners == NULL || b->tokens == NULL ||
+		b->free_tokens == NULL || b->scratch == NULL || b->iov == NULL || b->frames == NULL)
+		return -ENOMEM;
+	for (i = 0; i < BRIDGE_TOKENS; i++) {
+		b->tokens[i].fd = -1;
+		b->free_tokens[b->n_free_tokens++] = (uint16_t)(BRIDGE_TOKENS - 1 - i);
+	}
+	return 0;
+}
+
+struct bridge *
+bridge_create(const struct bridge_params *p)
+{
+	struct bridge *b;
+	unsigned int i;
+	int ret = -EINVAL;
+
+	if (p->n_workers == 0 || p->n_workers > BRIDGE_MAX_WORKERS || p->max_flows == 0 ||
+		p->max_flows > 1u << 24 || p->pool == NULL) {
+		rte_errno = EINVAL;
+		return NULL;
+	}
+	b = rte_zmalloc_socket("bridge", sizeof(*b), RTE_CACHE_LINE_SIZE, p->socket_id);
+	if (b == NULL) {
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	b->p = *p;
+	b->pause_us = UINT64_MAX;
+	b->epoll_fd = -1;
+	for (i = 0; i < p->n_workers; i++)
+		if (p->chans[i] == NULL)
+			goto fail;
+	ret = create_workers(b);
+	if (ret == 0)
+		ret = create_tables(b);
+	if (ret != 0)
+		goto fail;
+	b->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	ret = -errno;
+	if (b->epoll_fd >= 0)
+		return b;
+fail:
+	bridge_destroy(b);
+	rte_errno = -ret;
+	return NULL;
+}
+
+static void
+destroy_worker(struct bridge *b, struct bridge_worker *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->used; i++)
+		if (w->recs[i].handle != 0)
+			bridge_rec_drop(b, &w->recs[i], true);
+	for (i = 0; i < w->n_staged; i++)
+		l4x_event_free(&w->staged[i]);
+	if (w->recs != NULL)
+		munmap(w->recs, b->p.max_flows * sizeof(struct bridge_rec));
+}
+
+static void
+destroy_tables(struct bridge *b)
+{
+	uint32_t i;
+
+	for (i = 0; b->listeners != NULL && i < b->n_listeners; i++)
+		if (b->listeners[i].fd >= 0)
+			close(b->listeners[i].fd);
+	if (b->tokens != NULL && b->free_tokens != NULL)
+		bridge_tokens_reset(b, 0);
+	for (i = 1; b->ports != NULL && i < L4X_MAX_PIFS; i++)
+		bridge_remove_port(b, (uint16_t)i);
+	if (b->lenders != NULL)
+		munmap(b->lenders, BRIDGE_LENDERS * sizeof(*b->lenders));
+	if (b->scratch != NULL)
+		munmap(b->scratch, (size_t)BRIDGE_DGRAMS * BRIDGE_MSG_BYTES);
+	free(b->ports);
+	free(b->listeners);
+	free(b->tokens);
+	free(b->free_tokens);
+	free(b->iov);
+	free(b->frames);
+}
+
+void
+bridge_destroy(struct bridge *b)
+{
+	unsigned int i;
+
+	if (b == NULL)
+		return;
+	for (i = 0; b->workers != NULL && i < b->p.n_workers; i++)
+		destroy_worker(b, &b->workers[i]);
+	if (b->workers != NULL)
+		for (i = 0; i < b->p.n_workers; i++)
+			b->workers[i].used = 0;
+	destroy_tables(b);
+	rte_free(b->workers);
+	if (b->epoll_fd >= 0)
+		close(b->epoll_fd);
+	rte_free(b);
+}

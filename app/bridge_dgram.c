@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* UDP and ping sockets: opening, sending. */
+#include "bridge_priv.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+/** Datagrams of one UDP_SEGMENT send: what every kernel that knows it takes. */
+#define GSO_SEGS 64u
+#define GSO_BYTES 65000u
+/** iovecs of one datagram when a UDP_SEGMENT send is taken apart again. */
+#define SPLIT_IOV 64
+/** Messages of one sendmmsg(). */
+#define MSGS 64
+
+/** Messages being gathered; their iovecs are the bridge's. */
+struct batch {
+	uint32_t n, n_iov;
+	struct mmsghdr msgs[MSGS];
+	union {
+		char buf[CMSG_SPACE(sizeof(uint16_t))];
+		struct cmsghdr align;
+	} control[MSGS];
+	uint16_t seg[MSGS]; /**< 0: one datagram */
+};
+
+/* ---- open ---- */
+
+static int
+open_options(const struct bridge_rec *r, const struct l4x_op *op)
+{
+	const bool v4 = flowtab_addr_is_v4(&op->open.peer);
+	int ret;
+
+	ret = v4 ? sock_set(r->fd, IPPROTO_IP, IP_RECVERR, 1)
+		 : sock_set(r->fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+	if (ret == 0 && op->open.mark != 0)
+		ret = sock_set(r->fd, SOL_SOCKET, SO_MARK, (int)op->open.mark);
+	if (ret == 0 && op->open.flags & L4X_OPEN_REUSE)
+		ret = sock_set(r->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	/* Nice to have. */
+	if (v4)
+		sock_set(r->fd, IPPROTO_IP, IP_RECVTOS, 1);
+	else
+		sock_set(r->fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+	if (op->open.proto == IPPROTO_UDP)
+		sock_set(r->fd, IPPROTO_UDP, UDP_GRO, 1);
+	return ret;
+}
+
+static int
+open_bind(const struct bridge_rec *r, const struct l4x_op *op)
+{
+	struct flowtab_addr local = op->open.local;
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	if (flowtab_addr_is_zero(&local)) {
+		if (op->open.local_port == 0)
+			return 0;
+		if (flowtab_addr_is_v4(&op->open.peer))
+			local = flowtab_addr_v4(0);
+	}
+	len = sock_addr_set(&ss, &local, op->open.local_port);
+	if (bind(r->fd, (struct sockaddr *)&ss, len) == 0)
+		return 0;
+	/* A ping socket's port is the echo id: a wish. The kernel writes the one it has. */
+	if (op->open.proto != IPPROTO_UDP && errno == EADDRINUSE) {
+		if (flowtab_addr_is_zero(&op->open.local))
+			return 0;
+		len = sock_addr_set(&ss, &local, 0);
+		if (bind(r->fd, (struct sockaddr *)&ss, len) == 0)
+			return 0;
+	}
+	return -errno;
+}
+
+static int
+open_socket(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
+{
+	struct sockaddr_storage ss;
+	const socklen_t len = sock_addr_set(&ss, &op->open.peer, op->open.peer_port);
+	int ret;
+
+	r->fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, op->open.proto);
+	if (r->fd < 0)
+		return -errno;
+	bridge_count(b, BRIDGE_COUNT_SOCKETS_OPENED, 1);
+	ret = open_options(r, op);
+	if (ret == 0)
+		ret = open_bind(r, op);
+	if (ret == 0 && connect(r->fd, (struct sockaddr *)&ss, len) < 0)
+		ret = -errno;
+	return ret == 0 ? bridge_rec_watch(b, r) : ret;
+}
+
+void
+bridge_dgram_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
+{
+	int ret = -EPROTONOSUPPORT;
+
+	if (op->open.proto == IPPROTO_UDP || op->open.proto == IPPROTO_ICMP ||
+		op->open.proto == IPPROTO_ICMPV6)
+		ret = open_socket(b, r, op);
+	if (ret != 0) {
+		if (r->fd < 0)
+			bridge_count_socket_error(b, -ret);
+		bridge_rec_fail(b, r, -ret);
+		return;
+	}
+	r->kind = op->open.proto == IPPROTO_UDP ? BRIDGE_DGRAM : BRIDGE_PING;
+	r->dgram.peer = op->open.peer;
+	r->dgram.peer_port = op->open.peer_port;
+	if (op->open.flags & L4X_OPEN_REUSE)
+		r->flags |= REC_CHECK_PEER;
+}
+
+/** DSCP, ECN and TTL of what is sent next. */
+static void
+set_header(struct bridge_rec *r, uint8_t tos, uint8_t ttl)
+{
+	const bool v4 = flowtab_addr_is_v4(&r->dgram.peer);
+	const int level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+
+	if (tos != r->dgram.tos)
+		sock_set(r->fd, level, v4 ? IP_TOS : IPV6_TCLASS, tos);
+	if (ttl != r->dgram.ttl)
+		sock_set(r->fd, level, v4 ? IP_TTL : IPV6_UNICAST_HOPS, ttl != 0 ? ttl : -1);
+	r->dgram.tos = tos;
+	r->dgram.ttl = ttl;
+}
+
+/* ---- send ---- */
+
+/** What a UDP_SEGMENT send would have made, one by one. */
+static void
+send_split(struct bridge *b, struct bridge_rec *r, const struct msghdr *gso, uint16_t seg)
+{
+	struct iovec iov[SPLIT_IOV];
+	size_t i = 0, off = 0;
+
+	while (i < gso->msg_iovlen) {
+		struct msghdr msg = { .msg_iov = iov };
+		uint32_t left = seg;
+
+		for (; left != 0 && i < gso->msg_iovlen && msg.msg_iovlen < SPLIT_IOV;) {
+			const struct iovec *v = &gso->msg_iov[i];
+			const size_t take = RTE_MIN(v->iov_len - off, (size_t)left);
+
+			iov[msg.msg_iovlen].iov_base = (char *)v->iov_base + off;
+			iov[msg.msg_iovlen++].iov_len = take;
+			left -= (uint32_t)take;
+			off += take;
+			if (off == v->iov_len) {
+				off = 0;
+				i++;
+			}
+		}
+		bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
+		if (sendmsg(r->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+			bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
+			r->flags |= REC_ERRQ;
+		}
+	}
+}
+
+/** A message could not be sent. @return true: try it again */
+static bool
+send_failed(struct bridge *b, struct bridge_rec *r, struct batch *batch, uint32_t i, int err,
+	bool again)
+{
+	switch (err) {
+	case EFAULT:
+		bridge_rec_fail_io(b, r, err);
+		return false;
+	case EAGAIN:
+	case ENOBUFS:
+		break;
+	case EINVAL:
+	case EMSGSIZE:
+	case EIO:
+		if (batch->seg[i] != 0) {
+			/* No checksum offload, or larger than the path takes. */
+			r->flags |= REC_NO_GSO;
+			send_split(b, r, &batch->msgs[i].msg_hdr, batch->seg[i]);
+			return false;
+		}
+		if (err == EMSGSIZE) {
+			r->flags |= REC_ERRQ; /* which tells the MTU */
+			break;
+		}
+		/* fall through */
+	default:
+		/* Most likely the answer to an earlier datagram: the error queue has it. */
+		r->flags |= REC_ERRQ;
+		if (!again)
+			return true;
+		r->err = (uint16_t)err;
+		bridge_due(b, r, REC_DUE_ERROR);
+		break;
+	}
+	bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
+	return false;
+}
+
+/** Send the batch. */
+static void
+batch_flush(struct bridge *b, struct bridge_rec *r, struct batch *batch)
+{
+	bool again = false;
+	uint32_t i = 0, k;
+
+	while (i < batch->n && r->fd >= 0) {
+		const int n =
+			sendmmsg(r->fd, &batch->msgs[i], batch->n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
+		if (n <= 0) {
+			again = send_failed(b, r, batch, i, errno, again);
+			i += !again;
+			continue;
+		}
+		for (k = i; k < i + (uint32_t)n; k++)
+			bridge_count(b, BRIDGE_COUNT_SEND_BYTES, batch->msgs[k].msg_len);
+		i += (uint32_t)n;
+		again = false;
+	}
+	if (r->flags & REC_ERRQ)
+		bridge_ready(b, r);
+	batch->n = batch->n_iov = 0;
+}
+
+static void
+set_segment(struct batch *batch, uint32_t i, uint16_t seg)
+{
+	struct msghdr *msg = &batch->msgs[i].msg_hdr;
+	struct cmsghdr *c;
+
+	batch->seg[i] = seg;
+	if (seg == 0)
+		return;
+	msg->msg_control = &batch->control[i];
+	msg->msg_controllen = sizeof(batch->control[i].buf);
+	c = CMSG_FIRSTHDR(msg);
+	c->cmsg_level = IPPROTO_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(seg));
+	memcpy(CMSG_DATA(c), &seg, sizeof(seg));
+}
+
+/** One message of so many bytes; more than iovecs can hold is dropped. */
+static void
+batch_add(struct bridge *b, struct bridge_rec *r, struct batch *batch, struct bridge_cursor *at,
+	uint32_t want, uint16_t seg)
+{
+	const struct bridge_cursor start = *at;
+	uint32_t bytes = want, first, end;
+
+	if (batch->n == MSGS)
+		batch_flush(b, r, batch);
+	first = batch->n_iov;
+	end = bridge_iov_add(b, first, at, &bytes);
+	if (bytes < want && first != 0) {
+		batch_flush(b, r, batch);
+		*at = start;
+		first = 0;
+		bytes = want;
+		end = bridge_iov_add(b, 0, at, &bytes);
+	}
+	if (bytes < want) {
+		bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
+		at->m = NULL;
+		return;
+	}
+	memset(&batch->msgs[batch->n], 0, sizeof(batch->msgs[0]));
+	batch->msgs[batch->n].msg_hdr.msg_iov = &b->iov[first];
+	batch->msgs[batch->n].msg_hdr.msg_iovlen = end - first;
+	set_segment(batch, batch->n, seg);
+	batch->n_iov = end;
+	batch->n++;
+}
+
+/** All datagrams of one operation. */
+static void
+batch_op(struct bridge *b, struct bridge_rec *r, struct batch *batch, const struct l4x_op *op)
+{
+	struct bridge_cursor at = { .m = op->dgram.m };
+	const uint32_t seg = op->dgram.seg == 0 ? op->len : op->dgram.seg;
+	uint32_t left = op->len;
+
+	do {
+		uint32_t bytes = RTE_MIN(left, seg);
+		bool gso = false;
+
+		if (left > seg && r->kind == BRIDGE_DGRAM && !(r->flags & REC_NO_GSO)) {
+			const uint32_t segs = RTE_MIN(GSO_SEGS, GSO_BYTES / seg);
+
+			gso = segs > 1;
+			if (gso)
+				bytes = RTE_MIN(left, segs * seg);
+		}
+		batch_add(b, r, batch, &at, bytes, gso ? (uint16_t)seg : 0);
+		left -= bytes;
+	} while (left != 0 && at.m != NULL && r->fd >= 0);
+}
+
+void
+bridge_dgram_send(struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n)
+{
+	struct batch batch;
+	unsigned int i;
+
+	batch.n = batch.n_iov = 0;
+	for (i = 0; i < n && r->fd >= 0; i++) {
+		if (ops[i].tos != r->dgram.tos || ops[i].ttl != r->dgram.ttl) {
+			batch_flush(b, r, &batch);
+			if (r->fd >= 0)
+				set_header(r, ops[i].tos, ops[i].ttl);
+		}
+		batch_op(b, r, &batch, &ops[i]);
+	}
+	batch_flush(b, r, &batch);
+	for (i = 0; i < n; i++)
+		rte_pktmbuf_free(ops[i].dgram.m);
+}
+
+void
+bridge_dgram_events(struct bridge *b, struct bridge_rec *r, uint32_t events)
+{
+	if (events & EPOLLERR)
+		r->flags |= REC_ERRQ;
+	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+		r->flags |= REC_READABLE;
+	if (r->flags & (REC_ERRQ | REC_READABLE))
+		bridge_ready(b, r);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bridge_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint16_t
+bridge_lender_number(const struct bridge *b, uint16_t pif, uint8_t queue)
+{
+	if (pif >= L4X_MAX_PIFS || queue >= L4X_MAX_QUEUES || b->ports[pif].lenders == NULL)
+		return 0;
+	return b->ports[pif].lenders[queue];
+}
+
+struct bridge_lender *
+bridge_rec_lender(struct bridge *b, const struct bridge_rec *r)
+{
+	return r->lender == 0 ? NULL : &b->lenders[r->lender - 1];
+}
+
+int
+bridge_set_port(struct bridge *b, const struct l4x_port_conf *conf)
+{
+	if (conf->pif == 0 || conf->pif >= L4X_MAX_PIFS || conf->n_queues > L4X_MAX_QUEUES)
+		return -EINVAL;
+	b->ports[conf->pif].conf = conf;
+	return 0;
+}
+
+/** A free place among the lenders, or NULL. */
+static struct bridge_lender *
+lender_place(struct bridge *b)
+{
+	uint32_t i;
+
+	for (i = 0; i < b->n_lenders; i++)
+		if (b->lenders[i].l == NULL)
+			return &b->lenders[i];
+	return b->n_lenders < BRIDGE_LENDERS ? &b->lenders[b->n_lenders] : NULL;
+}
+
+int
+bridge_add_lender(struct bridge *b, struct lender *l)
+{
+	struct bridge_lender *bl;
+	struct bridge_port *port;
+
+	if (l->pif >= L4X_MAX_PIFS || l->queue >= L4X_MAX_QUEUES)
+		return -EINVAL;
+	port = &b->ports[l->pif];
+	if (port->lenders == NULL)
+		port->lenders = calloc(L4X_MAX_QUEUES, sizeof(port->lenders[0]));
+	if (port->lenders == NULL)
+		return -ENOMEM;
+	if (port->lenders[l->queue] != 0)
+		return -EEXIST;
+	bl = lender_place(b);
+	if (bl == NULL)
+		return -ENOSPC;
+	bl->held = calloc(BRIDGE_HELD, sizeof(bl->held[0]));
+	if (bl->held == NULL)
+		return -ENOMEM;
+	bl->l = l;
+	bl->first = bl->count = 0;
+	bridge_list_init(&bl->wait);
+	if (bl == &b->lenders[b->n_lenders])
+		b->n_lenders++;
+	port->lenders[l->queue] = (uint16_t)(bl - b->lenders + 1);
+	return 0;
+}
+
+static void
+free_held(struct bridge_lender *bl)
+{
+	rte_pktmbuf_free_bulk(&bl->held[bl->first], bl->count);
+	bl->first = bl->count = 0;
+}
+
+static void
+remove_lender(struct bridge_lender *bl)
+{
+	free_held(bl);
+	free(bl->held);
+	memset(bl, 0, sizeof(*bl));
+}
+
+/** Close the sockets whose guest is on this port. */
+static void
+drop_port_recs(struct bridge *b, uint16_t pif)
+{
+	unsigned int i;
+	uint32_t j;
+
+	for (i = 0; i < b->p.n_workers; i++)
+		for (j = 0; j < b->workers[i].used; j++) {
+			struct bridge_rec *r = &b->workers[i].recs[j];
+
+			if (r->handle != 0 && r->pif == pif)
+				bridge_rec_drop(b, r, true);
+		}
+}
+
+void
+bridge_remove_port(struct bridge *b, uint16_t pif)
+{
+	struct bridge_port *port;
+	unsigned int q;
+
+	if (pif >= L4X_MAX_PIFS)
+		return;
+	drop_port_recs(b, pif);
+	bridge_tokens_reset(b, pif);
+	port = &b->ports[pif];
+	for (q = 0; port->lenders != NULL && q < L4X_MAX_QUEUES; q++)
+		if (port->lenders[q] != 0)
+			remove_lender(&b->lenders[port->lenders[q] - 1]);
+	free(port->lenders);
+	memset(port, 0, sizeof(*port));
+}
+
+static bool
+lender_running(const struct bridge_lender *bl)
+{
+	/* Pairs with the worker's release: `mergeable` is there when RUNNING is seen. */
+	return bl->l != NULL &&
+		atomic_load_explicit(&bl->l->state, memory_order_acquire) == LENDER_RUNNING;
+}
+
+uint32_t
+bridge_lender_fill(struct bridge_lender *bl, uint32_t want)
+{
+	if (!lender_running(bl))
+		return 0;
+	if (bl->count >= want)
+		return bl->count;
+	if (bl->first != 0) {
+		memmove(bl->held, &bl->held[bl->first], bl->count * sizeof(bl->held[0]));
+		bl->first = 0;
+	}
+	bl->count += rte_ring_sc_dequeue_burst(bl->l->bufs, (void **)&bl->held[bl->count],
+		RTE_MIN(want, BRIDGE_HELD) - bl->count, NULL);
+	return bl->count;
+}
+
+void
+bridge_lender_used(struct bridge_lender *bl, uint32_t n)
+{
+	bl->first += n;
+	bl->count -= n;
+	if (bl->count == 0)
+		bl->first = 0;
+}
+
+void
+bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
+{
+	struct bridge_worker *w = &b->workers[bl->l->worker];
+
+	bridge_count(b, BRIDGE_COUNT_NO_BUFFER, 1);
+	if (r->flags & REC_ON_READY) {
+		bridge_list_remove(b, &bridge_rec_worker(b, r)->ready, BRIDGE_LIST_READY, r);
+		r->flags &= ~REC_ON_READY;
+	}
+	r->flags |= REC_ON_WAIT;
+	bridge_list_push(b, &bl->wait, BRIDGE_LIST_READY, r);
+	atomic_store_explicit(&bl->l->hungry, 1, memory_order_relaxed);
+	w->told = true;
+}
+
+/** Buffers have come: those that wait are ready again. */
+static unsigned int
+wake_waiters(struct bridge *b, struct bridge_lender *bl)
+{
+	struct bridge_rec *r;
+	unsigned int woken = 0;
+
+	while ((r = bridge_list_pop(b, &bl->wait, BRIDGE_LIST_READY)) != NULL) {
+		r->flags &= ~REC_ON_WAIT;
+		bridge_ready(b, r);
+		woken++;
+	}
+	return woken;
+}
+
+static void
+give_back(struct bridge_lender *bl)
+{
+	struct rte_mbuf *m;
+
+	free_held(bl);
+	while (rte_ring_sc_dequeue(bl->l->bufs, (void **)&m) == 0)
+		rte_pktmbuf_free(m);
+	atomic_store_explicit(&bl->l->hungry, 0, memory_order_relaxed);
+	/* Pairs with the worker's acquire: it may give the guest's rings back. */
+	atomic_store_explicit(&bl->l->state, LENDER_STOPPED, memory_order_release);
+}
+
+static bool
+lender_recalled(const struct bridge_lender *bl)
+{
+	return atomic_load_explicit(&bl->l->state, memory_order_acquire) == LENDER_RECALLED;
+}
+
+static bool
+lender_fed(const struct bridge_lender *bl)
+{
+	return bl->wait.head != BRIDGE_NIL && lender_running(bl) &&
+		(bl->count != 0 || !rte_ring_empty(bl->l->bufs));
+}
+
+unsigned int
+bridge_lenders_poll(struct bridge *b)
+{
+	unsigned int done = 0;
+	uint32_t i;
+
+	for (i = 0; i < b->n_lenders; i++) {
+		struct bridge_lender *bl = &b->lenders[i];
+
+		if (bl->l == NULL)
+			continue;
+		if (unlikely(lender_recalled(bl))) {
+			give_back(bl);
+			b->workers[bl->l->worker].told = true;
+			done++;
+		}
+		if (unlikely(lender_fed(bl)))
+			done += wake_waiters(b, bl);
+	}
+	return done;
+}
+
+bool
+bridge_lenders_have_work(const struct bridge *b)
+{
+	uint32_t i;
+
+	for (i = 0; i < b->n_lenders; i++) {
+		const struct bridge_lender *bl = &b->lenders[i];
+
+		if (bl->l != NULL && (lender_recalled(bl) || lender_fed(bl)))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * What the files of the bridge share. Who does what:
+ *   bridge.c         life, the iteration, who is served next
+ *   bridge_event.c   lists of records, events to workers
+ *   bridge_lend.c    ports: lent buffers, steering
+ *   bridge_tcp.c     open, adopt, connected, shut, close
+ *   bridge_send.c    TCP, guest -> socket: SEND, and what SENT tells
+ *   bridge_read.c    TCP, socket -> guest: DATA, ACK, REWIND
+ *   bridge_dgram.c   UDP and ping sockets: open, send
+ *   bridge_dgram_rx.c  ... receive
+ *   bridge_err.c     error queues
+ *   listen.c         listeners
+ */
+#ifndef BRIDGE_PRIV_H
+#define BRIDGE_PRIV_H
+
+#include "bridge.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_mbuf.h>
+
+#include "sock.h"
+
+/** Handles with this owner are the bridge's own: the index is a listener's number. */
+#define BRIDGE_OWNER_LISTENER 0xff
+
+/** Most iovecs of one call (UIO_MAXIOV). */
+#define BRIDGE_IOV 1024
+/** Operations taken from one worker's ring at a time. */
+#define BRIDGE_OP_BURST 64
+#define BRIDGE_EPOLL_BURST 128
+/** While operations keep it busy, the bridge asks the epoll set at most this often. */
+#define BRIDGE_EPOLL_US 10
+/** Bytes read from one socket before the next has its turn. */
+#define BRIDGE_READ_BYTES (256u << 10)
+/** Frames read from one socket in one call. */
+#define BRIDGE_READ_FRAMES 256
+/** Acknowledged bytes that are left in a socket, to consume more of them with one call. */
+#define BRIDGE_CONSUME_BYTES (64u << 10)
+/** Datagrams taken with one call. */
+#define BRIDGE_DGRAMS 32u
+/** Largest message that a datagram socket can hand over. */
+#define BRIDGE_MSG_BYTES 65536u
+/** Lent buffers of one queue pair that are in the bridge's hands: a lender's ring full. */
+#define BRIDGE_HELD 1024u
+#define BRIDGE_LENDERS 8192
+#define BRIDGE_LISTENERS 4096
+/** Accepted connections that no worker has adopted yet. */
+#define BRIDGE_TOKENS 1024
+/** Pause after a socket was refused for want of file descriptors or memory. */
+#define BRIDGE_BACKOFF_US 100000
+
+/**
+ * What a record is, and what is allowed:
+ *   FREE        nothing but OPEN and ADOPT
+ *   CONNECTING  TCP: connect() is under way; CLOSE
+ *   STREAM      TCP: connected; all but OPEN and ADOPT
+ *   DGRAM       UDP: DGRAM, CLOSE
+ *   PING        ICMP, ICMPv6: DGRAM, CLOSE
+ *   FAILED      no socket any more: ERROR was told, or is due; CLOSE
+ */
+enum bridge_kind {
+	BRIDGE_FREE = 0,
+	BRIDGE_CONNECTING,
+	BRIDGE_STREAM,
+	BRIDGE_DGRAM,
+	BRIDGE_PING,
+	BRIDGE_FAILED,
+};
+
+/* What is known of a socket. */
+#define REC_READABLE 0x0001u    /* no read has said EAGAIN since the last edge */
+#define REC_NO_SHORT 0x0002u    /* a short read proves nothing: EOF or urgent data is about */
+#define REC_PEER_CLOSED 0x0004u /* EPOLLRDHUP was seen */
+#define REC_EOF_TOLD 0x0008u
+#define REC_REMOTE 0x0010u      /* the peer is on another machine */
+#define REC_SHUT_WANTED 0x0020u /* SHUT once `taken` has come to shut_off */
+#define REC_SHUT_DONE 0x0040u
+#define REC_WAIT_OUT 0x0080u /* little space was told: EPOLLOUT is to be told */
+#define REC_SHORT 0x0100u    /* SENT is to say L4X_SENT_SHORT */
+#define REC_ASK 0x0200u      /* the kernel is to be asked before SENT is told */
+#define REC_ERRQ 0x0400u     /* DGRAM, PING: the error queue may hold something */
+#define REC_NO_GSO 0x0800u   /* UDP_SEGMENT was refused */
+#define REC_CHECK_PEER                                                            \
+	0x1000u /* UDP: datagrams of others may have been queued before connect() \
+		 */
+/* What is due to be told, in this order. */
+#define REC_DUE_CONNECTED 0x10000u
+#define REC_DUE_SENT 0x20000u
+#define REC_DUE_ERROR 0x40000u
+#define REC_DUE (REC_DUE_CONNECTED | REC_DUE_SENT | REC_DUE_ERROR)
+/* On which lists it is. */
+#define REC_ON_DIRTY 0x1000000u
+#define REC_ON_READY 0x2000000u
+#define REC_ON_WAIT 0x4000000u /* the lender's list, by the links of the ready list */
+
+/** "No record" in a link. */
+#define BRIDGE_NIL UINT32_MAX
+
+enum bridge_list_kind {
+	BRIDGE_LIST_DIRTY, /**< something is due to be told */
+	BRIDGE_LIST_READY, /**< to be read, or waiting for buffers to read into */
+	BRIDGE_LISTS,
+};
+
+struct bridge_link {
+	uint32_t prev, next; /**< record numbers */
+};
+
+struct bridge_list {
+	uint32_t head, tail;
+};
+
+/** One socket. Offsets are those of l4x_msg.h. All zero: FREE. */
+struct bridge_rec {
+	uint64_t handle; /**< of the flow; 0: FREE */
+	int fd;
+	uint32_t flags; /**< REC_* */
+	union {
+		struct {
+			uint64_t
+				taken; /**< the socket has taken up to here of the guest's stream */
+			uint64_t read_off;   /**< next byte to peek */
+			uint64_t top;        /**< highest read_off ever: the guest knows no more */
+			uint64_t consumed;   /**< bytes taken out of the socket */
+			uint64_t acked;      /**< by the guest; consumed <= acked <= top */
+			uint64_t limit;      /**< may be read up to here */
+			uint64_t peer_acked; /**< REMOTE: acknowledged by the peer */
+			uint32_t peer_wnd;   /**< REMOTE: its window, from peer_acked on */
+			uint32_t shut_off;   /**< low bits: SENDs are never 4 GiB ahead */
+			uint32_t space;      /**< free send buffer when last asked */
+			uint32_t used;       /**< ... and what was sent since, with overhead */
+			uint32_t frame_max;
+			uint32_t rtt_us;
+			uint32_t asked_us;  /**< when TCP_INFO was asked, low bits of now_us */
+			uint8_t acked_base; /**< tcpi_bytes_acked before any data: the SYN */
+		};
+		struct {
+			struct flowtab_addr peer;
+			rte_be16_t peer_port;
+			uint8_t tos, ttl; /**< as the socket has them now */
+		} dgram;
+	};
+	uint8_t kind; /**< enum bridge_kind */
+	uint8_t head_len;
+	uint16_t err; /**< errno that DUE_ERROR tells */
+	uint16_t pif;
+	uint16_t lender; /**< number + 1; 0: none, pool mbufs are used */
+	struct bridge_link link[BRIDGE_LISTS];
+};
+static_assert(sizeof(struct bridge_rec) <= 128, "a socket's record is two cache lines");
+static_assert(BRIDGE_LENDERS < UINT16_MAX, "a lender's number fits a record");
+
+/** What the bridge knows of one worker. */
+struct bridge_worker {
+	struct chan *chan;
+	struct bridge_rec *recs; /**< max_flows, mapped lazily */
+	uint32_t used;           /**< records from here on were never used */
+	struct bridge_list dirty, ready;
+	uint32_t room; /**< free places in the event ring, at least, staged ones taken off */
+	uint32_t n_staged;
+	bool told; /**< events were enqueued in this iteration: ring the waker */
+	struct l4x_event staged[32];
+};
+
+/** Lent buffers of one queue pair, in the order in which they came. */
+struct bridge_lender {
+	struct lender *l;
+	struct bridge_list wait; /**< sockets that found no buffer */
+	uint32_t first, count;   /**< the ones held: held[first .. first+count) */
+	struct rte_mbuf **held;
+};
+
+struct bridge_port {
+	const struct l4x_port_conf *conf;
+	uint16_t *lenders; /**< by queue: number + 1; L4X_MAX_QUEUES */
+};
+
+struct bridge_listener {
+	struct bridge_listen spec;
+	int fd; /**< -1: free */
+	bool ready;
+	bool dual;         /**< AF_INET6 socket for both families */
+	uint64_t pause_us; /**< not before this */
+};
+
+struct bridge_token {
+	int fd; /**< -1: free */
+	uint16_t generation;
+	uint16_t pif;
+	struct flowtab_addr peer, local;
+};
+
+/** One frame of a read: which heads of the lender it is laid over. */
+struct bridge_frame {
+	uint16_t heads;
+	uint32_t bytes;
+};
+
+struct bridge {
+	struct bridge_params p;
+	uint64_t now_us;
+	uint64_t epoll_us; /**< when the epoll set was asked last */
+	uint64_t pause_us; /**< earliest end of a listener's pause, or UINT64_MAX */
+	int epoll_fd;
+	bool epoll_now;       /**< ask at once: a connect() may have succeeded already */
+	uint32_t n_lenders;   /**< lenders[] from here on were never used */
+	uint32_t n_listeners; /**< likewise */
+	uint32_t n_ready_listeners;
+	uint32_t n_free_tokens;
+	struct bridge_worker *workers;
+	struct bridge_lender *lenders;
+	struct bridge_port *ports;
+	struct bridge_listener *listeners;
+	struct bridge_token *tokens;
+	uint16_t *free_tokens;
+	uint8_t *scratch;            /**< BRIDGE_DGRAMS x BRIDGE_MSG_BYTES, mapped lazily */
+	struct iovec *iov;           /**< BRIDGE_IOV */
+	struct bridge_frame *frames; /**< BRIDGE_READ_FRAMES */
+	uint64_t counters[BRIDGE_COUNTS];
+};
+
+static inline void
+bridge_count(struct bridge *b, enum bridge_counter c, uint64_t n)
+{
+	__atomic_store_n(&b->counters[c], b->counters[c] + n, __ATOMIC_RELAXED);
+}
+
+static inline struct bridge_worker *
+bridge_rec_worker(struct bridge *b, const struct bridge_rec *r)
+{
+	return &b->workers[flowtab_handle_owner(r->handle)];
+}
+
+static inline bool
+bridge_errno_is_limit(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
+/* ---- bridge.c ---- */
+
+/** The record of a live handle, or NULL (counted as stale). */
+struct bridge_rec *bridge_rec_find(struct bridge *b, uint64_t handle);
+/** A fresh record for the handle, zero but for handle, fd -1 and kind FAILED; NULL: out of range.
+ */
+struct bridge_rec *bridge_rec_take(struct bridge *b, uint64_t handle);
+/** Close the socket, if there is one, and forget the record. */
+void bridge_rec_drop(struct bridge *b, struct bridge_rec *r, bool reset);
+/** Register the socket in the epoll set. 0 or -errno. */
+int bridge_rec_watch(struct bridge *b, struct bridge_rec *r);
+/** The socket is useless: close it, tell ERROR. err: positive errno. */
+void bridge_rec_fail(struct bridge *b, struct bridge_rec *r, int err);
+/** After a failed send or receive: EFAULT is counted, and the flow fails. */
+void bridge_rec_fail_io(struct bridge *b, struct bridge_rec *r, int err);
+/** After socket() or accept() failed: count why. */
+void bridge_count_socket_error(struct bridge *b, int err);
+
+/* ---- bridge_event.c ---- */
+
+void bridge_list_init(struct bridge_list *l);
+void bridge_list_push(
+	struct bridge *b, struct bridge_list *l, enum bridge_list_kind kind, struct bridge_rec *r);
+void bridge_list_remove(
+	struct bridge *b, struct bridge_list *l, enum bridge_list_kind kind, struct bridge_rec *r);
+/** The first of the list, removed; NULL: empty. */
+struct bridge_rec *bridge_list_pop(
+	struct bridge *b, struct bridge_list *l, enum bridge_list_kind kind);
+/** Put it on its worker's ready list, unless it is on that or waits for buffers. */
+void bridge_ready(struct bridge *b, struct bridge_rec *r);
+/** Something is due (REC_DUE_*): on the dirty list. */
+void bridge_due(struct bridge *b, struct bridge_rec *r, uint32_t due);
+/** Off all lists. */
+void bridge_unlist(struct bridge *b, struct bridge_rec *r);
+
+/** Places in the worker's event ring that are free for certain. */
+uint32_t bridge_room(struct bridge_worker *w);
+/** The next event of the worker, zeroed but for its bridge. There must be room. */
+struct l4x_event *bridge_event(struct bridge *b, struct bridge_worker *w, uint8_t type);
+/** Tell what is due, as far as there is room. @return number of events */
+unsigned int bridge_tell(struct bridge *b, struct bridge_worker *w);
+/** Enqueue what is staged, and wake the worker. */
+void bridge_flush(struct bridge *b, struct bridge_worker *w);
+
+/* ---- bridge_lend.c ---- */
+
+/** Number + 1 of the lender of a queue pair, or 0. */
+uint16_t bridge_lender_number(const struct bridge *b, uint16_t pif, uint8_t queue);
+struct bridge_lender *bridge_rec_lender(struct bridge *b, const struct bridge_rec *r);
+/** Have up to want buffers in hand. @return how many there are, which may be more than want */
+uint32_t bridge_lender_fill(struct bridge_lender *bl, uint32_t want);
+static inline struct rte_mbuf *
+bridge_lender_at(const struct bridge_lender *bl, uint32_t i)
+{
+	return bl->held[bl->first + i];
+}
+/** The first n of the buffers in hand are another's. */
+void bridge_lender_used(struct bridge_lender *bl, uint32_t n);
+/** No buffer: park the record, have the worker lend more. */
+void bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl);
+/** Recalls, and buffers for those that wait. @return how much was done */
+unsigned int bridge_lenders_poll(struct bridge *b);
+bool bridge_lenders_have_work(const struct bridge *b);
+
+/* ---- bridge_tcp.c ---- */
+
+void bridge_tcp_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op);
+void bridge_tcp_adopt(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op,
+	const struct bridge_token *token);
+void bridge_tcp_events(struct bridge *b, struct bridge_rec *r, uint32_t events);
+void bridge_tcp_shut(struct bridge *b, struct bridge_rec *r, uint64_t off);
+/** Before an orderly close(): nothing unread may be left that would make it a RST. */
+void bridge_tcp_drain(struct bridge *b, struct bridge_rec *r);
+
+/* ---- bridge_send.c ---- */
+
+/** n operations SEND of one flow; their mbufs are freed. */
+void bridge_tcp_send(
+	struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n);
+/** Fill in what SENT and CONNECTED tell. */
+void bridge_tcp_tell(struct bridge *b, struct bridge_rec *r, struct l4x_event *ev);
+
+/** Where one is in a chain of mbufs. */
+struct bridge_cursor {
+	const struct rte_mbuf *m;
+	uint32_t off; /**< bytes of m that are done with; may lie past its end */
+};
+/**
+ * Append data of the chain to the bridge's iovecs, of which n are taken, and move on.
+ * @param bytes at most so many; receives how many
+ * @return number of iovecs taken now
+ */
+uint32_t bridge_iov_add(struct bridge *b, uint32_t n, struct bridge_cursor *at, uint32_t *bytes);
+
+/* ---- bridge_read.c ---- */
+
+/** Read once, as much as the budget allows. @return events told */
+unsigned int bridge_tcp_read(struct bridge *b, struct bridge_rec *r);
+void bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op);
+void bridge_tcp_rewind(struct bridge *b, struct bridge_rec *r, uint64_t off);
+/** Consume what the guest has acknowledged. */
+void bridge_tcp_consume(struct bridge *b, struct bridge_rec *r);
+
+/* ---- bridge_dgram.c, bridge_dgram_rx.c, bridge_err.c ---- */
+
+void bridge_dgram_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op);
+/** n operations DGRAM of one flow; their mbufs are freed. */
+void bridge_dgram_send(
+	struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n);
+void bridge_dgram_events(struct bridge *b, struct bridge_rec *r, uint32_t events);
+/** Error queue and datagrams, as much as the budget allows. @return events told */
+unsigned int bridge_dgram_read(struct bridge *b, struct bridge_rec *r);
+/** Datagrams of a listener: LISTEN_DGRAM. @return events told */
+unsigned int bridge_dgram_listen(struct bridge *b, struct bridge_listener *l);
+/** Tell what the error queue holds; clears REC_ERRQ when it is empty. @return events told */
+unsigned int bridge_err_read(struct bridge *b, struct bridge_rec *r);
+
+/* ---- listen.c ---- */
+
+/** Nothing to be had from a listener until the epoll set tells. */
+void bridge_listener_idle(struct bridge *b, struct bridge_listener *l);
+void bridge_listen_event(struct bridge *b, uint32_t number, uint32_t events);
+/** Accept, as far as there is room. @return events told */
+unsigned int bridge_listeners_poll(struct bridge *b);
+bool bridge_listeners_have_work(const struct bridge *b);
+/** Take the connection out of the table. @return -1 fd in *token: no such token (counted) */
+void bridge_token_take(struct bridge *b, uint32_t token, struct bridge_token *taken);
+/** Reset what no worker has adopted: all, or of one port (pif != 0). */
+void bridge_tokens_reset(struct bridge *b, uint16_t pif);
+
+#endif

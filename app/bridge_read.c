@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bridge_priv.h"
+
+#include <errno.h>
+
+/** Without SO_PEEK_OFF: iovecs that take what was read before, each the whole scratch area. */
+#define DISCARD_IOV 16
+#define DISCARD_BYTES (BRIDGE_DGRAMS * BRIDGE_MSG_BYTES)
+
+/** A read that is being laid out over lent buffers. */
+struct plan {
+	struct bridge_lender *bl;
+	uint32_t n_iov, n_frames;
+	uint32_t heads; /**< buffers that frames were laid over */
+	uint32_t avail; /**< buffers in hand */
+	uint32_t bytes; /**< payload that fits */
+	bool mergeable;
+	uint8_t head_len;
+};
+
+/**
+ * Where payload begins in a segment. The first buffer of a frame begins with the port's own header
+ * and leaves room for L2..L4; a buffer that continues a frame is filled from its very start.
+ */
+static uint32_t
+payload_off(const struct rte_mbuf *head, const struct rte_mbuf *seg, bool first, uint8_t head_len)
+{
+	if (seg != head)
+		return seg->data_off;
+	return first ? (uint32_t)seg->data_off + head_len : 0;
+}
+
+/** Lay one frame over the buffers that follow. @return its bytes; 0: no buffer, or no iovec */
+static uint32_t
+plan_frame(struct bridge *b, struct plan *p, uint32_t want)
+{
+	uint32_t bytes = 0, heads = 0;
+
+	while (bytes < want && p->heads + heads < p->avail && p->n_iov < BRIDGE_IOV &&
+		(heads == 0 || p->mergeable)) {
+		struct rte_mbuf *head = bridge_lender_at(p->bl, p->heads + heads);
+		struct rte_mbuf *seg;
+
+		for (seg = head; seg != NULL && bytes < want && p->n_iov < BRIDGE_IOV;
+			seg = seg->next) {
+			const uint32_t off = payload_off(head, seg, heads == 0, p->head_len);
+			uint32_t room = off < seg->buf_len ? seg->buf_len - off : 0;
+
+			room = RTE_MIN(room, want - bytes);
+			if (room == 0)
+				continue;
+			b->iov[p->n_iov].iov_base = (char *)seg->buf_addr + off;
+			b->iov[p->n_iov++].iov_len = room;
+			bytes += room;
+		}
+		heads++;
+	}
+	if (bytes == 0)
+		return 0;
+	b->frames[p->n_frames++] = (struct bridge_frame){ (uint16_t)heads, bytes };
+	p->heads += heads;
+	p->bytes += bytes;
+	return bytes;
+}
+
+static bool
+head_usable(const struct rte_mbuf *head, uint8_t head_len)
+{
+	return (uint32_t)head->data_off + head_len <= head->buf_len &&
+		(head->next != NULL || (uint32_t)head->data_off + head_len < head->buf_len);
+}
+
+/** Lay out a read of up to want bytes. */
+static void
+plan_read(struct bridge *b, const struct bridge_rec *r, struct plan *p, uint32_t want)
+{
+	while (p->n_frames < BRIDGE_READ_FRAMES && p->heads < p->avail) {
+		const uint32_t left = want - p->bytes;
+
+		/* A frame cut short by the budget would be a small segment in the middle. */
+		if (left == 0 ||
+			(p->n_frames != 0 && left < r->frame_max && want == BRIDGE_READ_BYTES))
+			break;
+		if (!head_usable(bridge_lender_at(p->bl, p->heads), p->head_len))
+			break;
+		if (plan_frame(b, p, RTE_MIN(left, r->frame_max)) == 0)
+			break;
+	}
+}
+
+/** A buffer without room for the headers is of no use to anybody: back to the guest. */
+static void
+drop_unusable(struct plan *p)
+{
+	while (p->avail != 0 && !head_usable(bridge_lender_at(p->bl, 0), p->head_len)) {
+		rte_pktmbuf_free(bridge_lender_at(p->bl, 0));
+		bridge_lender_used(p->bl, 1);
+		p->avail--;
+	}
+}
+
+/** The first frame's buffers, now holding so many bytes, as one chain. */
+static struct rte_mbuf *
+make_frame(const struct plan *p, uint32_t *next_head, uint32_t bytes)
+{
+	struct rte_mbuf *frame = NULL, *last = NULL;
+	uint32_t left = bytes;
+
+	do {
+		struct rte_mbuf *head = bridge_lender_at(p->bl, (*next_head)++);
+		struct rte_mbuf *seg;
+
+		for (seg = head; seg != NULL; seg = seg->next) {
+			const uint32_t off = payload_off(head, seg, frame == NULL, p->head_len);
+			const uint32_t room = off < seg->buf_len ? seg->buf_len - off : 0;
+			const uint32_t take = RTE_MIN(room, left);
+
+			seg->data_off = (uint16_t)off;
+			seg->data_len = (uint16_t)take;
+			left -= take;
+			if (seg->next == NULL) {
+				if (frame != NULL) {
+					last->next = head;
+					frame->nb_segs += head->nb_segs;
+				} else {
+					frame = head;
+				}
+				last = seg;
+				break;
+			}
+		}
+	} while (left != 0);
+	frame->pkt_len = bytes;
+	return frame;
+}
+
+/** bytes have been read into the plan's frames: tell the worker. @return events */
+static unsigned int
+tell_data(struct bridge *b, struct bridge_rec *r, const struct plan *p, uint32_t bytes)
+{
+	struct bridge_worker *w = bridge_rec_worker(b, r);
+	uint32_t next_head = 0, i;
+
+	for (i = 0; bytes != 0; i++) {
+		const uint32_t len = RTE_MIN(bytes, b->frames[i].bytes);
+		struct l4x_event *ev = bridge_event(b, w, L4X_EV_DATA);
+
+		ev->flow = r->handle;
+		ev->len = len;
+		ev->data.off = r->read_off;
+		ev->data.m = make_frame(p, &next_head, len);
+		r->read_off += len;
+		bytes -= len;
+	}
+	bridge_lender_used(p->bl, next_head);
+	r->top = RTE_MAX(r->top, r->read_off);
+	return i;
+}
+
+static unsigned int
+tell_eof(struct bridge *b, struct bridge_rec *r)
+{
+	struct l4x_event *ev;
+
+	r->flags &= ~REC_READABLE;
+	if (r->flags & REC_EOF_TOLD)
+		return 0;
+	r->flags |= REC_EOF_TOLD;
+	ev = bridge_event(b, bridge_rec_worker(b, r), L4X_EV_EOF);
+	ev->flow = r->handle;
+	ev->data.off = r->read_off;
+	return 1;
+}
+
+/**
+ * Without SO_PEEK_OFF a peek begins with what was read before: let that go to the scratch area.
+ * @return bytes to be skipped; UINT32_MAX: too much is unacknowledged to read on
+ */
+static uint32_t
+plan_discard(struct bridge *b, const struct bridge_rec *r, struct plan *p)
+{
+	uint64_t left = r->read_off - r->consumed;
+	const uint64_t skip = left;
+
+	if (b->p.peek_off)
+		return 0;
+	if (left > (uint64_t)DISCARD_IOV * DISCARD_BYTES)
+		return UINT32_MAX;
+	for (; left != 0; p->n_iov++) {
+		b->iov[p->n_iov].iov_base = b->scratch;
+		b->iov[p->n_iov].iov_len = RTE_MIN(left, (uint64_t)DISCARD_BYTES);
+		left -= b->iov[p->n_iov].iov_len;
+	}
+	return (uint32_t)skip;
+}
+
+/** What recvmsg() returned. @return events told */
+static unsigned int
+after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t n, uint32_t skip)
+{
+	uint32_t bytes;
+
+	bridge_count(b, BRIDGE_COUNT_RECV_CALLS, 1);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			r->flags &= ~REC_READABLE;
+		else
+			bridge_rec_fail_io(b, r, errno);
+		return 0;
+	}
+	if ((uint32_t)n <= skip) {
+		/* With bytes in front of it, the end looks like "nothing yet". */
+		if (n == 0 || (r->flags & REC_PEER_CLOSED && (uint32_t)n == skip))
+			return tell_eof(b, r);
+		r->flags &= ~REC_READABLE;
+		return 0;
+	}
+	bytes = (uint32_t)n - skip;
+	bridge_count(b, BRIDGE_COUNT_RECV_BYTES, bytes);
+	/* The queue is empty, and new data makes a new edge; only an end or an urgent mark, which
+	 * a read stops at, would make none. */
+	if (bytes < p->bytes && !(r->flags & REC_NO_SHORT))
+		r->flags &= ~REC_READABLE;
+	return tell_data(b, r, p, bytes);
+}
+
+unsigned int
+bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
+{
+	struct plan p = { .bl = bridge_rec_lender(b, r), .head_len = r->head_len };
+	struct msghdr msg = { .msg_iov = b->iov };
+	unsigned int told;
+	uint32_t want, skip;
+	ssize_t n;
+
+	if (!(r->flags & REC_READABLE) || r->read_off >= r->limit || r->frame_max == 0)
+		return 0;
+	want = (uint32_t)RTE_MIN(r->limit - r->read_off, (uint64_t)BRIDGE_READ_BYTES);
+	p.avail = bridge_lender_fill(p.bl, BRIDGE_READ_FRAMES);
+	/* Pairs with bridge_lender_fill(): read after RUNNING was seen. */
+	p.mergeable = atomic_load_explicit(&p.bl->l->mergeable, memory_order_relaxed) != 0;
+	drop_unusable(&p);
+	skip = plan_discard(b, r, &p);
+	if (skip == UINT32_MAX)
+		return 0;
+	plan_read(b, r, &p, want);
+	if (p.bytes == 0) {
+		bridge_lender_wait(b, r, p.bl);
+		return 0;
+	}
+	msg.msg_iovlen = p.n_iov;
+	n = recvmsg(r->fd, &msg, MSG_PEEK | MSG_DONTWAIT);
+	told = after_peek(b, r, &p, n, skip);
+	if (r->flags & REC_READABLE && r->read_off < r->limit)
+		bridge_ready(b, r);
+	return told;
+}
+
+void
+bridge_tcp_consume(struct bridge *b, struct bridge_rec *r)
+{
+	while (r->consumed < r->acked) {
+		const size_t want = (size_t)RTE_MIN(r->acked - r->consumed, (uint64_t)INT32_MAX);
+		const ssize_t n = recv(r->fd, NULL, want, MSG_TRUNC | MSG_DONTWAIT);
+
+		bridge_count(b, BRIDGE_COUNT_DISCARD_CALLS, 1);
+		if (n <= 0) {
+			/* What was peeked is there, so this is a broken socket. The record stands
+			 * still where the socket does. */
+			if (n < 0 && errno != EAGAIN && errno != EINTR)
+				bridge_rec_fail(b, r, errno);
+			return;
+		}
+		r->consumed += (uint64_t)n;
+	}
+}
+
+/** Bring the socket's peek offset to read_off. */
+static void
+set_peek_off(struct bridge *b, struct bridge_rec *r)
+{
+	int ret;
+
+	if (!b->p.peek_off || r->kind != BRIDGE_STREAM)
+		return;
+	ret = sock_set(r->fd, SOL_SOCKET, SO_PEEK_OFF, (int)(r->read_off - r->consumed));
+	if (ret != 0)
+		bridge_rec_fail(b, r, -ret);
+}
+
+/** Read on, if there is something to read and leave to do so. */
+static void
+read_on(struct bridge *b, struct bridge_rec *r)
+{
+	if (r->flags & REC_READABLE && r->read_off < r->limit && r->kind == BRIDGE_STREAM)
+		bridge_ready(b, r);
+}
+
+void
+bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
+{
+	uint64_t acked = op->ack.acked;
+	bool jump;
+
+	if (unlikely(acked > r->top)) {
+		/* Data that the guest was never sent cannot be acknowledged. */
+		bridge_count(b, BRIDGE_COUNT_STALE, 1);
+		acked = r->acked;
+	}
+	r->acked = RTE_MAX(r->acked, acked);
+	r->limit = op->ack.limit;
+	r->frame_max = op->ack.frame_max;
+	/* After a REWIND the guest may turn out to have had all along what is about to be sent. */
+	jump = r->acked > r->read_off;
+	if (jump)
+		r->read_off = r->acked;
+	if (r->acked - r->consumed >= BRIDGE_CONSUME_BYTES || r->acked == r->read_off)
+		bridge_tcp_consume(b, r);
+	if (unlikely(jump))
+		set_peek_off(b, r);
+	read_on(b, r);
+}
+
+void
+bridge_tcp_rewind(struct bridge *b, struct bridge_rec *r, uint64_t off)
+{
+	off = RTE_MAX(off, r->acked);
+	if (off >= r->read_off)
+		return;
+	r->read_off = off;
+	set_peek_off(b, r);
+	r->flags |= REC_READABLE;
+	read_on(b, r);
+}

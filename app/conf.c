@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "conf_priv.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *conf_place_format(const struct conf_place *p, char *buf, size_t size)
+{
+	const char *sep = p->key != NULL ? " " : "";
+	const char *key = p->key != NULL ? p->key : "";
+	const bool weir = strcmp(p->section, "weir") == 0;
+
+	if (p->where.source == CONF_OPTION && weir)
+		snprintf(buf, size, "--%s", key);
+	else if (p->where.source == CONF_OPTION)
+		snprintf(buf, size, "--vm %s%s%s", p->name, p->key != NULL ? ": " : "", key);
+	else if (p->where.source == CONF_FILE && weir)
+		snprintf(buf, size, "%s:%u: [weir]%s%s", p->file, p->where.line, sep, key);
+	else if (p->where.source == CONF_FILE)
+		snprintf(buf, size, "%s:%u: [%s.%s]%s%s", p->file, p->where.line, p->section,
+			p->name, sep, key);
+	else if (weir)
+		snprintf(buf, size, "[weir]%s%s", sep, key);
+	else
+		snprintf(buf, size, "[%s.%s]%s%s", p->section, p->name, sep, key);
+	return buf;
+}
+
+void conf_error(struct conf_loader *l, const struct conf_place *place, const char *fmt, ...)
+{
+	char text[CONF_ERROR_LEN / 2], line[CONF_ERROR_LEN], where[CONF_ERROR_LEN / 2];
+	va_list ap;
+
+	l->errors++;
+	if (l->errors > CONF_MAX_ERRORS) {
+		if (l->errors == CONF_MAX_ERRORS + 1)
+			l->p->report(l->p->report_arg, "more errors follow; these first");
+		return;
+	}
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (place != NULL)
+		snprintf(line, sizeof(line), "%s: %s",
+			conf_place_format(place, where, sizeof(where)), text);
+	else
+		snprintf(line, sizeof(line), "%s", text);
+	l->p->report(l->p->report_arg, line);
+}
+
+static struct conf_place loader_place(
+	const struct conf_loader *l, const char *key, struct conf_where where)
+{
+	struct conf_place p = { l->conf->file, l->section, l->name, key, where };
+
+	return p;
+}
+
+struct conf_vm *conf_vm_find(const struct conf *c, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->n_vms; i++)
+		if (strcmp(c->vms[i]->name, name) == 0)
+			return c->vms[i];
+	return NULL;
+}
+
+static struct conf_network *network_find(const struct conf *c, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->n_networks; i++)
+		if (strcmp(c->networks[i]->name, name) == 0)
+			return c->networks[i];
+	return NULL;
+}
+
+static struct conf_vm *vm_add(struct conf_loader *l, const char *name)
+{
+	struct conf_vm *vm;
+
+	if (l->conf->n_vms == CONF_MAX_VMS)
+		return NULL;
+	vm = calloc(1, sizeof(*vm));
+	if (vm == NULL)
+		return NULL;
+	snprintf(vm->name, sizeof(vm->name), "%s", name);
+	l->conf->vms[l->conf->n_vms++] = vm;
+	return vm;
+}
+
+static struct conf_network *network_add(struct conf_loader *l, const char *name)
+{
+	struct conf_network *n;
+
+	if (l->conf->n_networks == CONF_MAX_NETWORKS)
+		return NULL;
+	n = calloc(1, sizeof(*n));
+	if (n == NULL)
+		return NULL;
+	snprintf(n->name, sizeof(n->name), "%s", name);
+	l->conf->networks[l->conf->n_networks++] = n;
+	return n;
+}
+
+static void select_weir(struct conf_loader *l)
+{
+	l->section = "weir";
+	l->name = NULL;
+	l->table = conf_weir_keys;
+	l->where = l->conf->where;
+	l->object = l->conf;
+}
+
+static void select_vm(struct conf_loader *l, struct conf_vm *vm)
+{
+	l->section = "vm";
+	l->name = vm->name;
+	l->table = conf_vm_keys;
+	l->where = vm->where;
+	l->object = vm;
+}
+
+static void select_network(struct conf_loader *l, struct conf_network *n)
+{
+	l->section = "network";
+	l->name = n->name;
+	l->table = conf_network_keys;
+	l->where = n->where;
+	l->object = n;
+}
+
+/** Keys that follow are looked at no further: their section is wrong. */
+static void select_nothing(struct conf_loader *l)
+{
+	l->table = NULL;
+}
+
+/** Set one key of the selected section. */
+static void set_key(
+	struct conf_loader *l, const char *key, const char *text, struct conf_where where)
+{
+	struct conf_place place = loader_place(l, key, where);
+	char why[CONF_ERROR_LEN / 2] = "";
+	const struct conf_key *k;
+	struct conf_where *had;
+	void *field;
+	int i;
+
+	i = conf_key_find(l->table, key);
+	if (i < 0) {
+		conf_error(l, &place, "no such key, see %s",
+			where.source == CONF_FILE ? "weir.conf(5)" : "weir --help");
+		return;
+	}
+	k = &l->table[i];
+	had = &l->where[i];
+	field = (char *)l->object + k->offset;
+	if (had->source == where.source && !(k->flags & CONF_LIST)) {
+		if (where.source == CONF_FILE)
+			conf_error(l, &place, "given twice, first in line %u", had->line);
+		else
+			conf_error(l, &place, "given twice");
+		return;
+	}
+	/* A list is added to within one source; the command line takes the file's place. */
+	if (had->source != where.source)
+		memset(field, 0, k->size);
+	*had = where;
+	if (k->parse(k, text, field, why, sizeof(why)) != 0) {
+		conf_error(l, &place, "%s", why);
+		memset(field, 0, k->size);
+		had->bad = true;
+	}
+}
+
+/* ---- the file ---- */
+
+static void on_section(void *arg, const char *name, uint32_t line)
+{
+	const struct conf_where where = { .source = CONF_FILE, .line = line };
+	struct conf_loader *l = arg;
+	struct conf_network *n;
+	struct conf_vm *vm;
+	const bool is_vm = strncmp(name, "vm.", 3) == 0;
+	const bool is_network = strncmp(name, "network.", 8) == 0;
+	const char *own = name + (is_vm ? 3 : 8);
+
+	select_nothing(l);
+	if (*name == '\0')
+		return;
+	if (strcmp(name, "weir") == 0) {
+		select_weir(l);
+		return;
+	}
+	if (!is_vm && !is_network) {
+		conf_error(l, NULL,
+			"%s:%u: [%.64s]: no such section: there are [weir], [vm.NAME] "
+			"and [network.NAME]",
+			l->conf->file, line, name);
+		return;
+	}
+	if (!conf_name_valid(own)) {
+		conf_error(l, NULL,
+			"%s:%u: [%.64s]: a name has letters, digits, '-', '_' and '.', "
+			"at most %u",
+			l->conf->file, line, name, CONF_NAME_MAX - 1);
+		return;
+	}
+	vm = is_vm ? conf_vm_find(l->conf, own) : NULL;
+	n = is_network ? network_find(l->conf, own) : NULL;
+	if ((vm != NULL && vm->section.line != 0) || (n != NULL && n->section.line != 0)) {
+		conf_error(l, NULL, "%s:%u: [%s]: given twice, first in line %u", l->conf->file,
+			line, name, vm != NULL ? vm->section.line : n->section.line);
+		return;
+	}
+	if (is_vm && vm == NULL)
+		vm = vm_add(l, own);
+	if (is_network && n == NULL)
+		n = network_add(l, own);
+	if (vm != NULL) {
+		vm->section = where;
+		select_vm(l, vm);
+	} else if (n != NULL) {
+		n->section = where;
+		select_network(l, n);
+	} else {
+		conf_error(l, NULL,
+			"%s:%u: [%s]: too many sections: at most %u VMs and %u networks",
+			l->conf->file, line, name, CONF_MAX_VMS, CONF_MAX_NETWORKS);
+	}
+}
+
+static void on_value(void *arg, const char *key, const char *value, uint32_t line)
+{
+	struct conf_loader *l = arg;
+
+	if (l->table != NULL)
+		set_key(l, key, value, (struct conf_where){ .source = CONF_FILE, .line = line });
+}
+
+static void on_bad(void *arg, const char *what, uint32_t line)
+{
+	struct conf_loader *l = arg;
+
+	conf_error(l, NULL, "%s:%u: %s", l->conf->file, line, what);
+}
+
+static void load_file(struct conf_loader *l)
+{
+	const struct conf_ini_handler h = { on_section, on_value, on_bad, l };
+	FILE *in = fopen(l->conf->file, "re");
+
+	if (in == NULL) {
+		conf_error(l, NULL, "%s: cannot be opened: %s", l->conf->file, strerror(errno));
+		return;
+	}
+	errno = 0;
+	if (conf_ini_read(in, &h) != 0)
+		conf_error(l, NULL, "%s: cannot be read: %s", l->conf->file, strerror(errno));
+	fclose(in);
+}
+
+/* ---- the command line ---- */
+
+/** Cut at the first single comma; ",," is a comma. @return what follows, or NULL at the end */
+static char *cut_at_comma(char *s)
+{
+	char *to = s;
+
+	for (; *s != '\0'; s++) {
+		if (*s == ',') {
+			if (s[1] != ',') {
+				*to = '\0';
+				return s + 1;
+			}
+			s++;
+		}
+		*to++ = *s;
+	}
+	*to = '\0';
+	return NULL;
+}
+
+static void load_vm_option(struct conf_loader *l, const char *option)
+{
+	const struct conf_where where = { .source = CONF_OPTION };
+	char *text = strdup(option), *item, *next;
+	struct conf_vm *vm;
+
+	if (text == NULL) {
+		conf_error(l, NULL, "--vm %s: %s", option, strerror(ENOMEM));
+		return;
+	}
+	next = cut_at_comma(text);
+	if (!conf_name_valid(text)) {
+		conf_error(l, NULL,
+			"--vm %.64s: begin with the VM's name (letters, digits, '-', "
+			"'_', '.', at most %u), as in --vm web,socket=/tmp/web.sock",
+			option, CONF_NAME_MAX - 1);
+		goto out;
+	}
+	vm = conf_vm_find(l->conf, text);
+	if (vm == NULL)
+		vm = vm_add(l, text);
+	if (vm == NULL) {
+		conf_error(l, NULL, "--vm %s: too many: at most %u VMs", text, CONF_MAX_VMS);
+		goto out;
+	}
+	if (vm->section.source == CONF_OPTION) {
+		conf_error(l, NULL, "--vm %s: given twice", text);
+		goto out;
+	}
+	vm->section.source = CONF_OPTION;
+	select_vm(l, vm);
+	while (next != NULL) {
+		char *eq;
+
+		item = next;
+		next = cut_at_comma(item);
+		eq = strchr(item, '=');
+		if (eq == NULL) {
+			conf_error(l, NULL,
+				"--vm %s: \"%s\" is not key=value (in lists write / for "
+				"a comma)",
+				vm->name, item);
+			continue;
+		}
+		*eq = '\0';
+		set_key(l, item, eq + 1, where);
+	}
+out:
+	free(text);
+}
+
+static void load_options(struct conf_loader *l)
+{
+	const struct conf_where where = { .source = CONF_OPTION };
+	const struct conf_cli *cli = l->p->cli;
+	unsigned int i;
+
+	for (i = 0; i < cli->n_given; i++) {
+		if (cli->given[i].key == NULL) {
+			load_vm_option(l, cli->given[i].text);
+		} else {
+			select_weir(l);
+			set_key(l, cli->given[i].key->name, cli->given[i].text, where);
+		}
+	}
+}
+
+struct conf *conf_load(const struct conf_load_params *p)
+{
+	struct conf *c = calloc(1, sizeof(*c));
+	struct conf_loader l = { .p = p, .conf = c };
+
+	if (c == NULL || network_add(&l, "default") == NULL)
+		goto no_memory;
+	if (p->cli->file != NULL) {
+		c->file = strdup(p->cli->file);
+		if (c->file == NULL)
+			goto no_memory;
+		load_file(&l);
+	}
+	load_options(&l);
+	conf_complete(&l);
+	if (l.errors == 0)
+		return c;
+	conf_destroy(c);
+	return NULL;
+no_memory:
+	p->report(p->report_arg, "out of memory");
+	conf_destroy(c);
+	return NULL;
+}
+
+void conf_destroy(struct conf *c)
+{
+	uint32_t i;
+
+	if (c == NULL)
+		return;
+	for (i = 0; i < c->n_networks; i++)
+		free(c->networks[i]);
+	for (i = 0; i < c->n_vms; i++)
+		free(c->vms[i]);
+	free(c->file);
+	free(c);
+}
+
+/* ---- differences ---- */
+
+static unsigned int report_fixed(struct conf_place *place, const char *key, struct conf_where where,
+	conf_report_fn report, void *arg)
+{
+	char buf[CONF_ERROR_LEN / 2], line[CONF_ERROR_LEN];
+
+	place->key = key;
+	place->where = where;
+	snprintf(line, sizeof(line), "%s: cannot change while weir runs: restart it",
+		conf_place_format(place, buf, sizeof(buf)));
+	report(arg, line);
+	return 1;
+}
+
+static unsigned int diff_fixed(const struct conf_key *table, const void *old, const void *new,
+	struct conf_place *place, const struct conf_where *where, conf_report_fn report, void *arg)
+{
+	unsigned int n = 0;
+	int i;
+
+	for (i = 0; table[i].name != NULL; i++) {
+		const struct conf_key *k = &table[i];
+
+		if ((k->flags & CONF_LIVE) ||
+			memcmp((const char *)old + k->offset, (const char *)new + k->offset,
+				k->size) == 0)
+			continue;
+		n += report_fixed(place, k->name, where[i], report, arg);
+	}
+	return n;
+}
+
+unsigned int conf_diff_fixed(
+	const struct conf *old, const struct conf *new, conf_report_fn report, void *report_arg)
+{
+	struct conf_place place = { new->file, "weir", NULL, NULL, { 0 } };
+	unsigned int n;
+	uint32_t i;
+
+	n = diff_fixed(conf_weir_keys, old, new, &place, new->where, report, report_arg);
+	for (i = 0; i < new->n_vms; i++) {
+		const struct conf_vm *vm = new->vms[i];
+		const struct conf_vm *was = conf_vm_find(old, vm->name);
+
+		if (was == NULL)
+			continue;
+		place.section = "vm";
+		place.name = vm->name;
+		n += diff_fixed(conf_vm_keys, was, vm, &place, vm->where, report, report_arg);
+		/* It can come from the network or from [weir], too. */
+		if (was->port.mtu != vm->port.mtu && was->mtu == vm->mtu)
+			n += report_fixed(&place, "mtu", vm->section, report, report_arg);
+	}
+	return n;
+}

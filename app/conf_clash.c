@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Resolvers of a VM, and what two VMs cannot both have. */
+#include "conf_priv.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "resolv.h"
+
+/* ---- resolvers ---- */
+
+/** A resolver that the guest can reach by itself: not on the host's loopback, not on a link. */
+static bool reachable(const struct l4x_port_conf *p, const struct flowtab_addr *a)
+{
+	return !flowtab_addr_is_loopback(a) && !flowtab_addr_is_linklocal(a) &&
+		!flowtab_addr_is_any(a) && (flowtab_addr_is_v4(a) ? p->ipv4 : p->ipv6);
+}
+
+static void dns_by_gateway(struct l4x_port_conf *p, const struct flowtab_addr *forward)
+{
+	p->dns_forward = *forward;
+	p->n_dns = 0;
+	if (p->ipv4)
+		p->dns[p->n_dns++] = p->gateway;
+	if (p->ipv6)
+		p->dns[p->n_dns++] = p->gateway6;
+}
+
+static void dns_of_host(
+	struct l4x_port_conf *p, const struct resolv *host, const struct conf_addr *forward)
+{
+	unsigned int i;
+
+	for (i = 0; i < host->n_servers && p->n_dns < L4X_MAX_DNS; i++)
+		if (reachable(p, &host->servers[i]))
+			p->dns[p->n_dns++] = host->servers[i];
+	if (p->n_dns == 0 && host->n_servers != 0 && forward->how != CONF_NONE)
+		dns_by_gateway(p, &host->servers[0]);
+}
+
+void conf_complete_dns(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n)
+{
+	const struct conf_dns *dns = vm->dns.how != CONF_INHERIT ? &vm->dns : &n->dns;
+	const struct conf_addr *forward =
+		vm->dns_forward.how != CONF_INHERIT ? &vm->dns_forward : &n->dns_forward;
+	const struct conf_search *search =
+		vm->search.how != CONF_INHERIT ? &vm->search : &n->search;
+	const char *path = l->p->resolv_conf != NULL ? l->p->resolv_conf : RESOLV_PATH;
+	struct l4x_port_conf *p = &vm->port;
+	struct resolv host = { 0 };
+	uint32_t i;
+
+	if (dns->how == CONF_HOST || search->how == CONF_HOST)
+		resolv_read(path, &host);
+	if (dns->how == CONF_GIVEN) {
+		for (i = 0; i < dns->n; i++)
+			p->dns[p->n_dns++] = dns->addr[i];
+	} else if (dns->how == CONF_HOST && forward->how == CONF_GIVEN) {
+		dns_by_gateway(p, &forward->addr);
+	} else if (dns->how == CONF_HOST) {
+		dns_of_host(p, &host, forward);
+	}
+	if (forward->how == CONF_GIVEN)
+		p->dns_forward = forward->addr;
+	if (search->how != CONF_NONE)
+		snprintf(p->search, sizeof(p->search), "%s",
+			search->how == CONF_GIVEN ? search->text : host.search);
+}
+
+/* ---- two of one kind ---- */
+
+/** An error at key of VM b: VM a has the same. */
+static void clash(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b,
+	const char *key, const char *what)
+{
+	struct conf_place pa = { l->conf->file, "vm", a->name, NULL, { 0 } };
+	struct conf_place pb = { l->conf->file, "vm", b->name, key, { 0 } };
+	char first[CONF_ERROR_LEN / 4];
+	const int i = conf_key_find(conf_vm_keys, key);
+
+	pa.where = a->where[i].source != CONF_UNSET ? a->where[i] : a->section;
+	pb.where = b->where[i].source != CONF_UNSET ? b->where[i] : b->section;
+	conf_error(l, &pb, "%s is also %s's (%s)", what, a->name,
+		conf_place_format(&pa, first, sizeof(first)));
+}
+
+static void check_addresses(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
+{
+	char text[FLOWTAB_ADDR_STRLEN];
+
+	if (a->port.ipv4 && b->port.ipv4 && !flowtab_addr_is_zero(&a->port.address) &&
+		flowtab_addr_eq(&a->port.address, &b->port.address))
+		clash(l, a, b, "address", flowtab_addr_format(&a->port.address, text));
+	if (a->port.ipv6 && b->port.ipv6 && !flowtab_addr_is_zero(&a->port.address6) &&
+		flowtab_addr_eq(&a->port.address6, &b->port.address6))
+		clash(l, a, b, "address6", flowtab_addr_format(&a->port.address6, text));
+	if (rte_is_same_ether_addr(&a->port.guest_mac, &b->port.guest_mac)) {
+		rte_ether_format_addr(text, sizeof(text), &a->port.guest_mac);
+		clash(l, a, b, "mac", text);
+	}
+}
+
+/** Can two sockets not be bound to one port of these addresses? */
+static bool same_address(const struct flowtab_addr *a, const struct flowtab_addr *b)
+{
+	if (flowtab_addr_is_zero(a) || flowtab_addr_is_zero(b) || flowtab_addr_eq(a, b))
+		return true;
+	return flowtab_addr_is_v4(a) && flowtab_addr_is_v4(b) &&
+		(flowtab_addr_is_any(a) || flowtab_addr_is_any(b));
+}
+
+static void check_forwards(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b,
+	const char *key, const struct conf_forwards *fa, const struct conf_forwards *fb)
+{
+	char what[64];
+	uint32_t i, j;
+
+	for (j = 0; j < fb->n; j++) {
+		const struct conf_forward *y = &fb->entry[j];
+		const uint32_t n = a == b ? j : fa->n;
+
+		for (i = 0; i < n; i++) {
+			const struct conf_forward *x = &fa->entry[i];
+
+			if (x->last < y->first || y->last < x->first ||
+				!same_address(&x->addr, &y->addr))
+				continue;
+			snprintf(what, sizeof(what), "host port %u", RTE_MAX(x->first, y->first));
+			clash(l, a, b, key, what);
+			break;
+		}
+	}
+}
+
+static void check_pair(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
+{
+	if (a != b) {
+		if (a->socket[0] != '\0' && strcmp(a->socket, b->socket) == 0)
+			clash(l, a, b, "socket", a->socket);
+		if (a->ethdev[0] != '\0' && strcmp(a->ethdev, b->ethdev) == 0)
+			clash(l, a, b, "port", a->ethdev);
+		if (strcmp(a->network, b->network) == 0)
+			check_addresses(l, a, b);
+	}
+	check_forwards(l, a, b, "tcp", &a->tcp, &b->tcp);
+	check_forwards(l, a, b, "udp", &a->udp, &b->udp);
+}
+
+void conf_check_clashes(struct conf_loader *l)
+{
+	const struct conf *c = l->conf;
+	uint32_t i, j;
+
+	for (j = 0; j < c->n_vms; j++) {
+		const struct conf_vm *b = c->vms[j];
+
+		for (i = 0; i <= j && l->errors <= CONF_MAX_ERRORS; i++)
+			check_pair(l, c->vms[i], b);
+		if (b->socket[0] != '\0' && strcmp(b->socket, c->control) == 0) {
+			struct conf_place place = { c->file, "vm", b->name, "socket",
+				b->where[conf_key_find(conf_vm_keys, "socket")] };
+
+			conf_error(l, &place, "%s is also the control socket", b->socket);
+		}
+	}
+}

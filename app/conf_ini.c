@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A reader of INI text of our own. rte_cfgfile tells no line numbers, cuts names at 64 and values
+ * at 256 bytes without a word, and needs an initialised EAL for its memory, where we must know the
+ * configuration before. inih as distributions build it cuts lines at 200 bytes, does not tell its
+ * handler the line number, does not tell of sections without keys, and of the first bad line only.
+ */
+#include "conf_priv.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** The text without blanks at both ends; changed in place. */
+static char *trim(char *s)
+{
+	char *end;
+
+	while (isspace((unsigned char)*s))
+		s++;
+	end = s + strlen(s);
+	while (end > s && isspace((unsigned char)end[-1]))
+		end--;
+	*end = '\0';
+	return s;
+}
+
+/** A '#' or ';' at the start of the line, or after a blank, begins a comment. */
+static void cut_comment(char *s)
+{
+	char *p;
+
+	for (p = s; *p != '\0'; p++) {
+		if ((*p == '#' || *p == ';') && (p == s || isspace((unsigned char)p[-1]))) {
+			*p = '\0';
+			return;
+		}
+	}
+}
+
+static void read_section(const struct conf_ini_handler *h, char *s, uint32_t line)
+{
+	char *end = strchr(s, ']');
+
+	if (end == NULL || end[1] != '\0') {
+		h->bad(h->arg, "a section is written [NAME], alone on its line", line);
+		/* What follows must not go to the section before. */
+		h->section(h->arg, "", line);
+		return;
+	}
+	*end = '\0';
+	h->section(h->arg, trim(s + 1), line);
+}
+
+static void read_line(const struct conf_ini_handler *h, char *s, uint32_t line, bool *in_section)
+{
+	char *eq;
+
+	cut_comment(s);
+	s = trim(s);
+	if (*s == '\0')
+		return;
+	if (*s == '[') {
+		*in_section = true;
+		read_section(h, s, line);
+		return;
+	}
+	eq = strchr(s, '=');
+	if (eq == NULL) {
+		h->bad(h->arg, "neither [SECTION] nor key = value", line);
+		return;
+	}
+	*eq = '\0';
+	if (!*in_section)
+		h->bad(h->arg, "a key before the first section: begin with [weir]", line);
+	else
+		h->value(h->arg, trim(s), trim(eq + 1), line);
+}
+
+int conf_ini_read(FILE *in, const struct conf_ini_handler *h)
+{
+	bool in_section = false;
+	char *text = NULL;
+	size_t room = 0, total = 0;
+	uint32_t line = 0;
+	ssize_t len;
+	int ret;
+
+	while ((len = getline(&text, &room, in)) >= 0) {
+		char *s = text;
+
+		line++;
+		total += (size_t)len;
+		if (len > CONF_INI_LINE_MAX || total > CONF_INI_FILE_MAX) {
+			h->bad(h->arg, "too long: this is no configuration file", line);
+			break;
+		}
+		if (strlen(text) != (size_t)len) {
+			h->bad(h->arg, "a zero byte: this is no text file", line);
+			break;
+		}
+		if (line == 1 && strncmp(s, "\xef\xbb\xbf", 3) == 0)
+			s += 3;
+		read_line(h, s, line, &in_section);
+	}
+	ret = ferror(in) ? -EIO : 0;
+	free(text);
+	return ret;
+}

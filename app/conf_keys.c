@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "conf_priv.h"
+
+#include <string.h>
+
+#include "log.h"
+
+#define FIELD(type, f) offsetof(struct type, f), sizeof(((struct type *)0)->f)
+#define W(f) FIELD(conf, f)
+#define N(f) FIELD(conf_network, f)
+#define V(f) FIELD(conf_vm, f)
+/** Longest timeout: what 32 bits of ms hold, in whole seconds. */
+#define SECONDS_MAX (UINT32_MAX / 1000 * 1000)
+
+static const char *const poll_words[] = { "adaptive", "busy", NULL };
+static const char *const huge_words[] = { "auto", "on", "off", NULL };
+static const char *const mode_words[] = { "server", "client", NULL };
+
+/* A choice's value is the position of its word. */
+static_assert(CONF_HUGE_AUTO == 0 && CONF_HUGE_ON == 1 && CONF_HUGE_OFF == 2, "huge_words");
+static_assert(VPORT_VHOST_SERVER == 0 && VPORT_VHOST_CLIENT == 1, "mode_words");
+
+const struct conf_key conf_weir_keys[] = {
+	{ "workers", "auto|CPUS", "auto", NULL,
+		"CPUs to pin one worker to each; auto: one worker, not pinned", conf_parse_workers,
+		W(workers), 0, 0, 0, NULL },
+	{ "bridges", "auto|inline|N|CPUS", "auto", NULL,
+		"threads that own the sockets: in the workers, a number of their own, or pinned "
+		"(3-3 for CPU 3 alone); auto: one, or inline with less than three CPUs",
+		conf_parse_bridges, W(bridges), 0, 0, 0, NULL },
+	{ "poll", "adaptive|busy", "adaptive", NULL,
+		"sleep when there is nothing to do, or never (for CPUs of its own)",
+		conf_parse_word, W(busy), 0, 0, 0, poll_words },
+	{ "spin-us", "US", "50", NULL, "idle time before a thread sleeps, in microseconds",
+		conf_parse_u32, W(spin_us), 0, 1000000, 0, NULL },
+	{ "memory", "MIB", "256", NULL, "memory for DPDK, in MiB", conf_parse_u32, W(memory_mb), 16,
+		1048576, 0, NULL },
+	{ "hugepages", "auto|on|off", "auto", NULL,
+		"use huge pages: if enough are free, or fail, or never", conf_parse_word,
+		W(hugepages), 0, 0, 0, huge_words },
+	{ "max-flows", "N", "131072", NULL, "flows at a time, per worker", conf_parse_u32,
+		W(max_flows), 64, 16777216, 0, NULL },
+	{ "control", "PATH|none", NULL, "/run/weir/control.sock, or in $XDG_RUNTIME_DIR/weir",
+		"socket for weirctl", conf_parse_path, W(control), 0, 0, 0, NULL },
+	{ "control-group", "GROUP", NULL, "none",
+		"group that may use the control socket, beside its owner", conf_parse_text,
+		W(control_group), 0, 0, 0, NULL },
+	{ "log-level", "LEVEL", "info", NULL, "error, warning, info, or debug (DPDK's own, too)",
+		conf_parse_word, W(log_level), 0, 0, CONF_LIVE, log_level_names },
+	{ "eal", "ARGS", NULL, "none", "more arguments for DPDK, e.g. \"--vdev net_tap0\"",
+		conf_parse_text, W(eal), 0, 0, 0, NULL },
+	{ "network", "SUBNET|none", "10.0.2.0/24", NULL,
+		"IPv4 subnet of the default network: the gateway is .2, guests get .15, .16, ...",
+		conf_parse_prefix4, W(network), 0, 0, CONF_LIVE, NULL },
+	{ "network6", "SUBNET|none", "fd00:2::/64", NULL,
+		"IPv6 subnet of the default network: the gateway is ::2, guests get ::15, ...",
+		conf_parse_prefix6, W(network6), 0, 0, CONF_LIVE, NULL },
+	{ "mtu", "BYTES", "1500", NULL, "MTU of the guests", conf_parse_u32, W(mtu), 68, 65520,
+		CONF_LIVE, NULL },
+	{ "dns", "host|none|ADDRS", "host", NULL,
+		"resolvers told to guests; host: the host's own, or, if these listen on the "
+		"host's loopback only, the gateway, which forwards port 53",
+		conf_parse_dns, W(dns), 0, 0, CONF_LIST | CONF_LIVE, NULL },
+	{ "dns-forward", "ADDR|none", NULL, "as dns says",
+		"resolver to which port 53 of the gateway is forwarded", conf_parse_addr_any,
+		W(dns_forward), 0, 0, CONF_LIVE, NULL },
+	{ "search", "host|none|NAMES", "host", NULL, "domain search list told to guests",
+		conf_parse_search, W(search), 0, 0, CONF_LIST | CONF_LIVE, NULL },
+	{ "lease", "S", "86400", NULL, "lease time of DHCP, in seconds", conf_parse_u32, W(lease_s),
+		60, INT32_MAX, CONF_LIVE, NULL },
+	{ "timeout-tcp-syn", "S", "240", NULL, "an inbound SYN that the guest does not answer",
+		conf_parse_seconds, W(timeouts.tcp_syn_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ "timeout-tcp-established", "S", "7200", NULL, "a silent TCP connection",
+		conf_parse_seconds, W(timeouts.tcp_established_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ "timeout-tcp-half-closed", "S", "240", NULL, "a TCP connection closed on one side",
+		conf_parse_seconds, W(timeouts.tcp_half_closed_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ "timeout-tcp-fin", "S", "240", NULL, "the last acknowledgement of a TCP connection",
+		conf_parse_seconds, W(timeouts.tcp_fin_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ "tcp-keepalive", "S", "30", NULL, "silence before a guest's TCP is probed",
+		conf_parse_seconds, W(timeouts.tcp_keepalive_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ "tcp-keepalive-probes", "N", "9", NULL, "probes without answer before a reset",
+		conf_parse_u32, W(timeouts.tcp_keepalive_probes), 1, 255, 0, NULL },
+	{ "tcp-retries", "N", "10", NULL, "retransmissions without answer before a reset",
+		conf_parse_u32, W(timeouts.tcp_retries), 1, 255, 0, NULL },
+	{ "timeout-udp", "S", "30", NULL, "a UDP flow in one direction", conf_parse_seconds,
+		W(timeouts.udp_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ "timeout-udp-stream", "S", "180", NULL, "a UDP flow in both directions",
+		conf_parse_seconds, W(timeouts.udp_stream_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ "timeout-icmp", "S", "30", NULL, "an ICMP echo flow", conf_parse_seconds,
+		W(timeouts.icmp_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ NULL },
+};
+
+const struct conf_key conf_network_keys[] = {
+	{ "subnet", "SUBNET|none", NULL, "none", "IPv4 subnet", conf_parse_prefix4, N(subnet), 0, 0,
+		CONF_LIVE, NULL },
+	{ "subnet6", "SUBNET|none", NULL, "none", "IPv6 subnet", conf_parse_prefix6, N(subnet6), 0,
+		0, CONF_LIVE, NULL },
+	{ "gateway", "ADDR", NULL, ".2 of the subnet", "weir's own IPv4 address", conf_parse_addr4,
+		N(gateway), 0, 0, CONF_LIVE, NULL },
+	{ "gateway6", "ADDR", NULL, "::2 of the subnet", "weir's own IPv6 address",
+		conf_parse_addr6, N(gateway6), 0, 0, CONF_LIVE, NULL },
+	{ "mtu", "BYTES", NULL, "from [weir]", "MTU of the guests", conf_parse_u32, N(mtu), 68,
+		65520, CONF_LIVE, NULL },
+	{ "dns", "host|none|ADDRS", NULL, "from [weir]", "resolvers told to guests", conf_parse_dns,
+		N(dns), 0, 0, CONF_LIST | CONF_LIVE, NULL },
+	{ "dns-forward", "ADDR|none", NULL, "from [weir]",
+		"resolver to which port 53 of the gateway is forwarded", conf_parse_addr_any,
+		N(dns_forward), 0, 0, CONF_LIVE, NULL },
+	{ "search", "host|none|NAMES", NULL, "from [weir]", "domain search list told to guests",
+		conf_parse_search, N(search), 0, 0, CONF_LIST | CONF_LIVE, NULL },
+	{ "lease", "S", NULL, "from [weir]", "lease time of DHCP, in seconds", conf_parse_u32,
+		N(lease_s), 60, INT32_MAX, CONF_LIVE, NULL },
+	{ NULL },
+};
+
+const struct conf_key conf_vm_keys[] = {
+	{ "socket", "PATH", NULL, "required", "vhost-user socket", conf_parse_path, V(socket), 0, 0,
+		0, NULL },
+	{ "mode", "server|client", "server", NULL,
+		"weir makes the socket and listens, or connects to it", conf_parse_word, V(mode), 0,
+		0, 0, mode_words },
+	{ "port", "ETHDEV", NULL, "none", "instead of a socket: a DPDK port by name, see --eal",
+		conf_parse_text, V(ethdev), 0, 0, 0, NULL },
+	{ "queues", "N", "1", NULL, "queue pairs offered", conf_parse_u32, V(queues), 1,
+		VPORT_MAX_QUEUES, 0, NULL },
+	{ "network", "NAME", "default", NULL, "network that the VM is in", conf_parse_name,
+		V(network), 0, 0, CONF_LIVE, NULL },
+	{ "address", "ADDR|none", NULL, "the next of the network", "IPv4 address", conf_parse_addr4,
+		V(address), 0, 0, CONF_LIVE, NULL },
+	{ "address6", "ADDR|none", NULL, "the next of the network", "IPv6 address",
+		conf_parse_addr6, V(address6), 0, 0, CONF_LIVE, NULL },
+	{ "gateway", "ADDR", NULL, "from the network", "weir's own IPv4 address", conf_parse_addr4,
+		V(gateway), 0, 0, CONF_LIVE, NULL },
+	{ "gateway6", "ADDR", NULL, "from the network", "weir's own IPv6 address", conf_parse_addr6,
+		V(gateway6), 0, 0, CONF_LIVE, NULL },
+	{ "mac", "MAC", NULL, "from the VM's name", "MAC address expected of the guest",
+		conf_parse_mac, V(mac), 0, 0, CONF_LIVE, NULL },
+	{ "mtu", "BYTES", NULL, "from the network", "MTU told to the guest", conf_parse_u32, V(mtu),
+		68, 65520, 0, NULL },
+	{ "dns", "host|none|ADDRS", NULL, "from the network", "resolvers told to the guest",
+		conf_parse_dns, V(dns), 0, 0, CONF_LIST | CONF_LIVE, NULL },
+	{ "dns-forward", "ADDR|none", NULL, "from the network",
+		"resolver to which port 53 of the gateway is forwarded", conf_parse_addr_any,
+		V(dns_forward), 0, 0, CONF_LIVE, NULL },
+	{ "search", "host|none|NAMES", NULL, "from the network",
+		"domain search list told to the guest", conf_parse_search, V(search), 0, 0,
+		CONF_LIST | CONF_LIVE, NULL },
+	{ "hostname", "NAME", NULL, "the VM's name", "host name told to the guest",
+		conf_parse_hostname, V(hostname), 0, 0, CONF_LIVE, NULL },
+	{ "lease", "S", NULL, "from the network", "lease time of DHCP, in seconds", conf_parse_u32,
+		V(lease_s), 60, INT32_MAX, CONF_LIVE, NULL },
+	{ "tcp", "FORWARDS", NULL, "none",
+		"TCP ports of the host that lead to the guest: [ADDR:]PORT[-PORT][:GUESTPORT]",
+		conf_parse_forwards, V(tcp), 0, 0, CONF_LIST | CONF_LIVE, NULL },
+	{ "udp", "FORWARDS", NULL, "none", "the same of UDP", conf_parse_forwards, V(udp), 0, 0,
+		CONF_LIST | CONF_LIVE, NULL },
+	{ "loopback", "gateway|ADDRS|none", "none", NULL,
+		"address that stands for the host's 127.0.0.1 and ::1 in the guest",
+		conf_parse_loopback, V(loopback), 0, 0, CONF_LIVE, NULL },
+	{ "zone", "N", "0", NULL, "connection tracking zone", conf_parse_u32, V(zone), 0, 65535,
+		CONF_LIVE, NULL },
+	{ "max-flows", "N", "0", NULL, "flows at a time; 0: no limit of its own", conf_parse_u32,
+		V(max_flows), 0, 16777216, CONF_LIVE, NULL },
+	{ "new-flows-per-s", "N", "0", NULL, "flows that begin in a second; 0: no limit",
+		conf_parse_u32, V(new_flows_per_s), 0, 100000000, CONF_LIVE, NULL },
+	{ "mark", "N", "0", NULL, "SO_MARK of the sockets (needs CAP_NET_ADMIN); 0: none",
+		conf_parse_u32, V(mark), 0, UINT32_MAX, CONF_LIVE, NULL },
+	{ NULL },
+};
+
+static_assert(sizeof(conf_weir_keys) / sizeof(conf_weir_keys[0]) <= CONF_MAX_KEYS, "where[]");
+static_assert(sizeof(conf_network_keys) / sizeof(conf_network_keys[0]) <= CONF_MAX_KEYS, "where[]");
+static_assert(sizeof(conf_vm_keys) / sizeof(conf_vm_keys[0]) <= CONF_MAX_KEYS, "where[]");
+
+int conf_key_find(const struct conf_key *table, const char *name)
+{
+	int i;
+
+	for (i = 0; table[i].name != NULL; i++)
+		if (strcmp(table[i].name, name) == 0)
+			return i;
+	return -1;
+}

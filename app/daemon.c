@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "daemon_note.h"
+#include "log.h"
+#include "sdnotify.h"
+
+/** File descriptors beside those of flows and forwards. */
+#define FILES_OWN 256
+
+uint64_t
+daemon_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- what the process may do ---- */
+
+static int
+raise_files(struct daemon *d)
+{
+	const struct conf *c = d->conf;
+	uint64_t wanted = FILES_OWN, flows = (uint64_t)c->max_flows * d->n_workers;
+	struct rlimit limit;
+	uint32_t i;
+
+	for (i = 0; i < c->n_vms; i++)
+		wanted += daemon_listen_count(c->vms[i]) + 8 * c->vms[i]->queues;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return -errno;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return -errno;
+	if (limit.rlim_max < wanted) {
+		log_error(
+			"the forwards and VMs need %lu open files, %lu are allowed: raise the hard "
+			"limit (ulimit -Hn, LimitNOFILE=), or forward less ports",
+			(unsigned long)wanted, (unsigned long)limit.rlim_max);
+		return -EMFILE;
+	}
+	if (limit.rlim_max < wanted + flows)
+		log_warning("%lu open files are allowed, max-flows can need %lu: flows beyond are "
+			    "refused; raise the hard limit (ulimit -Hn, LimitNOFILE=)",
+			(unsigned long)limit.rlim_max, (unsigned long)(wanted + flows));
+	return 0;
+}
+
+/** SO_MARK is for those with CAP_NET_ADMIN. */
+static int
+check_marks(struct daemon *d)
+{
+	const int key = conf_key_find(conf_vm_keys, "mark");
+	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char where[CONF_ERROR_LEN / 2];
+	int ret = 0;
+	uint32_t i;
+
+	for (i = 0; fd >= 0 && i < d->conf->n_vms && ret == 0; i++) {
+		const struct conf_vm *vm = d->conf->vms[i];
+		const struct conf_place place = { d->conf->file, "vm", vm->name, "mark",
+			vm->where[key] };
+
+		if (vm->mark == 0 ||
+			setsockopt(fd, SOL_SOCKET, SO_MARK, &vm->mark, sizeof(vm->mark)) == 0)
+			continue;
+		ret = -errno;
+		log_error("%s: marks cannot be set: %s: give weir CAP_NET_ADMIN, or leave mark out",
+			conf_place_format(&place, where, sizeof(where)), strerror(-ret));
+	}
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+static void
+probe(struct daemon *d)
+{
+	d->peek_off = bridge_probe_peek_off();
+	d->ping4 = bridge_probe_ping(false);
+	d->ping6 = bridge_probe_ping(true);
+	if (!d->peek_off)
+		log_info("this kernel has no SO_PEEK_OFF for TCP (Linux 6.9 has): data for guests "
+			 "is "
+			 "read in a slower way");
+	if (d->ping4 == -EACCES || d->ping4 == -EPERM)
+		log_warning("ping sockets are not permitted: guests' pings go unanswered; to allow "
+			    "them: sysctl net.ipv4.ping_group_range=\"%u %u\"",
+			getegid(), getegid());
+	else if (d->ping4 != 0)
+		log_warning("ping sockets cannot be made: %s: guests' pings go unanswered",
+			strerror(-d->ping4));
+}
+
+static int
+make_secret(struct daemon *d)
+{
+	const ssize_t n = getrandom(d->secret, sizeof(d->secret), 0);
+
+	if (n == (ssize_t)sizeof(d->secret))
+		return 0;
+	log_error("no random numbers can be had: %s", strerror(n < 0 ? errno : EIO));
+	return -EIO;
+}
+
+/* ---- signals ---- */
+
+/** Blocked before any thread is made, so that they reach the signalfd only. */
+static int
+signals_take(struct daemon *d)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return -errno;
+	d->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return d->signal_fd < 0 ? -errno : 0;
+}
+
+/** @return true: stop */
+static bool
+signals_handle(struct daemon *d)
+{
+	struct signalfd_siginfo info;
+	bool reload = false;
+
+	while (read(d->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			return true;
+		reload = true;
+	}
+	if (reload)
+		daemon_reload(d);
+	return false;
+}
+
+static void
+notes_handle(struct daemon *d)
+{
+	char text[DAEMON_NOTE_TEXT];
+	struct daemon_vm *vm;
+	uint16_t pif;
+
+	while (daemon_note_take(d->note_pipe[0], &pif, text)) {
+		vm = pif < L4X_MAX_PIFS ? d->by_pif[pif] : NULL;
+		if (vm == NULL)
+			continue;
+		log_info("vm %s: %s", vm->conf.name, text);
+		daemon_vm_check_node(vm);
+	}
+}
+
+/* ---- start ---- */
+
+static int
+start_control(struct daemon *d)
+{
+	const struct conf *c = d->conf;
+	struct control_params p = {
+		.path = c->control,
+		.group = c->control_group,
+		.command = daemon_command,
+		.arg = d,
+	};
+	char path[CONTROL_PATH_MAX], err[256];
+
+	if (strcmp(c->control, "none") == 0)
+		return 0;
+	if (c->control[0] == '\0') {
+		if (control_path_server(path, sizeof(path)) != 0) {
+			log_error("control: there is no place for the socket: /run/weir cannot be "
+				  "written and XDG_RUNTIME_DIR is not set: give --control PATH, or "
+				  "--control none");
+			return -ENOENT;
+		}
+		p.path = path;
+		p.make_dir = true;
+	}
+	d->control = control_create(&p, err, sizeof(err));
+	if (d->control != NULL)
+		return 0;
+	log_error("control: %s", err);
+	return -EIO;
+}
+
+static int
+prepare(struct daemon *d)
+{
+	int ret;
+
+	ret = signals_take(d);
+	if (ret == 0)
+		ret = daemon_note_open(d->note_pipe);
+	if (ret != 0) {
+		log_error("cannot start: %s", strerror(-ret));
+		return ret;
+	}
+	ret = daemon_plan(d);
+	if (ret != 0)
+		return ret;
+	d->workers =
+		aligned_alloc(RTE_CACHE_LINE_SIZE, d->n_workers * sizeof(struct daemon_worker));
+	d->bridges =
+		aligned_alloc(RTE_CACHE_LINE_SIZE, d->n_bridges * sizeof(struct daemon_bridge));
+	if (d->workers == NULL || d->bridges == NULL) {
+		log_error("out of memory");
+		return -ENOMEM;
+	}
+	memset(d->workers, 0, d->n_workers * sizeof(struct daemon_worker));
+	memset(d->bridges, 0, d->n_bridges * sizeof(struct daemon_bridge));
+	ret = raise_files(d);
+	if (ret == 0)
+		ret = check_marks(d);
+	if (ret == 0)
+		ret = make_secret(d);
+	return ret;
+}
+
+static int
+start_vms(struct daemon *d)
+{
+	struct daemon_vm *vm;
+	int ret = 0;
+	uint32_t i;
+
+	for (i = 0; i < d->conf->n_vms; i++)
+		if (daemon_vm_create(d, d->conf->vms[i]) == NULL)
+			return -EIO;
+	ret = daemon_threads_start(d);
+	TAILQ_FOREACH (vm, &d->vms, next)
+		if (ret == 0)
+			ret = daemon_vm_start(vm);
+	return ret;
+}
+
+static int
+start(struct daemon *d)
+{
+	int ret = prepare(d);
+
+	if (ret == 0)
+		ret = daemon_eal_start(d);
+	if (ret == 0 && (ret = vport_sigbus_install()) != 0)
+		log_error("SIGBUS cannot be handled: %s", strerror(-ret));
+	if (ret == 0) {
+		probe(d);
+		ret = daemon_threads_create(d);
+	}
+	/* Before the VMs, for it shows at once whether another weir is there. */
+	if (ret == 0)
+		ret = start_control(d);
+	if (ret == 0)
+		ret = start_vms(d);
+	return ret;
+}
+
+/* ---- stop ---- */
+
+static void
+stop(struct daemon *d)
+{
+	struct daemon_vm *vm;
+
+	sdnotify("STOPPING=1");
+	if (d->workers != NULL && d->workers[0].running)
+		daemon_flows_close(d);
+	TAILQ_FOREACH (vm, &d->vms, next)
+		daemon_vm_stop(vm);
+	control_destroy(d->control);
+	if (d->workers != NULL && d->bridges != NULL) {
+		daemon_threads_stop(d);
+		daemon_threads_destroy(d);
+	}
+	while ((vm = TAILQ_FIRST(&d->vms)) != NULL)
+		daemon_vm_destroy(vm);
+	daemon_eal_stop(d);
+	free(d->workers);
+	free(d->bridges);
+	if (d->signal_fd >= 0)
+		close(d->signal_fd);
+	if (d->note_pipe[0] >= 0) {
+		close(d->note_pipe[0]);
+		close(d->note_pipe[1]);
+	}
+	conf_destroy(d->conf);
+}
+
+static void
+serve(struct daemon *d)
+{
+	struct pollfd fds[2 + CONTROL_MAX_FDS];
+	bool end = false;
+
+	while (!end) {
+		unsigned int n = 2;
+		int timeout;
+
+		fds[0] = (struct pollfd){ .fd = d->signal_fd, .events = POLLIN };
+		fds[1] = (struct pollfd){ .fd = d->note_pipe[0], .events = POLLIN };
+		n += control_fds(d->control, fds + n);
+		timeout = control_timeout_ms(d->control, daemon_now_ms());
+		if (poll(fds, n, timeout) < 0 && errno != EINTR) {
+			log_error("poll: %s", strerror(errno));
+			return;
+		}
+		if (fds[1].revents != 0)
+			notes_handle(d);
+		if (fds[0].revents != 0)
+			end = signals_handle(d);
+		control_run(d->control, fds + 2, n - 2, daemon_now_ms());
+	}
+}
+
+int
+daemon_run(const struct conf_cli *cli, struct conf *conf)
+{
+	struct daemon d = {
+		.cli = cli,
+		.conf = conf,
+		.signal_fd = -1,
+		.note_pipe = { -1, -1 },
+		.started_ms = daemon_now_ms(),
+	};
+	int ret;
+
+	TAILQ_INIT(&d.vms);
+	log_set_level((enum log_level)conf->log_level);
+	prctl(PR_SET_NAME, "weir");
+	ret = start(&d);
+	if (ret == 0) {
+		/* The one line that scripts wait for, whatever the log level is. */
+		const char ready[] = "weir: ready\n";
+
+		if (write(STDERR_FILENO, ready, sizeof(ready) - 1) < 0)
+			log_debug("standard error: %s", strerror(errno));
+		sdnotify("READY=1");
+		serve(&d);
+		log_info("stopping");
+	}
+	stop(&d);
+	return ret == 0 ? 0 : 1;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * The daemon: makes all objects of a configuration, starts the threads, serves the control socket,
+ * and takes everything down again.
+ *
+ * Theory of operation. daemon_run() goes through a list of steps; the first that fails ends the
+ * start, and whatever the steps before have made is taken down in reverse order, so a daemon is
+ * there with all of its configuration or not at all. The same takes it down after SIGTERM.
+ *
+ * Workers run on EAL lcores of their own, bridges inside of workers or on service lcores; the
+ * calling thread becomes the control thread, which sleeps in poll(). Changes while threads run are
+ * made by them: daemon_on_worker() and daemon_on_bridge() have a function run where it may touch
+ * the object.
+ *
+ * Threads: everything here is the control thread's. What a port calls from others (wake, note) goes
+ * through a waker and a pipe.
+ */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <rte_config.h>
+
+#include "bridge.h"
+#include "chan.h"
+#include "conf.h"
+#include "service.h"
+#include "worker.h"
+
+/** Longest wait for connections to be closed cleanly. */
+#define DAEMON_CLOSE_MS 3000
+
+struct control;
+struct daemon;
+
+struct daemon_worker {
+	struct waker waker;
+	bool waker_made;
+	bool running;
+	unsigned int lcore;
+	int socket_id;
+	unsigned int n_queues; /**< queue pairs that it polls */
+	struct rte_ring *handover;
+	struct l4x *l4x;
+	struct worker *w;
+};
+
+struct daemon_bridge {
+	struct waker waker; /**< its own; unused when inline */
+	bool waker_made;
+	struct waker *sleeper; /**< of the thread that polls it */
+	unsigned int lcore;    /**< not inline: its service lcore */
+	bool lcore_added;
+	int socket_id;
+	struct service *service; /**< NULL: inline, or not started */
+	struct bridge *b;
+};
+
+/** A listening socket of a forward. */
+struct daemon_listen {
+	struct bridge_listen spec;
+	const char *key; /**< "tcp" or "udp" */
+	int number;      /**< bridge_listen(), -1: not open */
+	bool wanted;     /**< by the plan */
+	bool added;      /**< by the plan */
+};
+
+struct daemon_vm {
+	TAILQ_ENTRY(daemon_vm) next;
+	struct daemon *d;
+	struct conf_vm conf;
+	uint16_t pif;
+	bool started;
+	bool node_said;
+	struct l4x_port_conf *port; /**< what bridges refer to */
+	struct vport *vport;
+	uint8_t bridge; /**< that has its listeners */
+	/** By queue pair and bridge: [queue * n_bridges + bridge] */
+	struct lender **lenders;
+	struct daemon_listen *listens;
+	uint32_t n_listens;
+	const struct conf_vm *plan; /**< what the forwards are being changed to, for messages */
+};
+
+struct daemon {
+	const struct conf_cli *cli;
+	struct conf *conf;
+	struct daemon_worker *workers;
+	struct daemon_bridge *bridges;
+	uint8_t n_workers, n_bridges;
+	bool inline_bridges;
+	bool eal_up;
+	char eal_dir[108]; /**< made for DPDK's run-time files, "" otherwise */
+	bool hugepages;
+	bool peek_off;
+	int ping4, ping6; /**< bridge_probe_ping() */
+	uint8_t secret[16];
+	struct rte_mempool *frame_pool[RTE_MAX_NUMA_NODES];
+	struct rte_mempool *ext_pool[RTE_MAX_NUMA_NODES];
+	struct chan **chans; /**< [worker * n_bridges + bridge] */
+	TAILQ_HEAD(, daemon_vm) vms;
+	struct daemon_vm *by_pif[L4X_MAX_PIFS];
+	int note_pipe[2];
+	int signal_fd;
+	struct control *control;
+	uint64_t started_ms;
+};
+
+/**
+ * Serve a configuration until SIGTERM or SIGINT.
+ * @param conf becomes the daemon's
+ * @return exit status: 0 stopped by a signal; 1 could not start (said in the log)
+ */
+int daemon_run(const struct conf_cli *cli, struct conf *conf);
+
+uint64_t daemon_now_ms(void);
+
+/* ---- daemon_eal.c: DPDK ---- */
+
+/** How many workers and bridges, on which CPUs; checks that they can be had. 0 or -errno, logged.
+ */
+int daemon_plan(struct daemon *d);
+/** rte_eal_init() for the plan. 0 or -errno, logged. */
+int daemon_eal_start(struct daemon *d);
+void daemon_eal_stop(struct daemon *d);
+/** An error line that tells that memory ran out for this, and what to do. @return -ENOMEM */
+int daemon_no_memory(const struct daemon *d, const char *what);
+
+/* ---- daemon_threads.c: pools, workers, bridges ---- */
+
+/** All objects of the data path, none running. 0 or -errno, logged. */
+int daemon_threads_create(struct daemon *d);
+/** Have workers and bridges run. 0 or -errno, logged. */
+int daemon_threads_start(struct daemon *d);
+/** Close all flows, bounded; no-op unless the workers run. */
+void daemon_flows_close(struct daemon *d);
+void daemon_threads_stop(struct daemon *d);
+void daemon_threads_destroy(struct daemon *d);
+
+/** Run fn where it may touch the worker. 0, or -errno of worker_call(). */
+int daemon_on_worker(struct daemon *d, unsigned int worker, worker_fn fn, void *arg);
+typedef void (*daemon_bridge_fn)(struct bridge *b, void *arg);
+/** Run fn where it may touch the bridge. 0 or -errno. */
+int daemon_on_bridge(struct daemon *d, unsigned int bridge, daemon_bridge_fn fn, void *arg);
+
+/* ---- daemon_vm.c ---- */
+
+/** Make a VM's port, buffers and listeners; guests cannot connect yet. NULL: logged. */
+struct daemon_vm *daemon_vm_create(struct daemon *d, const struct conf_vm *conf);
+/** Let the guest connect. 0 or -errno, logged. */
+int daemon_vm_start(struct daemon_vm *vm);
+/** Disconnect the guest, remove its socket. The VM's flows go on until their timeouts. */
+void daemon_vm_stop(struct daemon_vm *vm);
+/**
+ * Take it down, flows and all. With threads running: they are told; after daemon_threads_destroy():
+ * only memory is freed.
+ */
+void daemon_vm_destroy(struct daemon_vm *vm);
+/**
+ * Change a VM that runs.
+ * @return 0; -errno logged: everything is as it was
+ */
+int daemon_vm_change(struct daemon_vm *vm, const struct conf_vm *conf);
+struct daemon_vm *daemon_vm_find(const struct daemon *d, const char *name);
+/** Say once if the guest's memory lies on another NUMA node than its worker. */
+void daemon_vm_check_node(struct daemon_vm *vm);
+
+/* ---- daemon_listen.c: forwards ---- */
+
+/** Listening sockets that the configuration wants. */
+uint32_t daemon_listen_count(const struct conf_vm *conf);
+/**
+ * Compare what a VM has with what conf wants (NULL: nothing): mark what is not wanted, note what is
+ * to be added. Nothing is opened or closed. 0 or -ENOMEM.
+ */
+int daemon_listen_plan(struct daemon_vm *vm, const struct conf_vm *conf);
+/** Close what is not wanted. */
+void daemon_listen_shut(struct daemon_vm *vm);
+/** Open what is wanted and not open. 0 or -errno, logged. */
+int daemon_listen_open(struct daemon_vm *vm);
+/** The plan was carried out: forget what was closed. */
+void daemon_listen_commit(struct daemon_vm *vm);
+/** Take a plan back, of all VMs in two steps: close what was added, open again what was closed. */
+void daemon_listen_rollback_shut(struct daemon_vm *vm);
+void daemon_listen_rollback_open(struct daemon_vm *vm);
+
+/* ---- daemon_reload.c ---- */
+
+/** SIGHUP: read the configuration again and change to it, or stay as it is. */
+void daemon_reload(struct daemon *d);
+
+/* ---- daemon_command.c: what weirctl asks for, see control.h ---- */
+
+struct control_call;
+void daemon_command(void *daemon, struct control_call *call);
+
+#endif

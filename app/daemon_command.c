@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_version.h>
+
+#include "control.h"
+#include "control_flow.h"
+
+/** Flows looked at in one visit to a worker, which does nothing else meanwhile. */
+#define FLOW_CHUNK 256
+
+/* ---- counters ---- */
+
+/** Adds to what is there under that name. */
+static void
+count_add(json_t *to, const char *name, uint64_t n)
+{
+	const json_t *had = json_object_get(to, name);
+
+	json_object_set_new(to, name, json_integer(json_integer_value(had) + (json_int_t)n));
+}
+
+static uint64_t
+count_read(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/** Sums of everything, drops apart. */
+struct totals {
+	json_t *counters, *drops;
+};
+
+static json_t *
+worker_json(const struct daemon *d, unsigned int i, struct totals *t)
+{
+	const struct daemon_worker *w = &d->workers[i];
+	const uint64_t *l4x = l4x_counters(w->l4x), *own = worker_counters(w->w);
+	json_t *counters = json_object(), *drops = json_object();
+	unsigned int c;
+
+	for (c = 0; c < L4X_COUNTERS; c++) {
+		const struct l4x_counter_info *info = &l4x_counter_info[c];
+		const uint64_t n = count_read(&l4x[c]);
+
+		count_add(info->is_drop ? drops : counters, info->name, n);
+		count_add(info->is_drop ? t->drops : t->counters, info->name, n);
+	}
+	for (c = 0; c < WORKER_COUNTS; c++) {
+		count_add(counters, worker_counter_info[c].name, count_read(&own[c]));
+		count_add(t->counters, worker_counter_info[c].name, count_read(&own[c]));
+	}
+	return json_pack("{s:i, s:i, s:i, s:o, s:o}", "id", (int)i, "flows",
+		(int)l4x_flow_count(w->l4x), "node", w->socket_id, "counters", counters, "drops",
+		drops);
+}
+
+static json_t *
+bridge_json(const struct daemon *d, unsigned int i, struct totals *t)
+{
+	const uint64_t *own = bridge_counters(d->bridges[i].b);
+	json_t *counters = json_object();
+	unsigned int c;
+
+	for (c = 0; c < BRIDGE_COUNTS; c++) {
+		count_add(counters, bridge_counter_info[c].name, count_read(&own[c]));
+		count_add(t->counters, bridge_counter_info[c].name, count_read(&own[c]));
+	}
+	return json_pack("{s:i, s:b, s:o}", "id", (int)i, "inline", (int)d->inline_bridges,
+		"counters", counters);
+}
+
+/** All queue pairs of a VM together. */
+static json_t *
+vm_counters_json(const struct daemon_vm *vm, struct totals *t)
+{
+	json_t *counters = json_object();
+	unsigned int q, c;
+
+	for (q = 0; q < vm->conf.queues; q++) {
+		const uint64_t *own = vport_queue_counters(vport_queue(vm->vport, (uint16_t)q));
+
+		for (c = 0; c < VPORT_COUNTS; c++) {
+			count_add(counters, vport_counter_info[c].name, count_read(&own[c]));
+			if (t != NULL)
+				count_add(t->counters, vport_counter_info[c].name,
+					count_read(&own[c]));
+		}
+	}
+	return counters;
+}
+
+static void
+command_stats(struct daemon *d, struct control_call *call)
+{
+	struct totals t = { json_object(), json_object() };
+	json_t *workers = json_array(), *bridges = json_array(), *vms = json_array();
+	const struct daemon_vm *vm;
+	unsigned int i;
+
+	for (i = 0; i < d->n_workers; i++)
+		json_array_append_new(workers, worker_json(d, i, &t));
+	for (i = 0; i < d->n_bridges; i++)
+		json_array_append_new(bridges, bridge_json(d, i, &t));
+	TAILQ_FOREACH (vm, &d->vms, next)
+		json_array_append_new(vms,
+			json_pack("{s:s, s:o}", "name", vm->conf.name, "counters",
+				vm_counters_json(vm, &t)));
+	control_reply(call,
+		json_pack("{s:o, s:o, s:o, s:o, s:o}", "total", t.counters, "drops", t.drops,
+			"workers", workers, "bridges", bridges, "vms", vms),
+		false);
+}
+
+/* ---- vm list ---- */
+
+static json_t *
+offloads_json(uint32_t offloads)
+{
+	static const char *const names[] = { "csum", "tso4", "tso6", "ecn" };
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(names); i++)
+		if (offloads & 1u << i)
+			json_array_append_new(list, json_string(names[i]));
+	return list;
+}
+
+static json_t *
+addr_json(bool there, const struct flowtab_addr *a)
+{
+	char text[FLOWTAB_ADDR_STRLEN];
+
+	return there ? json_string(flowtab_addr_format(a, text)) : json_null();
+}
+
+static json_t *
+workers_json(const struct daemon_vm *vm)
+{
+	json_t *list = json_array();
+	unsigned int q;
+
+	for (q = 0; q < vm->conf.queues; q++)
+		json_array_append_new(list, json_integer(vm->port->queue_worker[q]));
+	return list;
+}
+
+static json_t *
+vm_json(const struct daemon *d, const struct daemon_vm *vm)
+{
+	const bool ethdev = vm->conf.ethdev[0] != '\0';
+	const struct l4x_port_conf *p = vm->port;
+	char mac[RTE_ETHER_ADDR_FMT_SIZE];
+	struct vport_info info;
+
+	vport_info(vm->vport, &info);
+	rte_ether_format_addr(mac, sizeof(mac), &p->guest_mac);
+	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:s, s:i, s:i, s:i, s:o, s:I, s:o, "
+			 "s:i, s:i, s:i, s:o}",
+		"name", vm->conf.name, "socket", ethdev ? vm->conf.ethdev : vm->conf.socket, "mode",
+		ethdev ? "port" : (vm->conf.mode == VPORT_VHOST_CLIENT ? "client" : "server"),
+		"connected", (int)info.connected, "network", vm->conf.network, "address",
+		addr_json(p->ipv4, &p->address), "address6", addr_json(p->ipv6, &p->address6),
+		"mac", mac, "mtu", (int)p->mtu, "queues", (int)vm->conf.queues, "queues_up",
+		(int)info.n_queues, "offloads", offloads_json(info.offloads), "features",
+		(json_int_t)info.features, "workers", workers_json(vm), "node", info.guest_node,
+		"worker_node", d->workers[p->queue_worker[0]].socket_id, "forwards",
+		(int)vm->n_listens, "counters", vm_counters_json(vm, NULL));
+}
+
+static void
+command_vm_list(struct daemon *d, struct control_call *call)
+{
+	json_t *list = json_array();
+	const struct daemon_vm *vm;
+
+	TAILQ_FOREACH (vm, &d->vms, next)
+		json_array_append_new(list, vm_json(d, vm));
+	control_reply(call, json_pack("{s:o}", "vms", list), false);
+}
+
+/* ---- flow list ---- */
+
+/** Where a dump stands between two replies. */
+struct flow_dump {
+	struct control_filter filter;
+	unsigned int worker;
+	uint32_t cursor;
+	uint32_t n;
+	struct l4x_flow_info info[FLOW_CHUNK];
+};
+
+static void
+dump_chunk(struct worker *w, void *arg)
+{
+	struct flow_dump *dump = arg;
+
+	dump->n = l4x_flow_dump(
+		worker_l4x(w), &dump->cursor, dump->info, FLOW_CHUNK, worker_now_us(w));
+}
+
+static int
+dump_begin(struct daemon *d, struct control_call *call)
+{
+	const json_t *name = json_object_get(call->args, "vm");
+	struct flow_dump *dump = calloc(1, sizeof(*dump));
+	const struct daemon_vm *vm;
+	char err[128];
+
+	if (dump == NULL) {
+		control_fail(call, "out of memory");
+		return -ENOMEM;
+	}
+	call->state = dump;
+	if (name != NULL) {
+		vm = json_is_string(name) ? daemon_vm_find(d, json_string_value(name)) : NULL;
+		if (vm == NULL) {
+			control_fail(call, "vm: there is no such VM, see vm list");
+			return -EINVAL;
+		}
+		dump->filter.pif = vm->pif;
+	}
+	if (control_filter_parse(&dump->filter, call->args, err, sizeof(err)) != 0) {
+		control_fail(call, "%s", err);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void
+command_flow_list(struct daemon *d, struct control_call *call)
+{
+	struct flow_dump *dump;
+	json_t *list;
+	uint32_t i;
+
+	if (call->state == NULL && dump_begin(d, call) != 0)
+		return;
+	dump = call->state;
+	if (daemon_on_worker(d, dump->worker, dump_chunk, dump) != 0) {
+		control_fail(call, "worker %u does not answer", dump->worker);
+		return;
+	}
+	list = json_array();
+	for (i = 0; i < dump->n; i++) {
+		const struct l4x_flow_info *info = &dump->info[i];
+		const struct daemon_vm *vm =
+			info->guest.pif < L4X_MAX_PIFS ? d->by_pif[info->guest.pif] : NULL;
+
+		if (control_filter_match(&dump->filter, info))
+			json_array_append_new(list,
+				control_flow_json(
+					info, vm != NULL ? vm->conf.name : "-", dump->worker));
+	}
+	if (dump->n == 0) {
+		dump->worker++;
+		dump->cursor = 0;
+	}
+	control_reply(call, json_pack("{s:o}", "flows", list), dump->worker < d->n_workers);
+}
+
+/* ---- the rest ---- */
+
+static void
+command_version(struct daemon *d, struct control_call *call)
+{
+	control_reply(call,
+		json_pack("{s:s, s:s, s:I, s:i, s:i, s:b, s:b}", "weir", WEIR_VERSION, "dpdk",
+			rte_version(), "uptime_ms", (json_int_t)(daemon_now_ms() - d->started_ms),
+			"workers", (int)d->n_workers, "bridges", (int)d->n_bridges, "inline",
+			(int)d->inline_bridges, "hugepages", (int)d->hugepages),
+		false);
+}
+
+static void
+command_ping(struct daemon *d, struct control_call *call)
+{
+	control_reply(call, NULL, false);
+}
+
+void
+daemon_command(void *daemon, struct control_call *call)
+{
+	static const struct {
+		const char *name;
+		void (*run)(struct daemon *d, struct control_call *call);
+	} commands[] = {
+		{ "vm list", command_vm_list },
+		{ "flow list", command_flow_list },
+		{ "stats", command_stats },
+		{ "version", command_version },
+		{ "ping", command_ping },
+	};
+	size_t i;
+
+	for (i = 0; i < RTE_DIM(commands); i++) {
+		if (strcmp(call->cmd, commands[i].name) == 0) {
+			commands[i].run(daemon, call);
+			return;
+		}
+	}
+	control_fail(call, "no such command; there are vm list, flow list, stats, version, ping");
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Reload, all or nothing. What can fail is done first, in steps that can be taken back: forwards
+ * that are not wanted any more are closed (another VM may want their ports), new VMs are made, VMs
+ * are changed, new forwards opened, new VMs started. Only then are VMs taken down that are gone.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+#include "sdnotify.h"
+
+static void
+report(void *arg, const char *line)
+{
+	log_error("%s", line);
+}
+
+struct reload {
+	struct daemon *d;
+	struct conf *old, *new;
+};
+
+static bool
+is_new(const struct reload *r, const struct daemon_vm *vm)
+{
+	return conf_vm_find(r->old, vm->conf.name) == NULL;
+}
+
+static int
+plan_forwards(struct reload *r)
+{
+	struct daemon_vm *vm;
+	int ret;
+
+	TAILQ_FOREACH (vm, &r->d->vms, next) {
+		ret = daemon_listen_plan(vm, conf_vm_find(r->new, vm->conf.name));
+		if (ret != 0)
+			return ret;
+	}
+	TAILQ_FOREACH (vm, &r->d->vms, next)
+		daemon_listen_shut(vm);
+	return 0;
+}
+
+static int
+change_vms(struct reload *r)
+{
+	struct daemon_vm *vm;
+	int ret = 0;
+
+	TAILQ_FOREACH (vm, &r->d->vms, next) {
+		const struct conf_vm *conf = conf_vm_find(r->new, vm->conf.name);
+
+		if (conf == NULL || is_new(r, vm))
+			continue;
+		ret = daemon_vm_change(vm, conf);
+		if (ret == 0)
+			ret = daemon_listen_open(vm);
+		if (ret != 0)
+			break;
+	}
+	return ret;
+}
+
+static int
+make_new_vms(struct reload *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->new->n_vms; i++)
+		if (conf_vm_find(r->old, r->new->vms[i]->name) == NULL &&
+			daemon_vm_create(r->d, r->new->vms[i]) == NULL)
+			return -EIO;
+	return 0;
+}
+
+static int
+start_new_vms(struct reload *r)
+{
+	struct daemon_vm *vm;
+
+	TAILQ_FOREACH (vm, &r->d->vms, next)
+		if (is_new(r, vm) && daemon_vm_start(vm) != 0)
+			return -EIO;
+	return 0;
+}
+
+static void
+roll_back(struct reload *r)
+{
+	struct daemon_vm *vm, *after;
+
+	for (vm = TAILQ_FIRST(&r->d->vms); vm != NULL; vm = after) {
+		after = TAILQ_NEXT(vm, next);
+		if (is_new(r, vm))
+			daemon_vm_destroy(vm);
+	}
+	TAILQ_FOREACH (vm, &r->d->vms, next) {
+		const struct conf_vm *conf = conf_vm_find(r->old, vm->conf.name);
+
+		if (memcmp(&vm->conf, conf, sizeof(*conf)) != 0)
+			daemon_vm_change(vm, conf);
+	}
+	/* All that was added is closed before what was closed is opened again. */
+	TAILQ_FOREACH (vm, &r->d->vms, next)
+		daemon_listen_rollback_shut(vm);
+	TAILQ_FOREACH (vm, &r->d->vms, next)
+		daemon_listen_rollback_open(vm);
+}
+
+static void
+commit(struct reload *r)
+{
+	struct daemon_vm *vm, *after;
+
+	for (vm = TAILQ_FIRST(&r->d->vms); vm != NULL; vm = after) {
+		after = TAILQ_NEXT(vm, next);
+		if (conf_vm_find(r->new, vm->conf.name) == NULL)
+			daemon_vm_destroy(vm);
+		else
+			daemon_listen_commit(vm);
+	}
+	log_set_level((enum log_level)r->new->log_level);
+	r->d->conf = r->new;
+	conf_destroy(r->old);
+}
+
+static struct conf *
+read_new(struct daemon *d)
+{
+	const struct conf_load_params p = { .cli = d->cli, .reload = true, .report = report };
+	struct conf *new = conf_load(&p);
+
+	if (new == NULL)
+		return NULL;
+	if (conf_diff_fixed(d->conf, new, report, NULL) != 0) {
+		conf_destroy(new);
+		return NULL;
+	}
+	return new;
+}
+
+void
+daemon_reload(struct daemon *d)
+{
+	struct reload r = { .d = d, .old = d->conf };
+	int ret;
+
+	sdnotify("RELOADING=1");
+	r.new = read_new(d);
+	if (r.new == NULL) {
+		log_error("reload: nothing was changed, see above");
+		sdnotify("READY=1");
+		return;
+	}
+	ret = plan_forwards(&r);
+	if (ret == 0)
+		ret = change_vms(&r);
+	if (ret == 0)
+		ret = make_new_vms(&r);
+	if (ret == 0)
+		ret = start_new_vms(&r);
+	if (ret == 0) {
+		commit(&r);
+		log_info("reload: done, %u VMs", d->conf->n_vms);
+	} else {
+		roll_back(&r);
+		conf_destroy(r.new);
+		log_error("reload: rolled back, see above");
+	}
+	sdnotify("READY=1");
+}

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Listeners: what comes from outside. */
+#include "bridge_priv.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/** Connections that the kernel keeps for us while workers are busy. */
+#define BACKLOG 1024
+/** Connections accepted from one listener before the next has its turn. */
+#define ACCEPT_BURST 32
+
+/* ---- making one ---- */
+
+static const char *
+advice(int err)
+{
+	switch (err) {
+	case EADDRINUSE:
+		return " (another program, or another forward, has this port)";
+	case EACCES:
+		return " (ports below net.ipv4.ip_unprivileged_port_start take "
+		       "CAP_NET_BIND_SERVICE)";
+	case EADDRNOTAVAIL:
+		return " (no interface of this host has this address)";
+	case EPERM:
+		return " (a mark takes CAP_NET_ADMIN)";
+	case EMFILE:
+	case ENFILE:
+		return " (raise the limit of open files)";
+	default:
+		return "";
+	}
+}
+
+static void
+explain(const struct bridge_listen *spec, int err, char *text, size_t size)
+{
+	char addr[FLOWTAB_ADDR_STRLEN];
+	const bool v4 = flowtab_addr_is_v4(&spec->local);
+
+	flowtab_addr_format(&spec->local, addr);
+	snprintf(text, size, "cannot listen on %s %s%s%s:%u: %s%s",
+		spec->proto == IPPROTO_TCP ? "TCP" : "UDP", v4 ? "" : "[", addr, v4 ? "" : "]",
+		spec->port, strerror(err), advice(err));
+}
+
+static int
+bind_listener(int fd, const struct bridge_listen *spec, bool dual)
+{
+	const rte_be16_t port = rte_cpu_to_be_16(spec->port);
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	len = dual ? sock_addr_set6(&ss, &spec->local, port)
+		   : sock_addr_set(&ss, &spec->local, port);
+	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
+}
+
+/** 0 or -errno. */
+static int
+listen_tcp(const struct bridge *b, int fd, const struct bridge_listen *spec, bool dual)
+{
+	/* Only connections in TIME_WAIT are passed over by this, never another listener. */
+	int ret = sock_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+
+	if (ret == 0)
+		ret = bind_listener(fd, spec, dual);
+	if (ret == 0 && listen(fd, BACKLOG) < 0)
+		ret = -errno;
+	return ret;
+}
+
+/** 0 or -errno. */
+static int
+listen_udp(int fd, const struct bridge_listen *spec, bool dual)
+{
+	const bool v6 = dual || !flowtab_addr_is_v4(&spec->local);
+	int ret = bind_listener(fd, spec, dual);
+
+	/* After bind(), so that somebody else's socket shows; flows bind beside it from here on. */
+	if (ret == 0)
+		ret = sock_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (ret == 0 && v6)
+		ret = sock_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+	if (ret == 0 && (!v6 || dual))
+		ret = sock_set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+	/* Nice to have. */
+	if (v6)
+		sock_set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+	if (!v6 || dual)
+		sock_set(fd, IPPROTO_IP, IP_RECVTOS, 1);
+	return ret;
+}
+
+/** @return the socket, bound and listening, or -errno */
+static int
+listener_socket(const struct bridge *b, const struct bridge_listen *spec, bool dual)
+{
+	const bool v4 = !dual && flowtab_addr_is_v4(&spec->local);
+	const int type = spec->proto == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	const int fd = socket(v4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (!v4)
+		ret = sock_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual);
+	if (ret == 0 && spec->mark != 0)
+		ret = sock_set(fd, SOL_SOCKET, SO_MARK, (int)spec->mark);
+	if (ret == 0)
+		ret = spec->proto == IPPROTO_TCP ? listen_tcp(b, fd, spec, dual)
+						 : listen_udp(fd, spec, dual);
+	if (ret == 0)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+/** As listener_socket(); both families, or IPv4 alone where the kernel has no IPv6. */
+static int
+open_listener(const struct bridge *b, const struct bridge_listen *spec, bool *dual)
+{
+	struct bridge_listen v4 = *spec;
+	int fd;
+
+	*dual = flowtab_addr_is_zero(&spec->local);
+	fd = listener_socket(b, spec, *dual);
+	if (fd != -EAFNOSUPPORT || !*dual)
+		return fd;
+	*dual = false;
+	v4.local = flowtab_addr_v4(0);
+	return listener_socket(b, &v4, false);
+}
+
+static struct bridge_listener *
+listener_place(struct bridge *b)
+{
+	uint32_t i;
+
+	for (i = 0; i < b->n_listeners; i++)
+		if (b->listeners[i].fd < 0)
+			return &b->listeners[i];
+	return b->n_listeners < BRIDGE_LISTENERS ? &b->listeners[b->n_listeners] : NULL;
+}
+
+int
+bridge_listen(struct bridge *b, const struct bridge_listen *spec, char *err, size_t err_size)
+{
+	struct bridge_listener *l = listener_place(b);
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int fd, ret = -EINVAL;
+	bool dual;
+
+	if (spec->pif == 0 || spec->pif >= L4X_MAX_PIFS ||
+		(spec->proto != IPPROTO_TCP && spec->proto != IPPROTO_UDP))
+		goto fail;
+	ret = -ENOSPC;
+	if (l == NULL)
+		goto fail;
+	fd = ret = open_listener(b, spec, &dual);
+	if (fd < 0)
+		goto fail;
+	ev.data.u64 = flowtab_handle_make(BRIDGE_OWNER_LISTENER, 1, (uint32_t)(l - b->listeners));
+	if (epoll_ctl(b->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		ret = -errno;
+		close(fd);
+		goto fail;
+	}
+	if (l == &b->listeners[b->n_listeners])
+		b->n_listeners++;
+	*l = (struct bridge_listener){ .spec = *spec, .fd = fd, .dual = dual };
+	return (int)(l - b->listeners);
+fail:
+	explain(spec, -ret, err, err_size);
+	return ret;
+}
+
+void
+bridge_listener_idle(struct bridge *b, struct bridge_listener *l)
+{
+	l->ready = false;
+	if (--b->n_ready_listeners == 0)
+		b->pause_us = UINT64_MAX;
+}
+
+void
+bridge_unlisten(struct bridge *b, int number)
+{
+	struct bridge_listener *l;
+
+	if (number < 0 || (uint32_t)number >= b->n_listeners)
+		return;
+	l = &b->listeners[number];
+	if (l->fd < 0)
+		return;
+	close(l->fd);
+	l->fd = -1;
+	if (l->ready)
+		bridge_listener_idle(b, l);
+}
+
+/* ---- accepted connections that nobody has adopted yet ---- */
+
+/** Never 0, so that a token of zeroes is nobody's. */
+static uint32_t
+token_make(const struct bridge *b, const struct bridge_token *t)
+{
+	return (uint32_t)t->generation << 16 | (uint32_t)(t - b->tokens);
+}
+
+static void
+token_free(struct bridge *b, struct bridge_token *t)
+{
+	t->fd = -1;
+	b->free_tokens[b->n_free_tokens++] = (uint16_t)(t - b->tokens);
+}
+
+void
+bridge_token_take(struct bridge *b, uint32_t token, struct bridge_token *taken)
+{
+	const uint32_t place = token & 0xffff;
+	struct bridge_token *t;
+
+	taken->fd = -1;
+	if (place < BRIDGE_TOKENS) {
+		t = &b->tokens[place];
+		if (t->fd >= 0 && t->generation == token >> 16) {
+			*taken = *t;
+			token_free(b, t);
+			return;
+		}
+	}
+	bridge_count(b, BRIDGE_COUNT_STALE, 1);
+}
+
+void
+bridge_tokens_reset(struct bridge *b, uint16_t pif)
+{
+	uint32_t i;
+
+	for (i = 0; i < BRIDGE_TOKENS; i++) {
+		struct bridge_token *t = &b->tokens[i];
+
+		if (t->fd < 0 || (pif != 0 && t->pif != pif))
+			continue;
+		sock_reset(t->fd);
+		bridge_count(b, BRIDGE_COUNT_SOCKETS_CLOSED, 1);
+		token_free(b, t);
+	}
+}
+
+/* ---- accepting ---- */
+
+void
+bridge_listen_event(struct bridge *b, uint32_t number, uint32_t events)
+{
+	struct bridge_listener *l;
+
+	if (number >= b->n_listeners || b->listeners[number].fd < 0) {
+		bridge_count(b, BRIDGE_COUNT_STALE, 1);
+		return;
+	}
+	l = &b->listeners[number];
+	if (!l->ready)
+		b->n_ready_listeners++;
+	l->ready = true;
+}
+
+/** The owner of the connection is only known once it is accepted: all must have room. */
+static bool
+all_have_room(struct bridge *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < b->p.n_workers; i++)
+		if (bridge_room(&b->workers[i]) < BRIDGE_READ_FRAMES)
+			return false;
+	return true;
+}
+
+static void
+refuse(struct bridge *b, int fd)
+{
+	sock_reset(fd);
+	bridge_count(b, BRIDGE_COUNT_REFUSED, 1);
+	bridge_count(b, BRIDGE_COUNT_SOCKETS_CLOSED, 1);
+}
+
+/** Tell the worker whose flow it will be. */
+static void
+accepted(struct bridge *b, const struct bridge_listener *l, int fd,
+	const struct sockaddr_storage *peer)
+{
+	const struct l4x_port_conf *conf = b->ports[l->spec.pif].conf;
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+	struct l4x_event e = { .type = L4X_EV_ACCEPTED }, *ev;
+	struct bridge_token *t;
+	uint8_t worker;
+
+	bridge_count(b, BRIDGE_COUNT_ACCEPTED, 1);
+	e.accepted.pif = l->spec.pif;
+	e.accepted.guest_port = rte_cpu_to_be_16(l->spec.guest_port);
+	if (conf == NULL || getsockname(fd, (struct sockaddr *)&local, &len) < 0 ||
+		!sock_addr_get(&local, &e.accepted.local, &e.accepted.local_port) ||
+		!sock_addr_get(peer, &e.accepted.peer, &e.accepted.peer_port)) {
+		refuse(b, fd);
+		return;
+	}
+	worker = l4x_steer_inbound(conf, b->p.steer_key, &e, IPPROTO_TCP);
+	if (worker >= b->p.n_workers) {
+		refuse(b, fd);
+		return;
+	}
+	t = &b->tokens[b->free_tokens[--b->n_free_tokens]];
+	t->fd = fd;
+	t->generation = (uint16_t)RTE_MAX(1, (uint16_t)(t->generation + 1));
+	t->pif = l->spec.pif;
+	t->peer = e.accepted.peer;
+	t->local = e.accepted.local;
+	ev = bridge_event(b, &b->workers[worker], L4X_EV_ACCEPTED);
+	ev->accepted = e.accepted;
+	ev->accepted.token = token_make(b, t);
+}
+
+/** accept4() failed. @return false: no more from this listener for the time being */
+static bool
+accept_failed(struct bridge *b, struct bridge_listener *l, int err)
+{
+	if (err == EAGAIN) {
+		bridge_listener_idle(b, l);
+		return false;
+	}
+	bridge_count_socket_error(b, err);
+	/* That connection's own end (accept(2)). */
+	if (err == ECONNABORTED || err == EPROTO || err == EPERM || err == EINTR)
+		return true;
+	/* The connection stays in the backlog, and the listener readable: wait. */
+	l->pause_us = b->now_us + BRIDGE_BACKOFF_US;
+	return false;
+}
+
+static unsigned int
+accept_burst(struct bridge *b, struct bridge_listener *l)
+{
+	struct sockaddr_storage peer;
+	unsigned int i;
+
+	for (i = 0; i < ACCEPT_BURST && b->n_free_tokens != 0 && all_have_room(b); i++) {
+		socklen_t len = sizeof(peer);
+		const int fd = accept4(
+			l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			accepted(b, l, fd, &peer);
+		else if (!accept_failed(b, l, errno))
+			break;
+	}
+	return i;
+}
+
+unsigned int
+bridge_listeners_poll(struct bridge *b)
+{
+	unsigned int done = 0;
+	uint32_t i;
+
+	b->pause_us = UINT64_MAX;
+	for (i = 0; i < b->n_listeners; i++) {
+		struct bridge_listener *l = &b->listeners[i];
+
+		if (!l->ready)
+			continue;
+		if (l->pause_us <= b->now_us) {
+			if (l->spec.proto == IPPROTO_TCP)
+				done += accept_burst(b, l);
+			else if (all_have_room(b))
+				done += bridge_dgram_listen(b, l);
+			if (!l->ready)
+				continue;
+		}
+		if (l->pause_us > b->now_us)
+			b->pause_us = RTE_MIN(b->pause_us, l->pause_us);
+	}
+	return done;
+}
+
+bool
+bridge_listeners_have_work(const struct bridge *b)
+{
+	uint32_t i;
+
+	if (b->n_ready_listeners == 0)
+		return false;
+	for (i = 0; i < b->n_listeners; i++) {
+		const struct bridge_listener *l = &b->listeners[i];
+
+		/* A token comes back with an operation, which is work of its own. */
+		if (l->ready && l->pause_us <= b->now_us &&
+			(l->spec.proto != IPPROTO_TCP || b->n_free_tokens != 0))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "weirctl.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *
+text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "-";
+}
+
+static uint64_t
+number_of(const json_t *object, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+static int
+table_begin(struct weirctl_show *s, const char *const *heads)
+{
+	if (s->table_made)
+		return 0;
+	s->table_made = true;
+	return weirctl_table_init(&s->table, heads);
+}
+
+/* ---- vm list ---- */
+
+static int
+vm_row(struct weirctl_show *s, const json_t *vm)
+{
+	const json_t *counters = json_object_get(vm, "counters");
+	const int node = (int)json_integer_value(json_object_get(vm, "node"));
+	char queues[32], rx[32], tx[32], state[64];
+	const bool up = json_is_true(json_object_get(vm, "connected"));
+	const char *cells[] = { text_of(vm, "name"), state, text_of(vm, "address"),
+		text_of(vm, "address6"), queues,
+		weirctl_bytes(number_of(counters, "vport-rx-bytes"), rx, sizeof(rx)),
+		weirctl_bytes(number_of(counters, "vport-tx-bytes"), tx, sizeof(tx)),
+		text_of(vm, "socket") };
+
+	snprintf(state, sizeof(state), "%s", up ? "connected" : "waiting");
+	if (up && node >= 0 && node != (int)json_integer_value(json_object_get(vm, "worker_node")))
+		snprintf(state, sizeof(state), "connected, memory on node %d", node);
+	snprintf(queues, sizeof(queues), "%u/%u", (unsigned int)number_of(vm, "queues_up"),
+		(unsigned int)number_of(vm, "queues"));
+	return weirctl_table_row(&s->table, cells);
+}
+
+int
+weirctl_show_vms(struct weirctl_show *s, const json_t *reply, bool last)
+{
+	static const char *const heads[] = { "NAME", "STATE", "ADDRESS", "ADDRESS6", "QUEUES",
+		">FROM GUEST", ">TO GUEST", "SOCKET", NULL };
+	const json_t *vms = json_object_get(reply, "vms"), *vm;
+	int ret = table_begin(s, heads);
+	size_t i;
+
+	json_array_foreach(vms, i, vm) if (ret == 0) ret = vm_row(s, vm);
+	weirctl_table_print(&s->table, s->out);
+	return ret;
+}
+
+/* ---- flow list ---- */
+
+/** "10.0.2.15:4711", "[fd00::1]:80"; ICMP echo: the id is the port. */
+static const char *
+endpoint(const json_t *side, const char *addr_key, const char *port_key, char *buf, size_t size)
+{
+	const char *addr = text_of(side, addr_key);
+	const unsigned int port = (unsigned int)number_of(side, port_key);
+
+	snprintf(buf, size, strchr(addr, ':') != NULL ? "[%.46s]:%u" : "%.46s:%u", addr, port);
+	return buf;
+}
+
+static int
+flow_row(struct weirctl_show *s, const json_t *flow)
+{
+	const json_t *guest = json_object_get(flow, "guest"), *host = json_object_get(flow, "host");
+	const json_t *from = json_object_get(flow, "from_guest");
+	const json_t *to = json_object_get(flow, "to_guest"),
+		     *left = json_object_get(flow, "left_ms");
+	char a[64], b[64], age[32], until[32], p0[32], p1[32], b0[32], b1[32];
+	const bool inbound = json_is_true(json_object_get(flow, "inbound"));
+	const char *cells[] = { text_of(flow, "vm"), text_of(flow, "proto"), text_of(flow, "state"),
+		inbound ? "in" : "out", endpoint(guest, "addr", "port", a, sizeof(a)),
+		endpoint(host, "peer_addr", "peer_port", b, sizeof(b)),
+		weirctl_time(number_of(flow, "age_ms"), age, sizeof(age)),
+		json_is_integer(left)
+			? weirctl_time(number_of(flow, "left_ms"), until, sizeof(until))
+			: "-",
+		weirctl_count(number_of(from, "packets"), p0, sizeof(p0)),
+		weirctl_bytes(number_of(from, "bytes"), b0, sizeof(b0)),
+		weirctl_count(number_of(to, "packets"), p1, sizeof(p1)),
+		weirctl_bytes(number_of(to, "bytes"), b1, sizeof(b1)) };
+
+	s->n++;
+	return weirctl_table_row(&s->table, cells);
+}
+
+int
+weirctl_show_flows(struct weirctl_show *s, const json_t *reply, bool last)
+{
+	static const char *const heads[WEIRCTL_COLUMNS + 1] = { "VM", "PROTO", "STATE", "DIR",
+		"GUEST", "PEER", ">AGE", ">LEFT", ">OUT PKTS", ">OUT BYTES", ">IN PKTS",
+		">IN BYTES", NULL };
+	const json_t *flows = json_object_get(reply, "flows"), *flow;
+	int ret = table_begin(s, heads);
+	size_t i;
+
+	json_array_foreach(flows, i, flow) if (ret == 0) ret = flow_row(s, flow);
+	/* The head waits for the first rows, to be as wide as they are. */
+	if (s->table.n_rows > 1 || s->n != 0 || last)
+		weirctl_table_print(&s->table, s->out);
+	return ret;
+}
+
+/* ---- stats ---- */
+
+static void
+counters_print(struct weirctl_show *s, const json_t *counters, bool *any)
+{
+	const char *name;
+	json_t *n;
+
+	json_object_foreach((json_t *)(uintptr_t)counters, name, n)
+	{
+		if (json_integer_value(n) == 0 && !s->all)
+			continue;
+		fprintf(s->out, "  %-28s %20" JSON_INTEGER_FORMAT "\n", name,
+			json_integer_value(n));
+		*any = true;
+	}
+}
+
+static void
+section_print(
+	struct weirctl_show *s, const char *title, const json_t *counters, const json_t *drops)
+{
+	bool any = false;
+
+	fprintf(s->out, "%s\n", title);
+	counters_print(s, counters, &any);
+	counters_print(s, drops, &any);
+	if (!any)
+		fputs("  nothing yet\n", s->out);
+}
+
+static void
+parts_print(struct weirctl_show *s, const json_t *list, const char *kind, const char *key)
+{
+	const json_t *part;
+	char title[128];
+	size_t i;
+
+	json_array_foreach(list, i, part)
+	{
+		if (json_is_string(json_object_get(part, key)))
+			snprintf(title, sizeof(title), "%s %s", kind, text_of(part, key));
+		else
+			snprintf(title, sizeof(title), "%s %u", kind,
+				(unsigned int)number_of(part, key));
+		if (json_object_get(part, "flows") != NULL)
+			snprintf(title + strlen(title), sizeof(title) - strlen(title), ": %u flows",
+				(unsigned int)number_of(part, "flows"));
+		section_print(s, title, json_object_get(part, "counters"),
+			json_object_get(part, "drops"));
+	}
+}
+
+int
+weirctl_show_stats(struct weirctl_show *s, const json_t *reply, bool last)
+{
+	section_print(s, "total", json_object_get(reply, "total"), NULL);
+	section_print(s, "dropped, by reason", NULL, json_object_get(reply, "drops"));
+	parts_print(s, json_object_get(reply, "workers"), "worker", "id");
+	parts_print(s, json_object_get(reply, "bridges"), "bridge", "id");
+	parts_print(s, json_object_get(reply, "vms"), "vm", "name");
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+int
+weirctl_show_version(struct weirctl_show *s, const json_t *reply, bool last)
+{
+	char up[32];
+
+	fprintf(s->out, "weir %s (%s), up %s, %u workers, %u bridges%s, huge pages %s\n",
+		text_of(reply, "weir"), text_of(reply, "dpdk"),
+		weirctl_time(number_of(reply, "uptime_ms"), up, sizeof(up)),
+		(unsigned int)number_of(reply, "workers"),
+		(unsigned int)number_of(reply, "bridges"),
+		json_is_true(json_object_get(reply, "inline")) ? " (inline)" : "",
+		json_is_true(json_object_get(reply, "hugepages")) ? "on" : "off");
+	return 0;
+}
+
+int
+weirctl_show_ping(struct weirctl_show *s, const json_t *reply, bool last)
+{
+	fprintf(s->out, "weir answers (%u.%u ms)\n", (unsigned int)(s->took_us / 1000),
+		(unsigned int)(s->took_us % 1000 / 100));
+	return 0;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "worker_priv.h"
+
+#include <errno.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_mbuf.h>
+
+static_assert(VPORT_BURST == L4X_BURST, "a burst of a queue is a burst for l4x");
+
+/** The guest can be reached while any of its queue pairs that this worker polls is ready. */
+static void worker_port_link(struct worker *w, const struct worker_queue *changed)
+{
+	struct vport_info info;
+	bool up = false;
+	uint32_t i;
+
+	for (i = 0; i < w->n_queues; i++)
+		up |= w->queues[i].pif == changed->pif && w->queues[i].ready;
+	vport_info(changed->vp, &info);
+	l4x_port_link(w->p.l4x, changed->pif, up, up ? info.offloads : 0);
+}
+
+static void worker_queue_started(struct worker *w, struct worker_queue *q)
+{
+	const bool mergeable = vport_queue_mergeable(q->vq);
+	unsigned int b;
+
+	q->ready = true;
+	q->stopping = false;
+	for (b = 0; b < w->p.n_bridges; b++) {
+		atomic_store_explicit(&q->lenders[b]->mergeable, mergeable, memory_order_relaxed);
+		/* Pairs with the bridge's acquire: mergeable is there when RUNNING is seen. */
+		atomic_store_explicit(&q->lenders[b]->state, LENDER_RUNNING, memory_order_release);
+	}
+	worker_sleep_watch(w, q);
+	worker_port_link(w, q);
+}
+
+static void worker_queue_stopping(struct worker *w, struct worker_queue *q)
+{
+	unsigned int b;
+
+	worker_sleep_unwatch(w, q);
+	q->ready = false;
+	q->stopping = true;
+	for (b = 0; b < w->p.n_bridges; b++) {
+		if (atomic_load_explicit(&q->lenders[b]->state, memory_order_relaxed) !=
+			LENDER_STOPPED)
+			atomic_store_explicit(
+				&q->lenders[b]->state, LENDER_RECALLED, memory_order_release);
+		waker_ring(w->p.chans[b]->bridge_waker);
+	}
+	worker_port_link(w, q);
+}
+
+/** Give the rings back once no bridge holds a buffer and no frame lies in guest memory. */
+static void worker_queue_release(struct worker *w, struct worker_queue *q)
+{
+	unsigned int b;
+
+	for (b = 0; b < w->p.n_bridges; b++)
+		if (atomic_load_explicit(&q->lenders[b]->state, memory_order_acquire) !=
+			LENDER_STOPPED)
+			return;
+	if (vport_queue_release(q->vq))
+		q->stopping = false;
+}
+
+static void worker_queue_sync(struct worker *w, struct worker_queue *q)
+{
+	switch (vport_queue_sync(q->vq)) {
+	case VPORT_SYNC_NONE:
+		break;
+	case VPORT_SYNC_STARTED:
+		worker_queue_started(w, q);
+		break;
+	case VPORT_SYNC_STOP:
+		worker_queue_stopping(w, q);
+		break;
+	}
+	if (unlikely(q->stopping))
+		worker_queue_release(w, q);
+}
+
+unsigned int worker_ports_poll(struct worker *w)
+{
+	struct rte_mbuf *frames[VPORT_BURST];
+	unsigned int done = 0;
+	uint32_t i;
+
+	for (i = 0; i < w->n_queues; i++) {
+		struct worker_queue *q = &w->queues[i];
+		uint16_t n;
+
+		worker_queue_sync(w, q);
+		if (!q->ready)
+			continue;
+		n = vport_rx_burst(q->vq, frames, VPORT_BURST);
+		if (n == 0)
+			continue;
+		done += n;
+		q->dirty = true;
+		l4x_rx_burst(w->p.l4x, q->pif, q->queue, frames, n, w->now_us);
+		if (unlikely(!worker_drain(w)))
+			break;
+	}
+	return done;
+}
+
+/** One run of frames for one queue. */
+static void worker_tx_run(
+	struct worker *w, uint16_t pif, uint8_t queue, struct rte_mbuf **frames, uint16_t n)
+{
+	struct worker_queue *q = worker_queue_find(w, pif, queue);
+	uint16_t sent = 0;
+
+	if (likely(q != NULL && q->ready)) {
+		sent = vport_tx_burst(q->vq, frames, n);
+		q->dirty = true;
+	}
+	if (unlikely(sent < n)) {
+		worker_count(w, WORKER_COUNT_TX_DROPPED, n - sent);
+		rte_pktmbuf_free_bulk(&frames[sent], n - sent);
+	}
+}
+
+void worker_ports_tx(struct worker *w)
+{
+	const struct l4x_frame *f = w->out->frames;
+	const uint32_t n = w->out->n_frames;
+	struct rte_mbuf *run[WORKER_TX_BURST];
+	uint16_t len = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		run[len++] = f[i].m;
+		if (len == WORKER_TX_BURST || i + 1 == n || f[i + 1].pif != f[i].pif ||
+			f[i + 1].queue != f[i].queue) {
+			worker_tx_run(w, f[i].pif, f[i].queue, run, len);
+			len = 0;
+		}
+	}
+}
+
+/** Keep a bridge in empty buffers. */
+static void worker_lend(struct worker *w, struct worker_queue *q, unsigned int bridge)
+{
+	struct lender *l = q->lenders[bridge];
+	const unsigned int want = atomic_load_explicit(&l->mergeable, memory_order_relaxed)
+		? WORKER_LEND_MERGEABLE
+		: WORKER_LEND_WHOLE;
+	struct rte_mbuf *bufs[VPORT_BURST];
+	bool hungry = atomic_load_explicit(&l->hungry, memory_order_relaxed);
+	unsigned int have = rte_ring_count(l->bufs);
+	bool lent = false;
+
+	/* The bridge of the flows that the guest opens is served ahead, the others on demand. */
+	if (bridge != w->p.id % w->p.n_bridges && !hungry)
+		return;
+	while (have < want) {
+		const uint16_t n =
+			vport_lend(q->vq, bufs, RTE_MIN(want - have, (unsigned int)VPORT_BURST));
+
+		if (n == 0)
+			break;
+		/* The ring holds more than is ever wanted. */
+		rte_ring_sp_enqueue_bulk(l->bufs, (void *const *)bufs, n, NULL);
+		have += n;
+		lent = true;
+		if (n < VPORT_BURST)
+			break;
+	}
+	if (hungry && lent) {
+		atomic_store_explicit(&l->hungry, 0, memory_order_relaxed);
+		waker_ring(w->p.chans[bridge]->bridge_waker);
+	}
+}
+
+void worker_ports_flush(struct worker *w)
+{
+	unsigned int b;
+	uint32_t i;
+
+	for (i = 0; i < w->n_queues; i++) {
+		struct worker_queue *q = &w->queues[i];
+
+		if (!q->ready)
+			continue;
+		for (b = 0; b < w->p.n_bridges; b++)
+			worker_lend(w, q, b);
+		/* Frames completed by a bridge on another core make work without a burst. */
+		vport_queue_flush(q->vq);
+		q->dirty = false;
+	}
+}
+
+int worker_add_queue(
+	struct worker *w, uint16_t pif, uint8_t queue, struct vport *vp, struct lender **lenders)
+{
+	struct worker_queue *q;
+	unsigned int b;
+
+	if (pif >= L4X_MAX_PIFS || queue >= L4X_MAX_QUEUES || w->queue_index[pif][queue] != 0)
+		return -EINVAL;
+	if (w->n_queues == WORKER_MAX_QUEUES)
+		return -ENOSPC;
+	q = &w->queues[w->n_queues];
+	*q = (struct worker_queue){
+		.vq = vport_queue(vp, queue),
+		.vp = vp,
+		.pif = pif,
+		.queue = queue,
+		.kick_fd = { -1, -1 },
+	};
+	for (b = 0; b < w->p.n_bridges; b++)
+		q->lenders[b] = lenders[b];
+	w->queue_index[pif][queue] = (uint16_t)++w->n_queues;
+	if (vport_queue_must_poll(q->vq))
+		w->must_poll = true;
+	return 0;
+}
+
+int worker_remove_port(struct worker *w, uint16_t pif)
+{
+	uint32_t i, kept = 0;
+
+	for (i = 0; i < w->n_queues; i++)
+		if (w->queues[i].pif == pif && (w->queues[i].ready || w->queues[i].stopping))
+			return -EBUSY;
+	w->must_poll = false;
+	for (i = 0; i < w->n_queues; i++) {
+		struct worker_queue *q = &w->queues[i];
+
+		w->queue_index[q->pif][q->queue] = 0;
+		if (q->pif == pif)
+			continue;
+		w->queues[kept++] = *q;
+		w->queue_index[q->pif][q->queue] = (uint16_t)kept;
+		w->must_poll |= vport_queue_must_poll(q->vq);
+	}
+	w->n_queues = kept;
+	return 0;
+}
