@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* SIGHUP: the file is read again, all of it comes into force or nothing. */
+#include "smoke2.h"
+
+#include <signal.h>
+
+#define HEAD "[weir]\nmemory = 64\nhugepages = off\ncontrol = %d/control.sock\n"
+#define A "[vm.a]\nsocket = %d/a.sock\nloopback = gateway\n"
+#define B "[vm.b]\nsocket = %d/b.sock\nloopback = gateway\n"
+
+static char conf[96];
+
+/* "%d" is the daemon's directory, as in arguments. */
+static void
+write_conf(const char *format)
+{
+	char text[4096] = "";
+	const char *at;
+
+	while ((at = strstr(format, "%d")) != NULL) {
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.*s%s",
+			(int)(at - format), format, smoke.d->dir);
+		format = at + 2;
+	}
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s", format);
+	smoke_file_write(conf, text);
+}
+
+/* The file is changed and the daemon told; waits for what it says. */
+static void
+reload(const char *format, const char *expected)
+{
+	const size_t before = strlen(proc_log(smoke.d));
+	const uint64_t deadline = vhu_now_ms() + SOON;
+
+	write_conf(format);
+	kill(smoke.d->pid, SIGHUP);
+	while (strlen(proc_log(smoke.d)) <= before ||
+		strstr(smoke.d->log + before, "reload: ") == NULL) {
+		assert_true(vhu_now_ms() < deadline);
+		assert_true(proc_alive(smoke.d));
+		vhu_sleep_ms(2);
+	}
+	if (strstr(smoke.d->log + before, expected) == NULL)
+		fail_msg("\"%s\" expected, got: %s", expected, smoke.d->log + before);
+}
+
+static bool
+listens(uint16_t port)
+{
+	int fd = host_tcp_connect(LO, port);
+	bool yes = fd >= 0 && host_connected(NULL, fd, SOON) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+static bool
+there(const char *sock)
+{
+	return access(proc_path(smoke.d, sock), F_OK) == 0;
+}
+
+static void
+vm_comes_and_goes_without_disturbing_another(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, false);
+	struct guest_conf c = { .addr = "10.0.2.16", .addr6 = "fd00:2::16" };
+	struct guest *b;
+
+	reload(HEAD A B, "reload: done, 2 VMs");
+	assert_true(there("b.sock"));
+	c.mac[0] = 2;
+	b = smoke_guest("b.sock", &c);
+	assert_non_null(b);
+	smoke_serves(b);
+	smoke_echo(smoke.g, &k);
+	reload(HEAD A, "reload: done, 1 VMs");
+	assert_false(there("b.sock"));
+	assert_true(vhu_closed_by_peer(b->v, SOON));
+	guest_close(b);
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+}
+
+static void
+forwards_come_and_go(void **state)
+{
+	struct smoke_conn k;
+
+	reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	k = smoke_in(smoke.g, false, 3001, 22);
+	reload(HEAD A "tcp = 127.0.0.1:3002:22\n", "reload: done");
+	assert_false(listens(3001));
+	/* A connection through a forward that has gone goes on. */
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+	k = smoke_in(smoke.g, false, 3002, 22);
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+	reload(HEAD A, "reload: done");
+	assert_false(listens(3002));
+}
+
+static void
+forward_moves_to_another_port_of_the_guest(void **state)
+{
+	struct smoke_conn k;
+
+	reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	reload(HEAD A "tcp = 127.0.0.1:3001:23\n", "reload: done");
+	k = smoke_in(smoke.g, false, 3001, 23);
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+two_vms_can_swap_a_forward(void **state)
+{
+	struct guest_conf c = { .addr = "10.0.2.16", .addr6 = "fd00:2::16" };
+	struct smoke_conn k;
+	struct guest *b;
+
+	reload(HEAD A "tcp = 127.0.0.1:3001:22\n" B "tcp = 127.0.0.1:3002:22\n", "reload: done");
+	c.mac[0] = 2;
+	b = smoke_guest("b.sock", &c);
+	assert_non_null(b);
+	reload(HEAD A "tcp = 127.0.0.1:3002:22\n" B "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	k = smoke_in(smoke.g, false, 3002, 22);
+	smoke_drop(&k);
+	k = smoke_in(b, false, 3001, 22);
+	smoke_drop(&k);
+	guest_close(b);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+what_is_told_to_guests_changes(void **state)
+{
+	struct guest_frame *f;
+	struct dhcp_reply ack;
+	struct pkt_addr dns;
+
+	reload(HEAD A "dns = 192.0.2.7\nhostname = toad\n", "reload: done");
+	assert_int_equal(guest_dhcp(smoke.g, &ack, &f), 0);
+	dns = dhcp_opt_addr(&ack, DHCP_OPT_DNS, 0);
+	assert_string_equal(pkt_addr_text(&dns), "192.0.2.7");
+	assert_int_equal(ack.opt_len[DHCP_OPT_HOSTNAME], 4);
+	assert_memory_equal(ack.opt[DHCP_OPT_HOSTNAME], "toad", 4);
+	free(f);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+wrong_file_changes_nothing(void **state)
+{
+	static const char *const wrong[] = {
+		HEAD A "mtu = 1\n",
+		HEAD A "nonsense = 1\n",
+		HEAD A B "tcp = 127.0.0.1:3001:22\naddress = 10.0.2.2\n",
+		HEAD "[vm.a]\n",
+		"\x01\x02\x03",
+		"[weir\n",
+	};
+	struct smoke_conn k = smoke_out(smoke.g, false);
+
+	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		reload(wrong[i], conf);
+		assert_non_null(strstr(smoke.d->log, "reload: nothing was changed"));
+		assert_false(listens(3001));
+		assert_false(there("b.sock"));
+		smoke_echo(smoke.g, &k);
+	}
+	unlink(conf);
+	kill(smoke.d->pid, SIGHUP);
+	assert_true(proc_wait_log(smoke.d, "cannot be opened", SOON));
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+keys_that_cannot_change_are_named(void **state)
+{
+	reload("[weir]\nmemory = 128\nhugepages = off\ncontrol = %d/control.sock\n" A,
+		"memory: cannot change while weir runs");
+	reload(HEAD "[vm.a]\nsocket = %d/other.sock\nloopback = gateway\n",
+		"socket: cannot change while weir runs");
+	assert_false(there("other.sock"));
+	reload(HEAD A "queues = 2\n", "queues: cannot change while weir runs");
+	reload(HEAD "poll = busy\n" A, "poll: cannot change while weir runs");
+	smoke_serves(smoke.g);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+failure_half_way_is_rolled_back(void **state)
+{
+	struct smoke_conn k;
+	uint16_t used = 0;
+	int fd = host_tcp_listen(LO, &used);
+	char text[512];
+
+	reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	k = smoke_in(smoke.g, false, 3001, 22);
+	/* A new VM whose socket cannot be made. */
+	reload(HEAD A "tcp = 127.0.0.1:3002:22\n[vm.c]\nsocket = /no/such/dir/c.sock\n",
+		"reload: rolled back");
+	assert_false(listens(3002));
+	assert_true(listens(3001));
+	/* A forward whose port another program has, and a VM that would have been added. */
+	snprintf(text, sizeof(text), HEAD A "tcp = 127.0.0.1:3002:22, 127.0.0.1:%2$u:22\n" B,
+		"%1$s", used);
+	reload(text, "reload: rolled back");
+	assert_false(listens(3002));
+	assert_true(listens(3001));
+	assert_false(there("b.sock"));
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+	guest_flush(smoke.g);
+	k = smoke_in(smoke.g, false, 3001, 22);
+	smoke_drop(&k);
+	close(fd);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+last_vm_can_go_and_come_back(void **state)
+{
+	reload(HEAD, "reload: done, 0 VMs");
+	assert_false(there("a.sock"));
+	assert_true(vhu_closed_by_peer(smoke.g->v, SOON));
+	reload(HEAD A, "reload: done, 1 VMs");
+	assert_int_equal(vhu_reconnect(smoke.g->v), 0);
+	guest_refresh(smoke.g);
+	smoke_serves(smoke.g);
+}
+
+static void
+many_reloads_leak_nothing(void **state)
+{
+	const size_t before = strlen(proc_log(smoke.d));
+	int fds = smoke_fds(proc_open_fds(smoke.d));
+
+	for (unsigned int i = 0; i < 20; i++)
+		reload(i % 2 ? HEAD A : HEAD A "tcp = 127.0.0.1:3001:22\n" B, "reload: done");
+	assert_int_equal(smoke_fds(fds), fds);
+	/* Signals in a heap are one reload, or a few. */
+	for (unsigned int i = 0; i < 50; i++)
+		kill(smoke.d->pid, SIGHUP);
+	reload(HEAD A, "reload: done");
+	assert_null(strstr(proc_log(smoke.d) + before, "error"));
+	smoke_serves(smoke.g);
+}
+
+static void
+log_level_changes(void **state)
+{
+	const size_t before = strlen(proc_log(smoke.d));
+
+	write_conf("[weir]\nmemory = 64\nhugepages = off\ncontrol = %d/control.sock\n"
+		   "log-level = error\n" A);
+	kill(smoke.d->pid, SIGHUP);
+	vhu_sleep_ms(200);
+	assert_int_equal(strlen(proc_log(smoke.d)), before);
+	reload(HEAD A, "reload: done");
+}
+
+/* The file holds the name of the directory that is made for the daemon: a shell writes it there. */
+static int
+up(void **state)
+{
+	char *bin = strdup(getenv("WEIR_BIN"));
+	const char *const args[] = { "-c",
+		"printf %s \"$1\" >$0/weir.conf; exec \"$2\" -c $0/weir.conf", "%d", HEAD A, bin,
+		NULL };
+
+	smoke.net = netns_private();
+	setenv("WEIR_BIN", "/bin/sh", 1);
+	smoke.d = proc_spawn_plain(args);
+	setenv("WEIR_BIN", bin, 1);
+	free(bin);
+	if (smoke.d == NULL || !proc_wait_ready(smoke.d, 4 * SOON))
+		return -1;
+	snprintf(conf, sizeof(conf), "%s", proc_path(smoke.d, "weir.conf"));
+	smoke.g = smoke_guest("a.sock", NULL);
+	return smoke.g != NULL ? 0 : -1;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SMOKE(vm_comes_and_goes_without_disturbing_another),
+		SMOKE(forwards_come_and_go),
+		SMOKE(forward_moves_to_another_port_of_the_guest),
+		SMOKE(two_vms_can_swap_a_forward),
+		SMOKE(what_is_told_to_guests_changes),
+		SMOKE(wrong_file_changes_nothing),
+		SMOKE(keys_that_cannot_change_are_named),
+		SMOKE(failure_half_way_is_rolled_back),
+		SMOKE(last_vm_can_go_and_come_back),
+		SMOKE(many_reloads_leak_nothing),
+		SMOKE(log_level_changes),
+	};
+
+	return cmocka_run_group_tests_name("conf_reload", tests, up, smoke_down);
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Start and end of the daemon: what is in its way, what it leaves, as whom it runs. */
+#include "smoke2.h"
+
+#include <signal.h>
+
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define SMALL "--memory", "64", "--hugepages", "off", "--control", "%d/control.sock"
+
+/** Things that stand in the way lie in a directory of the test's own. */
+static char dir[32];
+
+static const char *
+in_dir(const char *format)
+{
+	static char bufs[4][128];
+	static unsigned int next;
+	char *buf = bufs[next++ % 4];
+
+	snprintf(buf, sizeof(bufs[0]), format, dir);
+	return buf;
+}
+
+/* A socket at path, on which somebody listens, or nobody any more. -1: nobody */
+static int
+unix_socket(const char *path, bool alive)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	unlink(path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	if (alive)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void
+socket_in_use_is_refused_and_stays(void **state)
+{
+	const char *path = in_dir("%s/used.sock");
+	int fd = unix_socket(path, true);
+
+	smoke_refused(
+		1, path, (const char *[]){ SMALL, "--vm", in_dir("a,socket=%s/used.sock"), NULL });
+	assert_int_equal(access(path, F_OK), 0);
+	close(fd);
+	unlink(path);
+}
+
+static void
+control_socket_in_use_is_refused_and_stays(void **state)
+{
+	const char *path = in_dir("%s/used.sock");
+	int fd = unix_socket(path, true);
+
+	smoke_refused(1, "in use by another weir",
+		(const char *[]){ "--memory", "64", "--hugepages", "off", "--control", path, "--vm",
+			"a,socket=%d/a.sock", NULL });
+	assert_int_equal(access(path, F_OK), 0);
+	close(fd);
+	unlink(path);
+}
+
+static void
+file_that_is_no_socket_is_not_removed(void **state)
+{
+	const char *path = in_dir("%s/precious");
+
+	smoke_file_write(path, "data\n");
+	smoke_refused(
+		1, path, (const char *[]){ SMALL, "--vm", in_dir("a,socket=%s/precious"), NULL });
+	smoke_refused(1, path,
+		(const char *[]){ "--memory", "64", "--hugepages", "off", "--control", path, "--vm",
+			"a,socket=%d/a.sock", NULL });
+	assert_int_equal(access(path, F_OK), 0);
+	unlink(path);
+}
+
+static void
+missing_directory_is_named(void **state)
+{
+	smoke_refused(1, "/no/such/dir/a.sock",
+		(const char *[]){ SMALL, "--vm", "a,socket=/no/such/dir/a.sock", NULL });
+	smoke_refused(1, "/no/such/dir/control.sock",
+		(const char *[]){ "--memory", "64", "--hugepages", "off", "--control",
+			"/no/such/dir/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
+}
+
+static void
+forward_port_in_use_is_named_and_the_others_are_let_go(void **state)
+{
+	uint16_t tcp = 0, udp = 0, other = 0;
+	int fd_tcp = host_tcp_listen("0.0.0.0", &tcp), fd_udp = host_udp("0.0.0.0", &udp);
+	int fd = host_tcp_listen(LO, &other);
+	char vm[128], text[64];
+
+	close(fd);
+	snprintf(vm, sizeof(vm), "a,socket=%%d/a.sock,tcp=127.0.0.1:%u/127.0.0.1:%u", other, tcp);
+	snprintf(text, sizeof(text), "--vm a: tcp: ");
+	smoke_refused(1, text, (const char *[]){ SMALL, "--vm", vm, NULL });
+	fd = host_tcp_listen(LO, &other);
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(vm, sizeof(vm), "a,socket=%%d/a.sock,udp=%u:53", udp);
+	smoke_refused(1, "--vm a: udp: ", (const char *[]){ SMALL, "--vm", vm, NULL });
+	close(fd_tcp);
+	close(fd_udp);
+}
+
+static void
+forward_of_an_address_the_host_does_not_have_is_named(void **state)
+{
+	smoke_refused(1, "192.0.2.1",
+		(const char *[]){ SMALL, "--vm", "a,socket=%d/a.sock,tcp=192.0.2.1:8080", NULL });
+}
+
+static void
+what_cannot_be_had_is_named(void **state)
+{
+	smoke_refused(1, "memory: 1048576 MiB",
+		(const char *[]){ "--memory", "1048576", "--hugepages", "off", "--control",
+			"%d/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
+	smoke_refused(1, "workers: CPU 4000",
+		(const char *[]){ SMALL, "--workers", "4000", "--vm", "a,socket=%d/a.sock", NULL });
+	smoke_refused(1, "max-flows",
+		(const char *[]){
+			SMALL, "--max-flows", "16777216", "--vm", "a,socket=%d/a.sock", NULL });
+	smoke_refused(1, "no group nosuchgroup",
+		(const char *[]){ SMALL, "--control-group", "nosuchgroup", "--vm",
+			"a,socket=%d/a.sock", NULL });
+	smoke_refused(
+		1, "--vm a: port: ", (const char *[]){ SMALL, "--vm", "a,port=net_nosuch0", NULL });
+	smoke_refused(1, "--nonsense",
+		(const char *[]){
+			SMALL, "--eal", "--nonsense", "--vm", "a,socket=%d/a.sock", NULL });
+}
+
+static void
+missing_huge_pages_are_named(void **state)
+{
+	FILE *f = fopen("/proc/sys/vm/nr_hugepages", "r");
+	int n = -1;
+
+	if (f != NULL && fscanf(f, "%d", &n) != 1)
+		n = -1;
+	if (f != NULL)
+		fclose(f);
+	if (n != 0)
+		skip();
+	smoke_refused(1, "vm.nr_hugepages",
+		(const char *[]){ "--memory", "64", "--hugepages", "on", "--control",
+			"%d/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
+}
+
+static void
+stale_sockets_are_removed(void **state)
+{
+	const char *path = in_dir("%s/stale.sock"), *control = in_dir("%s/control.sock");
+	struct guest_conf conf = { .vhu.path = path };
+	struct proc *d;
+	struct guest *g;
+
+	unix_socket(path, false);
+	unix_socket(control, false);
+	d = proc_spawn_plain((const char *[]){ "--memory", "64", "--hugepages", "off", "--control",
+		control, "--vm", in_dir("a,socket=%s/stale.sock"), NULL });
+	assert_non_null(d);
+	assert_true(proc_wait_ready(d, 4 * SOON));
+	g = guest_open(&conf);
+	assert_non_null(g);
+	assert_int_equal(guest_arp(g), 0);
+	guest_close(g);
+	assert_ok(proc_stop(d));
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_not_equal(access(control, F_OK), 0);
+	proc_free(d);
+}
+
+static void
+end_by(int signal)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway", NULL };
+	struct smoke_conn k;
+	char byte;
+
+	assert_int_equal(smoke_up(args), 0);
+	k = smoke_out(smoke.g, false);
+	smoke_echo(smoke.g, &k);
+	kill(smoke.d->pid, signal);
+	kill(smoke.d->pid, signal);
+	/* The connection is ended, not left hanging: end of file or reset, at both sides. */
+	assert_true(host_recv(smoke.g, k.fd, &byte, 1, SOON) != -ETIMEDOUT);
+	assert_true(proc_wait_end(smoke.d, SOON));
+	assert_true(WIFEXITED(smoke.d->status));
+	assert_int_equal(WEXITSTATUS(smoke.d->status), 0);
+	assert_int_not_equal(access(proc_path(smoke.d, "a.sock"), F_OK), 0);
+	assert_int_not_equal(access(proc_path(smoke.d, "control.sock"), F_OK), 0);
+	assert_null(proc_complaint(smoke.d));
+	smoke_drop(&k);
+	guest_close(smoke.g);
+	proc_free(smoke.d);
+	smoke.g = NULL;
+	smoke.d = NULL;
+}
+
+static void
+sigterm_ends_connections_and_removes_sockets(void **state)
+{
+	end_by(SIGTERM);
+}
+
+static void
+sigint_does_the_same(void **state)
+{
+	end_by(SIGINT);
+}
+
+static void
+signal_during_start_leaves_nothing(void **state)
+{
+	for (unsigned int ms = 1; ms < 400; ms = ms * 3 / 2 + 1) {
+		struct proc *d = proc_spawn((const char *[]){ "--vm", "a,socket=%d/a.sock", NULL });
+
+		assert_non_null(d);
+		vhu_sleep_ms(ms);
+		kill(d->pid, SIGTERM);
+		assert_true(proc_wait_end(d, 2 * SOON));
+		assert_true(WIFSIGNALED(d->status) ? WTERMSIG(d->status) == SIGTERM
+						   : WEXITSTATUS(d->status) == 0);
+		assert_null(proc_complaint(d));
+		assert_int_not_equal(access(proc_path(d, "a.sock"), F_OK), 0);
+		assert_int_not_equal(access(proc_path(d, "control.sock"), F_OK), 0);
+		proc_free(d);
+	}
+}
+
+static void
+idle_daemon_uses_no_cpu(void **state)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway", NULL };
+	unsigned long before;
+
+	assert_int_equal(smoke_up(args), 0);
+	vhu_sleep_ms(100);
+	before = proc_cpu_ms(smoke.d);
+	vhu_sleep_ms(1000);
+	assert_true(proc_cpu_ms(smoke.d) - before <= 20);
+	assert_int_equal(smoke_down(NULL), 0);
+}
+
+/*
+ * As nobody: the shell gives the directory away, takes a copy of the program there (the build may
+ * lie where nobody can read), and drops what it has.
+ */
+static struct proc *
+spawn_as_nobody(const char *args)
+{
+	char *bin = strdup(getenv("WEIR_BIN")), script[1024];
+	const char *const argv[] = { "-c", script, "%d", bin, NULL };
+	struct proc *d;
+
+	snprintf(script, sizeof(script),
+		"cp \"$1\" $0/weir && chown -R 65534:65534 $0 && exec setpriv --reuid=65534 "
+		"--regid=65534 --clear-groups --pdeathsig KILL $0/weir --memory 64 --hugepages off "
+		"--control $0/control.sock %s",
+		args);
+	setenv("WEIR_BIN", "/bin/sh", 1);
+	d = proc_spawn_plain(argv);
+	setenv("WEIR_BIN", bin, 1);
+	free(bin);
+	assert_non_null(d);
+	return d;
+}
+
+static void
+ordinary_user_without_huge_pages_is_served(void **state)
+{
+	smoke.net = netns_private();
+	smoke_need_net();
+	smoke.d = spawn_as_nobody("--vm a,socket=$0/a.sock,loopback=gateway,tcp=127.0.0.1:2222:22");
+	assert_true(proc_wait_ready(smoke.d, 4 * SOON));
+	smoke.g = smoke_guest("a.sock", NULL);
+	assert_non_null(smoke.g);
+	smoke_all(smoke.g, 100000);
+	assert_null(strstr(proc_log(smoke.d), "error"));
+	assert_int_equal(smoke_down(NULL), 0);
+}
+
+static void
+ordinary_user_is_told_what_he_may_not_do(void **state)
+{
+	static const struct {
+		const char *args, *text;
+	} cases[] = {
+		{ "--vm a,socket=$0/a.sock,mark=7", "CAP_NET_ADMIN" },
+		{ "--vm a,socket=$0/a.sock,tcp=80", "tcp: " },
+		{ "--vm a,socket=/root/a.sock", "/root/a.sock" },
+		{ "--vm a,socket=$0/a.sock --control /root/c.sock", "--control: given twice" },
+	};
+
+	smoke.net = netns_private();
+	smoke_need_net();
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct proc *d = spawn_as_nobody(cases[i].args);
+
+		assert_true(proc_wait_end(d, 2 * SOON));
+		assert_true(WIFEXITED(d->status));
+		if (WEXITSTATUS(d->status) == 0 || smoke_lines(proc_log(d)) != 1 ||
+			strstr(proc_log(d), cases[i].text) == NULL)
+			fail_msg("%s: status %d:\n%s", cases[i].args, WEXITSTATUS(d->status),
+				proc_log(d));
+		proc_free(d);
+	}
+}
+
+static int
+up(void **state)
+{
+	strcpy(dir, "/tmp/weir-test-XXXXXX");
+	return mkdtemp(dir) != NULL ? 0 : -1;
+}
+
+static int
+down(void **state)
+{
+	return rmdir(dir);
+}
+
+static int
+after_each(void **state)
+{
+	/* A test that has failed in the middle leaves its daemon. */
+	guest_close(smoke.g);
+	proc_free(smoke.d);
+	smoke.g = NULL;
+	smoke.d = NULL;
+	return 0;
+}
+
+#define START(f) cmocka_unit_test_teardown(f, after_each)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		START(socket_in_use_is_refused_and_stays),
+		START(control_socket_in_use_is_refused_and_stays),
+		START(file_that_is_no_socket_is_not_removed),
+		START(missing_directory_is_named),
+		START(forward_port_in_use_is_named_and_the_others_are_let_go),
+		START(forward_of_an_address_the_host_does_not_have_is_named),
+		START(what_cannot_be_had_is_named),
+		START(missing_huge_pages_are_named),
+		START(stale_sockets_are_removed),
+		START(sigterm_ends_connections_and_removes_sockets),
+		START(sigint_does_the_same),
+		START(signal_during_start_leaves_nothing),
+		START(idle_daemon_uses_no_cpu),
+		START(ordinary_user_without_huge_pages_is_served),
+		START(ordinary_user_is_told_what_he_may_not_do),
+	};
+
+	return cmocka_run_group_tests_name("conf_start", tests, up, down);
+}

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How a guest's connections begin. */
+#include "smoke.h"
+
+/* A listener on the host's loopback that nobody has accepted from. */
+static int
+listener(uint16_t *port)
+{
+	int fd;
+
+	*port = 0;
+	fd = host_tcp_listen(LO, port);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* An endpoint that is driven by hand. */
+static struct gtcp *
+by_hand(uint16_t port)
+{
+	struct gtcp *c = gtcp_new(smoke.g, &smoke.g->gw, port, 0);
+
+	c->manual = true;
+	return c;
+}
+
+static struct guest_frame *
+must(struct guest_frame *f)
+{
+	if (f == NULL)
+		fail_msg("no such segment: %s",
+			guest_error(smoke.g) != NULL ? guest_error(smoke.g) : "time out");
+	return f;
+}
+
+/* SYN by hand, SYN|ACK taken; the handshake's ACK is still to be sent. */
+static void
+half_open(struct gtcp *c)
+{
+	struct guest_frame *f;
+
+	gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
+	c->snd_nxt = c->snd_una = c->iss + 1;
+	f = must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
+	assert_int_equal(f->view.tcp.ack, c->iss + 1);
+	c->irs = f->view.tcp.seq;
+	c->syn = f->view.tcp;
+	c->rcv_nxt = c->rcv_edge = c->irs + 1;
+	c->offered_scale = f->view.tcp.wscale >= 0;
+	c->snd_scale = c->offered_scale ? (uint8_t)f->view.tcp.wscale : 0;
+	free(f);
+}
+
+static void
+connects_to_the_host_over_ipv4(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, false);
+
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+}
+
+static void
+connects_to_the_host_over_ipv6(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, true);
+
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+}
+
+static void
+host_sees_the_connection_from_its_loopback(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, false);
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+
+	assert_int_equal(getpeername(k.fd, (struct sockaddr *)&sin, &len), 0);
+	assert_int_equal(ntohl(sin.sin_addr.s_addr), 0x7f000001);
+	smoke_drop(&k);
+}
+
+static void
+refused_connection_gets_a_reset(void **state)
+{
+	struct guest_frame *f;
+	struct gtcp *c = by_hand(9);
+
+	gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
+	f = must(gtcp_expect(c, PKT_RST | PKT_ACK, SOON));
+	assert_int_equal(f->view.tcp.seq, 0); /* RFC 9293, 3.10.7.1 */
+	assert_int_equal(f->view.tcp.ack, c->iss + 1);
+	free(f);
+}
+
+static void
+refused_connection_gets_a_reset_over_ipv6(void **state)
+{
+	struct gtcp *c = gtcp_new(smoke.g, &smoke.g->gw6, 9, 0);
+
+	assert_int_equal(gtcp_connect(c, SOON), -ECONNREFUSED);
+}
+
+static void
+unreachable_network_is_told_by_icmp(void **state)
+{
+	struct pkt_addr far = pkt_addr("192.0.2.1");
+	struct gtcp *c;
+
+	smoke_need_net();
+	c = gtcp_new(smoke.g, &far, 80, 0);
+	assert_int_equal(gtcp_connect(c, SOON), -EHOSTUNREACH);
+}
+
+static void
+unreachable_network_is_told_by_icmpv6(void **state)
+{
+	struct pkt_addr far = pkt_addr("2001:db8::1");
+	struct gtcp *c;
+
+	smoke_need_net();
+	c = gtcp_new(smoke.g, &far, 80, 0);
+	assert_int_equal(gtcp_connect(c, SOON), -EHOSTUNREACH);
+}
+
+static void
+unreachable_error_quotes_the_syn(void **state)
+{
+	struct pkt_addr far = pkt_addr("192.0.2.1");
+	struct guest_frame *f;
+	struct gtcp *c;
+
+	smoke_need_net();
+	c = gtcp_new(smoke.g, &far, 80, 0);
+	c->manual = true;
+	gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
+	f = guest_icmp_error(smoke.g, 3, SOON);
+	assert_non_null(f);
+	assert_memory_equal(f->view.data + 12, smoke.g->addr.b, 4);
+	assert_memory_equal(f->view.data + 16, far.b, 4);
+	assert_int_equal(pkt_get16(f->view.data + 20), c->lport);
+	assert_int_equal(pkt_get32(f->view.data + 24), c->iss);
+	free(f);
+}
+
+static void
+syn_without_options_gets_none(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port);
+	struct gtcp *c = by_hand(port);
+
+	c->mss = 0;
+	c->rcv_scale = -1;
+	half_open(c);
+	assert_int_equal(c->syn.mss, 0);
+	assert_int_equal(c->syn.wscale, -1);
+	assert_false(c->syn.sack_ok);
+	gtcp_reset(c);
+	close(fd);
+}
+
+static void
+syn_with_mss_and_scale_gets_both(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port);
+	struct gtcp *c = by_hand(port);
+
+	half_open(c);
+	assert_in_range(c->syn.mss, 536, 1460);
+	assert_in_range(c->syn.wscale, 0, 14);
+	gtcp_reset(c);
+	close(fd);
+}
+
+static void
+mss_over_ipv6_leaves_room_for_its_header(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, true);
+
+	assert_in_range(k.c->syn.mss, 536, 1440);
+	smoke_drop(&k);
+}
+
+static void
+window_of_a_syn_ack_is_not_scaled(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port);
+	struct gtcp *c = by_hand(port);
+
+	half_open(c);
+	assert_true(c->syn.win > 0);
+	gtcp_reset(c);
+	close(fd);
+}
+
+static void
+repeated_syn_gets_the_same_syn_ack(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port);
+	struct gtcp *c = by_hand(port);
+	struct guest_frame *f;
+
+	half_open(c);
+	gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
+	f = must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
+	assert_int_equal(f->view.tcp.seq, c->irs);
+	free(f);
+	gtcp_reset(c);
+	close(fd);
+}
+
+static void
+repeated_syns_make_one_connection(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port), peer;
+	struct gtcp *c = by_hand(port);
+	struct guest_frame *f;
+
+	for (int i = 0; i < 5; i++)
+		gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
+	f = must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
+	c->rcv_nxt = f->view.tcp.seq + 1;
+	free(f);
+	c->snd_nxt = c->iss + 1;
+	gtcp_ack(c);
+	peer = host_accept(smoke.g, fd, SOON);
+	assert_true(peer >= 0);
+	assert_int_equal(host_accept(smoke.g, fd, NEVER), -1);
+	gtcp_reset(c);
+	close(peer);
+	close(fd);
+}
+
+static void
+data_on_the_handshakes_ack_is_accepted(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port), peer;
+	struct gtcp *c = by_hand(port);
+	struct guest_frame *f;
+	char buf[8] = { 0 };
+
+	half_open(c);
+	gtcp_segment(c, PKT_ACK | PKT_PSH, c->snd_nxt, "early", 5);
+	peer = host_accept(smoke.g, fd, SOON);
+	assert_int_equal(host_recv_all(smoke.g, peer, buf, 5, SOON), 0);
+	assert_string_equal(buf, "early");
+	f = must(gtcp_expect(c, PKT_ACK, SOON));
+	assert_int_equal(f->view.tcp.ack, c->iss + 6);
+	free(f);
+	gtcp_segment(c, PKT_RST, c->snd_nxt + 5, NULL, 0);
+	close(peer);
+	close(fd);
+}
+
+static void
+fin_on_the_handshakes_ack_is_accepted(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port), peer;
+	struct gtcp *c = by_hand(port);
+	struct guest_frame *f;
+	char buf[8];
+
+	half_open(c);
+	gtcp_segment(c, PKT_ACK | PKT_FIN, c->snd_nxt, "bye", 3);
+	peer = host_accept(smoke.g, fd, SOON);
+	assert_int_equal(host_recv_all(smoke.g, peer, buf, 3, SOON), 0);
+	assert_int_equal(host_recv(smoke.g, peer, buf, 1, SOON), 0);
+	do {
+		uint32_t ack;
+
+		f = must(gtcp_expect(c, PKT_ACK, SOON));
+		ack = f->view.tcp.ack;
+		free(f);
+		if (ack == c->iss + 5)
+			break;
+	} while (true);
+	close(peer);
+	free(must(gtcp_expect(c, PKT_FIN | PKT_ACK, SOON)));
+	c->snd_nxt = c->iss + 5;
+	c->rcv_nxt++;
+	gtcp_ack(c);
+	close(fd);
+}
+
+static void
+initial_sequence_numbers_differ(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port);
+	struct gtcp *a = by_hand(port), *b = by_hand(port);
+
+	half_open(a);
+	half_open(b);
+	assert_true(a->irs - b->irs + 1000 > 2000);
+	gtcp_reset(a);
+	gtcp_reset(b);
+	close(fd);
+}
+
+static void
+fifty_connections_at_once(void **state)
+{
+	struct smoke_conn k[50];
+
+	for (int i = 0; i < 50; i++)
+		k[i] = smoke_out(smoke.g, i & 1);
+	for (int i = 0; i < 50; i++)
+		smoke_echo(smoke.g, &k[i]);
+	for (int i = 0; i < 50; i++)
+		smoke_drop(&k[i]);
+}
+
+/* A SYN that is wrong in something: nothing must come back. */
+static void
+syn_is_ignored(const struct pkt_tcp *t)
+{
+	struct gtcp *c = by_hand(t->dport);
+	struct pkt_tcp own = *t;
+
+	own.sport = c->lport;
+	gtcp_segment_raw(c, &own, NULL, 0);
+	assert_true(gtcp_quiet(c, NEVER));
+}
+
+static void
+impossible_flags_are_ignored(void **state)
+{
+	static const uint8_t flags[] = { 0, PKT_SYN | PKT_FIN, PKT_SYN | PKT_RST, 0x3f,
+		PKT_FIN | PKT_PSH | PKT_URG };
+	uint16_t port;
+	int fd = listener(&port);
+
+	for (unsigned int i = 0; i < sizeof(flags); i++) {
+		struct pkt_tcp t = { .dport = port, .flags = flags[i], .win = 1000, .wscale = -1 };
+
+		syn_is_ignored(&t);
+	}
+	assert_int_equal(host_accept(smoke.g, fd, 0), -1);
+	close(fd);
+}
+
+static void
+port_0_is_ignored(void **state)
+{
+	struct pkt_tcp t = { .dport = 0, .flags = PKT_SYN, .win = 1000, .wscale = -1 };
+
+	syn_is_ignored(&t);
+}
+
+static void
+malformed_options_do_no_harm(void **state)
+{
+	static const uint8_t bad[][4] = { { 2, 0, 0, 0 }, { 2, 1, 0, 0 }, { 3, 200, 0, 0 },
+		{ 1, 1, 1, 2 } };
+	uint16_t port;
+	int fd = listener(&port);
+
+	for (int i = 0; i < 4; i++) {
+		struct gtcp *c = by_hand(port);
+		struct pkt_tcp t = { .sport = c->lport,
+			.dport = port,
+			.flags = PKT_SYN,
+			.win = 999,
+			.wscale = -1,
+			.options = bad[i],
+			.options_len = 4 };
+
+		gtcp_segment_raw(c, &t, NULL, 0);
+	}
+	host_idle(smoke.g, NEVER);
+	guest_flush(smoke.g);
+	smoke_serves(smoke.g);
+	close(fd);
+}
+
+static void
+syn_with_a_wrong_checksum_is_ignored(void **state)
+{
+	struct guest *g = smoke.g;
+	struct pkt_ip ip = guest_ip(g, &g->gw);
+	struct pkt_tcp t = { .sport = guest_port(g), .flags = PKT_SYN, .win = 999, .wscale = -1 };
+	uint8_t f[128];
+	size_t len;
+	int fd = listener(&t.dport);
+
+	len = pkt_build_tcp(f, &ip, &t, NULL, 0);
+	f[50] ^= 1;
+	guest_send_raw(g, NULL, f, len);
+	assert_int_equal(host_accept(g, fd, NEVER), -1);
+	close(fd);
+}
+
+static void
+ack_for_no_connection_gets_a_reset(void **state)
+{
+	struct gtcp *c = by_hand(9);
+	struct guest_frame *f;
+
+	c->rcv_nxt = 0x12345678;
+	gtcp_segment(c, PKT_ACK, 77, "data", 4);
+	f = must(gtcp_expect(c, PKT_RST, SOON));
+	assert_int_equal(f->view.tcp.seq, 0x12345678); /* RFC 9293, 3.10.7.1 */
+	free(f);
+}
+
+static void
+syn_ack_for_no_connection_gets_a_reset(void **state)
+{
+	struct gtcp *c = by_hand(9);
+	struct guest_frame *f;
+
+	c->rcv_nxt = 0x1000;
+	gtcp_segment(c, PKT_SYN | PKT_ACK, 77, NULL, 0);
+	f = must(gtcp_expect(c, PKT_RST, SOON));
+	assert_int_equal(f->view.tcp.seq, 0x1000);
+	free(f);
+}
+
+static void
+fin_without_ack_for_no_connection_gets_no_syn_ack(void **state)
+{
+	struct gtcp *c = by_hand(9);
+
+	gtcp_segment(c, PKT_FIN, 77, NULL, 0);
+	assert_null(gtcp_expect(c, PKT_SYN | PKT_ACK, NEVER));
+}
+
+static void
+reset_for_no_connection_is_not_answered(void **state)
+{
+	struct gtcp *c = by_hand(9);
+
+	gtcp_segment(c, PKT_RST, 77, NULL, 0);
+	gtcp_segment(c, PKT_RST | PKT_ACK, 77, NULL, 0);
+	assert_true(gtcp_quiet(c, NEVER));
+}
+
+static void
+reset_of_a_half_open_connection_reaches_the_host(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port), peer;
+	struct gtcp *c = by_hand(port);
+	char b;
+
+	half_open(c);
+	gtcp_segment(c, PKT_RST, c->snd_nxt, NULL, 0);
+	peer = host_accept(smoke.g, fd, SOON);
+	if (peer >= 0)
+		assert_true(host_recv(smoke.g, peer, &b, 1, SOON) <= 0);
+	close(peer);
+	close(fd);
+}
+
+static void
+reset_and_syn_of_one_tuple_in_one_burst(void **state)
+{
+	uint16_t port;
+	int fd = listener(&port);
+	struct gtcp *c = by_hand(port);
+	struct guest *g = smoke.g;
+	struct pkt_ip ip = guest_ip(g, &g->gw);
+	struct pkt_tcp t = { .sport = c->lport, .dport = port, .win = 9999, .wscale = -1 };
+	struct guest_frame *r;
+	uint8_t f[128];
+	uint32_t old;
+
+	half_open(c);
+	gtcp_ack(c);
+	old = c->irs;
+	t.flags = PKT_RST;
+	t.seq = c->snd_nxt;
+	vhu_tx_queue(g->v, 0, NULL, f, pkt_build_tcp(f, &ip, &t, NULL, 0), NULL);
+	t.flags = PKT_SYN;
+	t.seq = c->iss + 100000;
+	vhu_tx_queue(g->v, 0, NULL, f, pkt_build_tcp(f, &ip, &t, NULL, 0), NULL);
+	vhu_tx_flush(g->v, 0);
+	c->iss = t.seq;
+	r = must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
+	assert_int_equal(r->view.tcp.ack, t.seq + 1);
+	assert_true(r->view.tcp.seq != old);
+	free(r);
+	c->snd_nxt = t.seq + 1;
+	gtcp_reset(c);
+	close(fd);
+}
+
+static int
+up(void **state)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway", NULL };
+
+	return smoke_up(args);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SMOKE(connects_to_the_host_over_ipv4),
+		SMOKE(connects_to_the_host_over_ipv6),
+		SMOKE(host_sees_the_connection_from_its_loopback),
+		SMOKE(refused_connection_gets_a_reset),
+		SMOKE(refused_connection_gets_a_reset_over_ipv6),
+		SMOKE(unreachable_network_is_told_by_icmp),
+		SMOKE(unreachable_network_is_told_by_icmpv6),
+		SMOKE(unreachable_error_quotes_the_syn),
+		SMOKE(syn_without_options_gets_none),
+		SMOKE(syn_with_mss_and_scale_gets_both),
+		SMOKE(mss_over_ipv6_leaves_room_for_its_header),
+		SMOKE(window_of_a_syn_ack_is_not_scaled),
+		SMOKE(repeated_syn_gets_the_same_syn_ack),
+		SMOKE(repeated_syns_make_one_connection),
+		SMOKE(data_on_the_handshakes_ack_is_accepted),
+		SMOKE(fin_on_the_handshakes_ack_is_accepted),
+		SMOKE(initial_sequence_numbers_differ),
+		SMOKE(fifty_connections_at_once),
+		SMOKE(impossible_flags_are_ignored),
+		SMOKE(port_0_is_ignored),
+		SMOKE(malformed_options_do_no_harm),
+		SMOKE(syn_with_a_wrong_checksum_is_ignored),
+		SMOKE(ack_for_no_connection_gets_a_reset),
+		SMOKE(syn_ack_for_no_connection_gets_a_reset),
+		SMOKE(fin_without_ack_for_no_connection_gets_no_syn_ack),
+		SMOKE(reset_for_no_connection_is_not_answered),
+		SMOKE(reset_of_a_half_open_connection_reaches_the_host),
+		SMOKE(reset_and_syn_of_one_tuple_in_one_burst),
+	};
+
+	return cmocka_run_group_tests_name("conf_tcp_open", tests, up, smoke_down);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "smoke.h"
+
+#define FIRST_PORT 20001
+
+struct smoke smoke = { .next_port = FIRST_PORT };
+
+int
+smoke_up_daemon(const char *const *args)
+{
+	smoke.net = netns_private();
+	if (!smoke.net)
+		print_message("not root: the host's own network is used\n");
+	smoke.d = proc_start(args);
+	return smoke.d != NULL ? 0 : -1;
+}
+
+int
+smoke_up(const char *const *args)
+{
+	if (smoke_up_daemon(args) < 0)
+		return -1;
+	smoke.g = smoke_guest("a.sock", NULL);
+	return smoke.g != NULL ? 0 : -1;
+}
+
+int
+smoke_down(void **state)
+{
+	const char *bad;
+
+	guest_close(smoke.g);
+	smoke.g = NULL;
+	if (smoke.d == NULL)
+		return 0;
+	bad = proc_stop(smoke.d);
+	if (bad != NULL)
+		print_error("daemon: %s\n", bad);
+	proc_free(smoke.d);
+	smoke.d = NULL;
+	return bad != NULL ? -1 : 0;
+}
+
+int
+smoke_each(void **state)
+{
+	struct guest *g = smoke.g;
+
+	if (g == NULL)
+		return 0;
+	while (g->tcps != NULL)
+		gtcp_free(g->tcps);
+	guest_pump(g, 0);
+	guest_flush(g);
+	g->error[0] = '\0';
+	g->silent = g->hold = g->partial = false;
+	g->tx_shape = NULL;
+	g->next_port = smoke.next_port;
+	return 0;
+}
+
+int
+smoke_check(void **state)
+{
+	struct guest *g = smoke.g;
+	int rc = 0;
+
+	if (g != NULL) {
+		smoke.next_port = g->next_port;
+		if (guest_error(g) != NULL) {
+			print_error("guest: %s\n", guest_error(g));
+			rc = -1;
+		}
+		if (vhu_lost_calls(g->v) != 0) {
+			print_error("frames came without an interrupt\n");
+			rc = -1;
+		}
+	}
+	if (smoke.d != NULL && !proc_alive(smoke.d)) {
+		print_error("the daemon has ended with status %#x:\n%s\n", smoke.d->status,
+			proc_log(smoke.d));
+		rc = -1;
+	}
+	return rc;
+}
+
+struct guest *
+smoke_guest(const char *sock, const struct guest_conf *conf)
+{
+	struct guest_conf c = { 0 };
+	struct guest *g;
+
+	if (conf != NULL)
+		c = *conf;
+	c.vhu.path = proc_path(smoke.d, sock);
+	g = guest_open(&c);
+	if (g == NULL) {
+		print_error("cannot connect to %s: %s\n", sock, strerror(errno));
+		return NULL;
+	}
+	g->next_port = smoke.next_port;
+	if (guest_resolve(g) < 0) {
+		print_error("the gateway does not answer: %s\n",
+			guest_error(g) != NULL ? guest_error(g) : "time out");
+		guest_close(g);
+		return NULL;
+	}
+	return g;
+}
+
+void
+smoke_resolve(struct guest *g)
+{
+	assert_int_equal(guest_resolve(g), 0);
+}
+
+void
+smoke_need_net(void)
+{
+	if (!smoke.net) {
+		print_message("skipped: needs a network of its own\n");
+		skip();
+	}
+}
+
+struct smoke_conn
+smoke_out(struct guest *g, bool v6)
+{
+	struct smoke_conn k = { .fd = -1 };
+	uint16_t port = 0;
+
+	k.listener = host_tcp_listen(v6 ? LO6 : LO, &port);
+	assert_true(k.listener >= 0);
+	k.c = gtcp_open(g, v6 ? GW6 : GW, port);
+	if (k.c == NULL)
+		fail_msg("guest cannot connect: %s %s", strerror(errno),
+			guest_error(g) != NULL ? guest_error(g) : "");
+	k.fd = host_accept(g, k.listener, SOON);
+	assert_true(k.fd >= 0);
+	return k;
+}
+
+struct smoke_conn
+smoke_in(struct guest *g, bool v6, uint16_t port, uint16_t guest_port)
+{
+	struct smoke_conn k = { .listener = -1 };
+
+	k.fd = host_tcp_connect(v6 ? LO6 : LO, port);
+	assert_true(k.fd >= 0);
+	k.c = gtcp_accept(g, guest_port, SOON);
+	if (k.c == NULL)
+		fail_msg("no connection reached the guest: %s",
+			guest_error(g) != NULL ? guest_error(g) : "time out");
+	assert_int_equal(host_connected(g, k.fd, SOON), 0);
+	return k;
+}
+
+void
+smoke_drop(struct smoke_conn *k)
+{
+	if (k->c != NULL && !k->c->reset_received)
+		gtcp_reset(k->c);
+	gtcp_free(k->c);
+	if (k->fd >= 0)
+		close(k->fd);
+	if (k->listener >= 0)
+		close(k->listener);
+	k->c = NULL;
+	k->fd = k->listener = -1;
+}
+
+void
+smoke_say_up(struct smoke_conn *k, const char *text)
+{
+	char buf[256] = { 0 };
+
+	assert_int_equal(gtcp_send(k->c, text, strlen(text), SOON), 0);
+	assert_int_equal(host_recv_all(k->c->g, k->fd, buf, strlen(text), SOON), 0);
+	assert_string_equal(buf, text);
+}
+
+void
+smoke_say_down(struct smoke_conn *k, const char *text)
+{
+	char buf[256] = { 0 };
+
+	assert_int_equal(host_send_all(k->c->g, k->fd, text, strlen(text), SOON), 0);
+	assert_int_equal(gtcp_recv_all(k->c, buf, strlen(text), SOON), 0);
+	assert_string_equal(buf, text);
+}
+
+void
+smoke_echo(struct guest *g, struct smoke_conn *k)
+{
+	smoke_say_up(k, "from the guest");
+	smoke_say_down(k, "from the host");
+}
+
+void
+smoke_serves(struct guest *g)
+{
+	struct pkt_addr gw = g->gw;
+	struct smoke_conn k;
+
+	assert_int_equal(guest_arp(g), 0);
+	assert_int_equal(guest_ping(g, &gw, 7, 9, "are you there", 13, SOON), 0);
+	k = smoke_out(g, false);
+	smoke_echo(g, &k);
+	smoke_drop(&k);
+	assert_ok(guest_error(g));
+}
+
+/* Counters lie at different depths; all that have the name count. */
+static long long
+sum_of(const json_t *j, const char *name, bool *found)
+{
+	long long sum = 0;
+	const char *key;
+	json_t *value;
+	size_t i;
+
+	if (json_is_object(j)) {
+		const json_t *n = json_object_get(j, "name");
+
+		if (n != NULL && json_is_string(n) && strcmp(json_string_value(n), name) == 0 &&
+			json_is_integer(json_object_get(j, "value"))) {
+			*found = true;
+			return json_integer_value(json_object_get(j, "value"));
+		}
+		json_object_foreach((json_t *)(uintptr_t)j, key, value)
+		{
+			if (strcmp(key, name) == 0 && json_is_integer(value)) {
+				*found = true;
+				sum += json_integer_value(value);
+			} else {
+				sum += sum_of(value, name, found);
+			}
+		}
+	} else if (json_is_array(j)) {
+		json_array_foreach(j, i, value)
+		{
+			sum += sum_of(value, name, found);
+		}
+	}
+	return sum;
+}
+
+long long
+smoke_stat(const char *name)
+{
+	static const char *const args[] = { "stats", NULL };
+	json_t *j = proc_ctl(smoke.d, NULL, args);
+	bool found = false;
+	long long sum = j != NULL ? sum_of(j, name, &found) : 0;
+
+	json_decref(j);
+	return found ? sum : -1;
+}
