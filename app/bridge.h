@@ -4,15 +4,15 @@
  *
  * Theory of operation. bridge_poll() is one iteration: take operations from every worker's chan and
  * carry them out; ask the epoll set; read sockets that are ready into buffers the guests have lent;
- * send events back. It is called by an rte_service on a core of its own (bridge_service_register()),
- * or from a worker's loop (inline): one piece of code for both.
+ * send events back. It is called by an rte_service on a core of its own
+ * (bridge_service_register()), or from a worker's loop (inline): one piece of code for both.
  *
  * A socket's record lies in an array by {worker, flow index}, so that neither an operation nor an
  * epoll event needs a search: both carry the flow's handle, whose generation tells a late one.
  *
- * Operations are never refused for lack of room in the event ring: what there is to tell of a socket
- * is kept as bits in its record (dirty list) and told when there is room. Sockets are read only when
- * there is. So the two rings cannot block each other.
+ * Operations are never refused for lack of room in the event ring: what there is to tell of a
+ * socket is kept as bits in its record (dirty list) and told when there is room. Sockets are read
+ * only when there is. So the two rings cannot block each other.
  *
  * Threads: bridge_create(), bridge_listen() and bridge_destroy() by the control thread while the
  * bridge does not run; all else by the thread that calls bridge_poll(). Counters: any thread.
@@ -32,25 +32,25 @@
 #define BRIDGE_MAX_WORKERS 64
 
 /* X(enumerator, "name", "what happened") */
-#define BRIDGE_COUNTERS(X)                                                                         \
-	X(OPS, "bridge-ops", "operations from workers")                                            \
-	X(EVENTS, "bridge-events", "events to workers")                                            \
-	X(SOCKETS_OPENED, "bridge-sockets-opened", "sockets opened for guests")                    \
-	X(SOCKETS_CLOSED, "bridge-sockets-closed", "sockets closed")                               \
-	X(ACCEPTED, "bridge-accepted", "connections accepted by listeners")                        \
-	X(REFUSED, "bridge-refused", "accepted connections that were reset")                       \
-	X(SEND_CALLS, "bridge-send-calls", "send system calls")                                    \
-	X(SEND_BYTES, "bridge-send-bytes", "bytes sent to sockets")                                \
-	X(SEND_SHORT, "bridge-send-short", "sends that the socket did not take whole")             \
-	X(RECV_CALLS, "bridge-recv-calls", "receive system calls")                                 \
-	X(RECV_BYTES, "bridge-recv-bytes", "bytes read from sockets")                              \
-	X(DISCARD_CALLS, "bridge-discard-calls", "calls that consume acknowledged bytes")          \
-	X(INFO_CALLS, "bridge-info-calls", "TCP_INFO and the like")                                \
-	X(SOCKET_LIMIT, "bridge-socket-limit", "sockets refused: too many open files")             \
-	X(SOCKET_FAILED, "bridge-socket-failed", "sockets that could not be made")                 \
-	X(NO_BUFFER, "bridge-no-buffer", "times a guest had lent no buffer to read into")          \
-	X(STALE, "bridge-stale", "operations or epoll events for a socket that is gone")           \
-	X(DGRAM_DROPPED, "bridge-dgram-dropped", "datagrams the socket did not take")              \
+#define BRIDGE_COUNTERS(X)                                                                \
+	X(OPS, "bridge-ops", "operations from workers")                                   \
+	X(EVENTS, "bridge-events", "events to workers")                                   \
+	X(SOCKETS_OPENED, "bridge-sockets-opened", "sockets opened for guests")           \
+	X(SOCKETS_CLOSED, "bridge-sockets-closed", "sockets closed")                      \
+	X(ACCEPTED, "bridge-accepted", "connections accepted by listeners")               \
+	X(REFUSED, "bridge-refused", "accepted connections that were reset")              \
+	X(SEND_CALLS, "bridge-send-calls", "send system calls")                           \
+	X(SEND_BYTES, "bridge-send-bytes", "bytes sent to sockets")                       \
+	X(SEND_SHORT, "bridge-send-short", "sends that the socket did not take whole")    \
+	X(RECV_CALLS, "bridge-recv-calls", "receive system calls")                        \
+	X(RECV_BYTES, "bridge-recv-bytes", "bytes read from sockets")                     \
+	X(DISCARD_CALLS, "bridge-discard-calls", "calls that consume acknowledged bytes") \
+	X(INFO_CALLS, "bridge-info-calls", "TCP_INFO and the like")                       \
+	X(SOCKET_LIMIT, "bridge-socket-limit", "sockets refused: too many open files")    \
+	X(SOCKET_FAILED, "bridge-socket-failed", "sockets that could not be made")        \
+	X(NO_BUFFER, "bridge-no-buffer", "times a guest had lent no buffer to read into") \
+	X(STALE, "bridge-stale", "operations or epoll events for a socket that is gone")  \
+	X(DGRAM_DROPPED, "bridge-dgram-dropped", "datagrams the socket did not take")     \
 	X(MEMORY_LOST, "bridge-memory-lost", "EFAULT: guest memory vanished under a socket call")
 
 enum bridge_counter {
@@ -80,10 +80,11 @@ struct bridge_params {
 
 /** A forward: one listening socket per address and port. */
 struct bridge_listen {
-	uint8_t proto;             /**< IPPROTO_TCP or IPPROTO_UDP */
-	struct flowtab_addr local; /**< address to bind; all zero: any, both families (dual stack) */
-	uint16_t port;             /**< host order */
-	uint16_t guest_port;       /**< host order */
+	uint8_t proto; /**< IPPROTO_TCP or IPPROTO_UDP */
+	struct flowtab_addr
+		local;       /**< address to bind; all zero: any, both families (dual stack) */
+	uint16_t port;       /**< host order */
+	uint16_t guest_port; /**< host order */
 	uint16_t pif;
 	uint32_t mark;
 };
@@ -99,9 +100,9 @@ void bridge_destroy(struct bridge *b);
 int bridge_add_lender(struct bridge *b, struct lender *l);
 int bridge_set_port(struct bridge *b, const struct l4x_port_conf *conf);
 /**
- * Forget a port (its VM was removed): its lenders, which are STOPPED, its conf, and its sockets, whose
- * flows have been closed before (what is left is reset). Listeners: bridge_unlisten() comes before.
- * Nothing of the port is referred to afterwards.
+ * Forget a port (its VM was removed): its lenders, which are STOPPED, its conf, and its sockets,
+ * whose flows have been closed before (what is left is reset). Listeners: bridge_unlisten() comes
+ * before. Nothing of the port is referred to afterwards.
  */
 void bridge_remove_port(struct bridge *b, uint16_t pif);
 /**

@@ -75,7 +75,7 @@ enum bridge_kind {
 
 /* What is known of a socket. */
 #define REC_READABLE 0x0001u    /* no read has said EAGAIN since the last edge */
-#define REC_NO_SHORT 0x0002u    /* a short read proves nothing: EOF or urgent data is about */
+#define REC_URGENT 0x0002u      /* there was urgent data, at which a read stops short */
 #define REC_PEER_CLOSED 0x0004u /* EPOLLRDHUP was seen */
 #define REC_EOF_TOLD 0x0008u
 #define REC_REMOTE 0x0010u      /* the peer is on another machine */

@@ -209,17 +209,21 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t
 		return 0;
 	}
 	if ((uint32_t)n <= skip) {
-		/* With bytes in front of it, the end looks like "nothing yet". */
-		if (n == 0 || (r->flags & REC_PEER_CLOSED && (uint32_t)n == skip))
+		/* With bytes in front of it, the end looks like "nothing yet", and so does an
+		 * urgent mark, which lets nobody pass until it is consumed. */
+		if (n == 0 ||
+			((r->flags & (REC_PEER_CLOSED | REC_URGENT)) == REC_PEER_CLOSED &&
+				(uint32_t)n == skip))
 			return tell_eof(b, r);
-		r->flags &= ~REC_READABLE;
+		if (!(r->flags & REC_URGENT))
+			r->flags &= ~REC_READABLE;
 		return 0;
 	}
 	bytes = (uint32_t)n - skip;
 	bridge_count(b, BRIDGE_COUNT_RECV_BYTES, bytes);
 	/* The queue is empty, and new data makes a new edge; only an end or an urgent mark, which
 	 * a read stops at, would make none. */
-	if (bytes < p->bytes && !(r->flags & REC_NO_SHORT))
+	if (bytes < p->bytes && !(r->flags & (REC_PEER_CLOSED | REC_URGENT)))
 		r->flags &= ~REC_READABLE;
 	return tell_data(b, r, p, bytes);
 }
@@ -251,7 +255,7 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 	msg.msg_iovlen = p.n_iov;
 	n = recvmsg(r->fd, &msg, MSG_PEEK | MSG_DONTWAIT);
 	told = after_peek(b, r, &p, n, skip);
-	if (r->flags & REC_READABLE && r->read_off < r->limit)
+	if (told != 0 && r->flags & REC_READABLE && r->read_off < r->limit)
 		bridge_ready(b, r);
 	return told;
 }
@@ -260,8 +264,10 @@ void
 bridge_tcp_consume(struct bridge *b, struct bridge_rec *r)
 {
 	while (r->consumed < r->acked) {
-		const size_t want = (size_t)RTE_MIN(r->acked - r->consumed, (uint64_t)INT32_MAX);
-		const ssize_t n = recv(r->fd, NULL, want, MSG_TRUNC | MSG_DONTWAIT);
+		const size_t want =
+			(size_t)RTE_MIN(r->acked - r->consumed, (uint64_t)DISCARD_BYTES);
+		/* MSG_TRUNC: nothing is written; the area is named so that checkers are content. */
+		const ssize_t n = recv(r->fd, b->scratch, want, MSG_TRUNC | MSG_DONTWAIT);
 
 		bridge_count(b, BRIDGE_COUNT_DISCARD_CALLS, 1);
 		if (n <= 0) {

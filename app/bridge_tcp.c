@@ -12,7 +12,7 @@
 #define MAXSEG_MIN 88
 #define MAXSEG_MAX 32767
 /** Bytes that an orderly close() throws away with one call, and calls at most. */
-#define DRAIN_BYTES (1u << 20)
+#define DRAIN_BYTES (BRIDGE_DGRAMS * BRIDGE_MSG_BYTES)
 #define DRAIN_CALLS 64
 
 /** Options that every TCP socket of a flow has. 0 or -errno. */
@@ -188,9 +188,9 @@ bridge_tcp_events(struct bridge *b, struct bridge_rec *r, uint32_t events)
 		}
 	}
 	if (events & (EPOLLRDHUP | EPOLLHUP))
-		r->flags |= REC_NO_SHORT | REC_PEER_CLOSED;
+		r->flags |= REC_PEER_CLOSED;
 	if (events & EPOLLPRI)
-		r->flags |= REC_NO_SHORT;
+		r->flags |= REC_URGENT;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) {
 		r->flags |= REC_READABLE;
 		if (r->read_off < r->limit)
@@ -230,7 +230,7 @@ bridge_tcp_drain(struct bridge *b, struct bridge_rec *r)
 		return;
 	for (calls = 0; calls < DRAIN_CALLS; calls++) {
 		bridge_count(b, BRIDGE_COUNT_DISCARD_CALLS, 1);
-		if (recv(r->fd, NULL, DRAIN_BYTES, MSG_TRUNC | MSG_DONTWAIT) <= 0)
+		if (recv(r->fd, b->scratch, DRAIN_BYTES, MSG_TRUNC | MSG_DONTWAIT) <= 0)
 			break;
 	}
 }

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *conf_place_format(const struct conf_place *p, char *buf, size_t size)
+const char *
+conf_place_format(const struct conf_place *p, char *buf, size_t size)
 {
 	const char *sep = p->key != NULL ? " " : "";
 	const char *key = p->key != NULL ? p->key : "";
@@ -28,7 +29,8 @@ const char *conf_place_format(const struct conf_place *p, char *buf, size_t size
 	return buf;
 }
 
-void conf_error(struct conf_loader *l, const struct conf_place *place, const char *fmt, ...)
+void
+conf_error(struct conf_loader *l, const struct conf_place *place, const char *fmt, ...)
 {
 	char text[CONF_ERROR_LEN / 2], line[CONF_ERROR_LEN], where[CONF_ERROR_LEN / 2];
 	va_list ap;
@@ -50,15 +52,16 @@ void conf_error(struct conf_loader *l, const struct conf_place *place, const cha
 	l->p->report(l->p->report_arg, line);
 }
 
-static struct conf_place loader_place(
-	const struct conf_loader *l, const char *key, struct conf_where where)
+static struct conf_place
+loader_place(const struct conf_loader *l, const char *key, struct conf_where where)
 {
 	struct conf_place p = { l->conf->file, l->section, l->name, key, where };
 
 	return p;
 }
 
-struct conf_vm *conf_vm_find(const struct conf *c, const char *name)
+struct conf_vm *
+conf_vm_find(const struct conf *c, const char *name)
 {
 	uint32_t i;
 
@@ -68,7 +71,8 @@ struct conf_vm *conf_vm_find(const struct conf *c, const char *name)
 	return NULL;
 }
 
-static struct conf_network *network_find(const struct conf *c, const char *name)
+static struct conf_network *
+network_find(const struct conf *c, const char *name)
 {
 	uint32_t i;
 
@@ -78,7 +82,8 @@ static struct conf_network *network_find(const struct conf *c, const char *name)
 	return NULL;
 }
 
-static struct conf_vm *vm_add(struct conf_loader *l, const char *name)
+static struct conf_vm *
+vm_add(struct conf_loader *l, const char *name)
 {
 	struct conf_vm *vm;
 
@@ -92,7 +97,8 @@ static struct conf_vm *vm_add(struct conf_loader *l, const char *name)
 	return vm;
 }
 
-static struct conf_network *network_add(struct conf_loader *l, const char *name)
+static struct conf_network *
+network_add(struct conf_loader *l, const char *name)
 {
 	struct conf_network *n;
 
@@ -106,7 +112,8 @@ static struct conf_network *network_add(struct conf_loader *l, const char *name)
 	return n;
 }
 
-static void select_weir(struct conf_loader *l)
+static void
+select_weir(struct conf_loader *l)
 {
 	l->section = "weir";
 	l->name = NULL;
@@ -115,7 +122,8 @@ static void select_weir(struct conf_loader *l)
 	l->object = l->conf;
 }
 
-static void select_vm(struct conf_loader *l, struct conf_vm *vm)
+static void
+select_vm(struct conf_loader *l, struct conf_vm *vm)
 {
 	l->section = "vm";
 	l->name = vm->name;
@@ -124,7 +132,8 @@ static void select_vm(struct conf_loader *l, struct conf_vm *vm)
 	l->object = vm;
 }
 
-static void select_network(struct conf_loader *l, struct conf_network *n)
+static void
+select_network(struct conf_loader *l, struct conf_network *n)
 {
 	l->section = "network";
 	l->name = n->name;
@@ -134,14 +143,15 @@ static void select_network(struct conf_loader *l, struct conf_network *n)
 }
 
 /** Keys that follow are looked at no further: their section is wrong. */
-static void select_nothing(struct conf_loader *l)
+static void
+select_nothing(struct conf_loader *l)
 {
 	l->table = NULL;
 }
 
 /** Set one key of the selected section. */
-static void set_key(
-	struct conf_loader *l, const char *key, const char *text, struct conf_where where)
+static void
+set_key(struct conf_loader *l, const char *key, const char *text, struct conf_where where)
 {
 	struct conf_place place = loader_place(l, key, where);
 	char why[CONF_ERROR_LEN / 2] = "";
@@ -179,7 +189,8 @@ static void set_key(
 
 /* ---- the file ---- */
 
-static void on_section(void *arg, const char *name, uint32_t line)
+static void
+on_section(void *arg, const char *name, uint32_t line)
 {
 	const struct conf_where where = { .source = CONF_FILE, .line = line };
 	struct conf_loader *l = arg;
@@ -234,7 +245,8 @@ static void on_section(void *arg, const char *name, uint32_t line)
 	}
 }
 
-static void on_value(void *arg, const char *key, const char *value, uint32_t line)
+static void
+on_value(void *arg, const char *key, const char *value, uint32_t line)
 {
 	struct conf_loader *l = arg;
 
@@ -242,14 +254,16 @@ static void on_value(void *arg, const char *key, const char *value, uint32_t lin
 		set_key(l, key, value, (struct conf_where){ .source = CONF_FILE, .line = line });
 }
 
-static void on_bad(void *arg, const char *what, uint32_t line)
+static void
+on_bad(void *arg, const char *what, uint32_t line)
 {
 	struct conf_loader *l = arg;
 
 	conf_error(l, NULL, "%s:%u: %s", l->conf->file, line, what);
 }
 
-static void load_file(struct conf_loader *l)
+static void
+load_file(struct conf_loader *l)
 {
 	const struct conf_ini_handler h = { on_section, on_value, on_bad, l };
 	FILE *in = fopen(l->conf->file, "re");
@@ -267,7 +281,8 @@ static void load_file(struct conf_loader *l)
 /* ---- the command line ---- */
 
 /** Cut at the first single comma; ",," is a comma. @return what follows, or NULL at the end */
-static char *cut_at_comma(char *s)
+static char *
+cut_at_comma(char *s)
 {
 	char *to = s;
 
@@ -285,7 +300,8 @@ static char *cut_at_comma(char *s)
 	return NULL;
 }
 
-static void load_vm_option(struct conf_loader *l, const char *option)
+static void
+load_vm_option(struct conf_loader *l, const char *option)
 {
 	const struct conf_where where = { .source = CONF_OPTION };
 	char *text = strdup(option), *item, *next;
@@ -336,7 +352,8 @@ out:
 	free(text);
 }
 
-static void load_options(struct conf_loader *l)
+static void
+load_options(struct conf_loader *l)
 {
 	const struct conf_where where = { .source = CONF_OPTION };
 	const struct conf_cli *cli = l->p->cli;
@@ -352,7 +369,8 @@ static void load_options(struct conf_loader *l)
 	}
 }
 
-struct conf *conf_load(const struct conf_load_params *p)
+struct conf *
+conf_load(const struct conf_load_params *p)
 {
 	struct conf *c = calloc(1, sizeof(*c));
 	struct conf_loader l = { .p = p, .conf = c };
@@ -377,7 +395,8 @@ no_memory:
 	return NULL;
 }
 
-void conf_destroy(struct conf *c)
+void
+conf_destroy(struct conf *c)
 {
 	uint32_t i;
 
@@ -393,7 +412,8 @@ void conf_destroy(struct conf *c)
 
 /* ---- differences ---- */
 
-static unsigned int report_fixed(struct conf_place *place, const char *key, struct conf_where where,
+static unsigned int
+report_fixed(struct conf_place *place, const char *key, struct conf_where where,
 	conf_report_fn report, void *arg)
 {
 	char buf[CONF_ERROR_LEN / 2], line[CONF_ERROR_LEN];
@@ -406,8 +426,9 @@ static unsigned int report_fixed(struct conf_place *place, const char *key, stru
 	return 1;
 }
 
-static unsigned int diff_fixed(const struct conf_key *table, const void *old, const void *new,
-	struct conf_place *place, const struct conf_where *where, conf_report_fn report, void *arg)
+static unsigned int
+diff_fixed(const struct conf_key *table, const void *old, const void *new, struct conf_place *place,
+	const struct conf_where *where, conf_report_fn report, void *arg)
 {
 	unsigned int n = 0;
 	int i;
@@ -424,7 +445,8 @@ static unsigned int diff_fixed(const struct conf_key *table, const void *old, co
 	return n;
 }
 
-unsigned int conf_diff_fixed(
+unsigned int
+conf_diff_fixed(
 	const struct conf *old, const struct conf *new, conf_report_fn report, void *report_arg)
 {
 	struct conf_place place = { new->file, "weir", NULL, NULL, { 0 } };

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static struct conf_place weir_place(const struct conf_loader *l, const char *key)
+static struct conf_place
+weir_place(const struct conf_loader *l, const char *key)
 {
 	struct conf_place p = { l->conf->file, "weir", NULL, key, { 0 } };
 
@@ -11,8 +12,8 @@ static struct conf_place weir_place(const struct conf_loader *l, const char *key
 	return p;
 }
 
-static struct conf_place network_place(
-	const struct conf_loader *l, const struct conf_network *n, const char *key)
+static struct conf_place
+network_place(const struct conf_loader *l, const struct conf_network *n, const char *key)
 {
 	struct conf_place p = { l->conf->file, "network", n->name, key, n->section };
 	const struct conf_where *w = &n->where[conf_key_find(conf_network_keys, key)];
@@ -23,8 +24,8 @@ static struct conf_place network_place(
 }
 
 /** Where the key was given; if it was not, where its VM is. */
-static struct conf_place vm_place(
-	const struct conf_loader *l, const struct conf_vm *vm, const char *key)
+static struct conf_place
+vm_place(const struct conf_loader *l, const struct conf_vm *vm, const char *key)
 {
 	struct conf_place p = { l->conf->file, "vm", vm->name, key, vm->section };
 	const struct conf_where *w = &vm->where[conf_key_find(conf_vm_keys, key)];
@@ -34,13 +35,15 @@ static struct conf_place vm_place(
 	return p;
 }
 
-static bool vm_given(const struct conf_vm *vm, const char *key)
+static bool
+vm_given(const struct conf_vm *vm, const char *key)
 {
 	return vm->where[conf_key_find(conf_vm_keys, key)].source != CONF_UNSET;
 }
 
 /** Defaults of the tables, for what was not given (or given wrong). */
-static void set_defaults(const struct conf_key *table, const struct conf_where *where, void *object)
+static void
+set_defaults(const struct conf_key *table, const struct conf_where *where, void *object)
 {
 	char why[CONF_ERROR_LEN];
 	int i;
@@ -53,7 +56,8 @@ static void set_defaults(const struct conf_key *table, const struct conf_where *
 
 /* ---- [weir] ---- */
 
-static void check_cpus(struct conf_loader *l)
+static void
+check_cpus(struct conf_loader *l)
 {
 	const struct conf_cpus *w = &l->conf->workers, *b = &l->conf->bridges;
 	const struct conf_place place = weir_place(l, "bridges");
@@ -73,7 +77,8 @@ static void check_cpus(struct conf_loader *l)
 /* ---- networks ---- */
 
 /** Host number n of a subnet. */
-static struct flowtab_addr subnet_host(const struct conf_prefix *p, uint64_t n)
+static struct flowtab_addr
+subnet_host(const struct conf_prefix *p, uint64_t n)
 {
 	struct flowtab_addr a = p->addr;
 	int i;
@@ -84,7 +89,8 @@ static struct flowtab_addr subnet_host(const struct conf_prefix *p, uint64_t n)
 }
 
 /** Host numbers of the subnet go from 1 to this. */
-static uint64_t subnet_last(const struct conf_prefix *p)
+static uint64_t
+subnet_last(const struct conf_prefix *p)
 {
 	const bool v4 = flowtab_addr_is_v4(&p->addr);
 	const unsigned int bits = (v4 ? 32 : 128) - p->len;
@@ -94,8 +100,9 @@ static uint64_t subnet_last(const struct conf_prefix *p)
 }
 
 /** May a host of the subnet have this address? Says why not. */
-static bool subnet_takes(struct conf_loader *l, const struct conf_place *place,
-	const struct conf_prefix *p, const struct flowtab_addr *a)
+static bool
+subnet_takes(struct conf_loader *l, const struct conf_place *place, const struct conf_prefix *p,
+	const struct flowtab_addr *a)
 {
 	char addr[FLOWTAB_ADDR_STRLEN], net[FLOWTAB_ADDR_STRLEN];
 	struct flowtab_addr broadcast;
@@ -118,7 +125,8 @@ static bool subnet_takes(struct conf_loader *l, const struct conf_place *place,
 	return true;
 }
 
-static void complete_gateway(struct conf_loader *l, const struct conf_network *n, const char *key,
+static void
+complete_gateway(struct conf_loader *l, const struct conf_network *n, const char *key,
 	const struct conf_prefix *subnet, struct conf_addr *gateway)
 {
 	const struct conf_place place = network_place(l, n, key);
@@ -133,7 +141,8 @@ static void complete_gateway(struct conf_loader *l, const struct conf_network *n
 		gateway->addr = subnet_host(subnet, 2);
 }
 
-static void complete_default_network(struct conf_loader *l)
+static void
+complete_default_network(struct conf_loader *l)
 {
 	struct conf_network *n = l->conf->networks[0];
 	const struct conf_place place = network_place(l, n, "subnet");
@@ -149,7 +158,8 @@ static void complete_default_network(struct conf_loader *l)
 		n->subnet6 = l->conf->network6;
 }
 
-static void complete_network(struct conf_loader *l, struct conf_network *n)
+static void
+complete_network(struct conf_loader *l, struct conf_network *n)
 {
 	const struct conf_place place = network_place(l, n, "subnet");
 	const struct conf *c = l->conf;
@@ -176,7 +186,8 @@ static void complete_network(struct conf_loader *l, struct conf_network *n)
 /* ---- VMs ---- */
 
 /** A MAC address that is the same whenever the name is: locally administered, from FNV-1a. */
-static struct rte_ether_addr mac_from_name(const char *kind, const char *name)
+static struct rte_ether_addr
+mac_from_name(const char *kind, const char *name)
 {
 	const uint64_t prime = 0x100000001b3;
 	uint64_t h = 0xcbf29ce484222325;
@@ -193,7 +204,8 @@ static struct rte_ether_addr mac_from_name(const char *kind, const char *name)
 	return mac;
 }
 
-static const struct conf_network *vm_network(struct conf_loader *l, const struct conf_vm *vm)
+static const struct conf_network *
+vm_network(struct conf_loader *l, const struct conf_vm *vm)
 {
 	const struct conf_place place = vm_place(l, vm, "network");
 	const struct conf *c = l->conf;
@@ -206,7 +218,8 @@ static const struct conf_network *vm_network(struct conf_loader *l, const struct
 	return NULL;
 }
 
-static void check_port(struct conf_loader *l, const struct conf_vm *vm)
+static void
+check_port(struct conf_loader *l, const struct conf_vm *vm)
 {
 	const struct conf_place port = vm_place(l, vm, "port"), mode = vm_place(l, vm, "mode");
 	struct conf_place socket = vm_place(l, vm, "socket");
@@ -220,7 +233,8 @@ static void check_port(struct conf_loader *l, const struct conf_vm *vm)
 }
 
 /** The gateway of a VM: its own, or its network's. @return false: reported */
-static bool vm_gateway(struct conf_loader *l, const struct conf_vm *vm, const char *key,
+static bool
+vm_gateway(struct conf_loader *l, const struct conf_vm *vm, const char *key,
 	const struct conf_prefix *subnet, const struct conf_addr *own,
 	const struct flowtab_addr *network, struct flowtab_addr *out)
 {
@@ -241,7 +255,8 @@ static bool vm_gateway(struct conf_loader *l, const struct conf_vm *vm, const ch
 	return subnet_takes(l, &place, subnet, &own->addr);
 }
 
-static void vm_explicit(struct conf_loader *l, const struct conf_vm *vm, const char *key,
+static void
+vm_explicit(struct conf_loader *l, const struct conf_vm *vm, const char *key,
 	const struct conf_prefix *subnet, const struct conf_addr *given,
 	const struct flowtab_addr *gateway, struct flowtab_addr *out)
 {
@@ -265,7 +280,8 @@ static void vm_explicit(struct conf_loader *l, const struct conf_vm *vm, const c
 }
 
 /** What needs no other VM. */
-static const struct conf_network *complete_vm_own(struct conf_loader *l, struct conf_vm *vm)
+static const struct conf_network *
+complete_vm_own(struct conf_loader *l, struct conf_vm *vm)
 {
 	const struct conf_network *n;
 	struct l4x_port_conf *p = &vm->port;
@@ -302,7 +318,8 @@ static const struct conf_network *complete_vm_own(struct conf_loader *l, struct 
 	return n;
 }
 
-static bool address_taken(const struct conf *c, const char *network, const struct flowtab_addr *a)
+static bool
+address_taken(const struct conf *c, const char *network, const struct flowtab_addr *a)
 {
 	uint32_t i;
 
@@ -320,7 +337,8 @@ static bool address_taken(const struct conf *c, const char *network, const struc
 }
 
 /** The next free address: .15 and on, then .1 to .14; in IPv6 as the digits read, ::15 and on. */
-static void vm_automatic(struct conf_loader *l, const struct conf_vm *vm, const char *key,
+static void
+vm_automatic(struct conf_loader *l, const struct conf_vm *vm, const char *key,
 	const struct conf_prefix *subnet, struct flowtab_addr *out)
 {
 	const uint64_t begin = flowtab_addr_is_v4(&subnet->addr) ? 15 : 0x15;
@@ -342,7 +360,8 @@ static void vm_automatic(struct conf_loader *l, const struct conf_vm *vm, const 
 		vm->network);
 }
 
-static void complete_loopback(struct conf_loader *l, struct conf_vm *vm)
+static void
+complete_loopback(struct conf_loader *l, struct conf_vm *vm)
 {
 	const struct conf_place place = vm_place(l, vm, "loopback");
 	const struct conf_loopback *want = &vm->loopback;
@@ -367,8 +386,8 @@ static void complete_loopback(struct conf_loader *l, struct conf_vm *vm)
 }
 
 /** What needs the explicit addresses of all VMs. */
-static void complete_vm_rest(
-	struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n)
+static void
+complete_vm_rest(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n)
 {
 	const struct conf_place mtu = vm_place(l, vm, "mtu"), addr = vm_place(l, vm, "address");
 	struct l4x_port_conf *p = &vm->port;
@@ -390,7 +409,8 @@ static void complete_vm_rest(
 
 /* ---- everything ---- */
 
-void conf_complete(struct conf_loader *l)
+void
+conf_complete(struct conf_loader *l)
 {
 	const struct conf_network *networks[CONF_MAX_VMS];
 	struct conf *c = l->conf;

@@ -10,13 +10,15 @@
 /* ---- resolvers ---- */
 
 /** A resolver that the guest can reach by itself: not on the host's loopback, not on a link. */
-static bool reachable(const struct l4x_port_conf *p, const struct flowtab_addr *a)
+static bool
+reachable(const struct l4x_port_conf *p, const struct flowtab_addr *a)
 {
 	return !flowtab_addr_is_loopback(a) && !flowtab_addr_is_linklocal(a) &&
 		!flowtab_addr_is_any(a) && (flowtab_addr_is_v4(a) ? p->ipv4 : p->ipv6);
 }
 
-static void dns_by_gateway(struct l4x_port_conf *p, const struct flowtab_addr *forward)
+static void
+dns_by_gateway(struct l4x_port_conf *p, const struct flowtab_addr *forward)
 {
 	p->dns_forward = *forward;
 	p->n_dns = 0;
@@ -26,8 +28,8 @@ static void dns_by_gateway(struct l4x_port_conf *p, const struct flowtab_addr *f
 		p->dns[p->n_dns++] = p->gateway6;
 }
 
-static void dns_of_host(
-	struct l4x_port_conf *p, const struct resolv *host, const struct conf_addr *forward)
+static void
+dns_of_host(struct l4x_port_conf *p, const struct resolv *host, const struct conf_addr *forward)
 {
 	unsigned int i;
 
@@ -38,7 +40,8 @@ static void dns_of_host(
 		dns_by_gateway(p, &host->servers[0]);
 }
 
-void conf_complete_dns(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n)
+void
+conf_complete_dns(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n)
 {
 	const struct conf_dns *dns = vm->dns.how != CONF_INHERIT ? &vm->dns : &n->dns;
 	const struct conf_addr *forward =
@@ -70,8 +73,9 @@ void conf_complete_dns(struct conf_loader *l, struct conf_vm *vm, const struct c
 /* ---- two of one kind ---- */
 
 /** An error at key of VM b: VM a has the same. */
-static void clash(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b,
-	const char *key, const char *what)
+static void
+clash(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b, const char *key,
+	const char *what)
 {
 	struct conf_place pa = { l->conf->file, "vm", a->name, NULL, { 0 } };
 	struct conf_place pb = { l->conf->file, "vm", b->name, key, { 0 } };
@@ -84,7 +88,8 @@ static void clash(struct conf_loader *l, const struct conf_vm *a, const struct c
 		conf_place_format(&pa, first, sizeof(first)));
 }
 
-static void check_addresses(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
+static void
+check_addresses(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
 {
 	char text[FLOWTAB_ADDR_STRLEN];
 
@@ -95,13 +100,15 @@ static void check_addresses(struct conf_loader *l, const struct conf_vm *a, cons
 		flowtab_addr_eq(&a->port.address6, &b->port.address6))
 		clash(l, a, b, "address6", flowtab_addr_format(&a->port.address6, text));
 	if (rte_is_same_ether_addr(&a->port.guest_mac, &b->port.guest_mac)) {
-		rte_ether_format_addr(text, sizeof(text), &a->port.guest_mac);
+		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x",
+			RTE_ETHER_ADDR_BYTES(&a->port.guest_mac));
 		clash(l, a, b, "mac", text);
 	}
 }
 
 /** Can two sockets not be bound to one port of these addresses? */
-static bool same_address(const struct flowtab_addr *a, const struct flowtab_addr *b)
+static bool
+same_address(const struct flowtab_addr *a, const struct flowtab_addr *b)
 {
 	if (flowtab_addr_is_zero(a) || flowtab_addr_is_zero(b) || flowtab_addr_eq(a, b))
 		return true;
@@ -109,7 +116,8 @@ static bool same_address(const struct flowtab_addr *a, const struct flowtab_addr
 		(flowtab_addr_is_any(a) || flowtab_addr_is_any(b));
 }
 
-static void check_forwards(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b,
+static void
+check_forwards(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b,
 	const char *key, const struct conf_forwards *fa, const struct conf_forwards *fb)
 {
 	char what[64];
@@ -132,7 +140,8 @@ static void check_forwards(struct conf_loader *l, const struct conf_vm *a, const
 	}
 }
 
-static void check_pair(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
+static void
+check_pair(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
 {
 	if (a != b) {
 		if (a->socket[0] != '\0' && strcmp(a->socket, b->socket) == 0)
@@ -146,7 +155,8 @@ static void check_pair(struct conf_loader *l, const struct conf_vm *a, const str
 	check_forwards(l, a, b, "udp", &a->udp, &b->udp);
 }
 
-void conf_check_clashes(struct conf_loader *l)
+void
+conf_check_clashes(struct conf_loader *l)
 {
 	const struct conf *c = l->conf;
 	uint32_t i, j;

@@ -20,7 +20,8 @@ enum option_code {
 static void say(conf_report_fn report, void *arg, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static void say(conf_report_fn report, void *arg, const char *fmt, ...)
+static void
+say(conf_report_fn report, void *arg, const char *fmt, ...)
 {
 	char line[CONF_ERROR_LEN];
 	va_list ap;
@@ -31,7 +32,8 @@ static void say(conf_report_fn report, void *arg, const char *fmt, ...)
 	report(arg, line);
 }
 
-static void make_options(struct option *o)
+static void
+make_options(struct option *o)
 {
 	const struct option fixed[OPTION_FIXED] = {
 		{ "config", required_argument, NULL, 'c' },
@@ -50,7 +52,8 @@ static void make_options(struct option *o)
 	memset(o, 0, sizeof(*o));
 }
 
-static int give(struct conf_cli *cli, const struct conf_key *key, const char *text)
+static int
+give(struct conf_cli *cli, const struct conf_key *key, const char *text)
 {
 	if (cli->n_given == RTE_DIM(cli->given))
 		return -ENOSPC;
@@ -58,7 +61,8 @@ static int give(struct conf_cli *cli, const struct conf_key *key, const char *te
 	return 0;
 }
 
-static int take(struct conf_cli *cli, int code, conf_report_fn report, void *report_arg)
+static int
+take(struct conf_cli *cli, int code, conf_report_fn report, void *report_arg)
 {
 	switch (code) {
 	case 'c':
@@ -86,8 +90,8 @@ static int take(struct conf_cli *cli, int code, conf_report_fn report, void *rep
 	return -EINVAL;
 }
 
-int conf_cli_parse(
-	struct conf_cli *cli, int argc, char **argv, conf_report_fn report, void *report_arg)
+int
+conf_cli_parse(struct conf_cli *cli, int argc, char **argv, conf_report_fn report, void *report_arg)
 {
 	struct option options[OPTION_FIXED + CONF_MAX_KEYS + 1];
 	int code, ret = 0;
@@ -121,7 +125,8 @@ int conf_cli_parse(
 }
 
 /** One entry in two columns, the second one wrapped. */
-static void help_entry(FILE *out, const char *left, const char *text)
+static void
+help_entry(FILE *out, const char *left, const char *text)
 {
 	const int width = HELP_WIDTH - HELP_COLUMN;
 	int used = fprintf(out, "  %s", left);
@@ -146,7 +151,8 @@ static void help_entry(FILE *out, const char *left, const char *text)
 	}
 }
 
-static void help_keys(FILE *out, const struct conf_key *k, const char *dashes)
+static void
+help_keys(FILE *out, const struct conf_key *k, const char *dashes)
 {
 	char left[64], text[512];
 
@@ -160,7 +166,8 @@ static void help_keys(FILE *out, const struct conf_key *k, const char *dashes)
 	}
 }
 
-void conf_cli_usage(FILE *out)
+void
+conf_cli_usage(FILE *out)
 {
 	fputs("usage: weir [-c FILE] [--vm NAME,key=value,...]... [--KEY VALUE]...\n"
 	      "\n"
@@ -179,7 +186,8 @@ void conf_cli_usage(FILE *out)
 		out);
 }
 
-void conf_cli_help(FILE *out)
+void
+conf_cli_help(FILE *out)
 {
 	fputs("usage: weir [-c FILE] [--vm NAME,key=value,...]... [--KEY VALUE]...\n"
 	      "\n"

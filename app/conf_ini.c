@@ -13,7 +13,8 @@
 #include <string.h>
 
 /** The text without blanks at both ends; changed in place. */
-static char *trim(char *s)
+static char *
+trim(char *s)
 {
 	char *end;
 
@@ -27,7 +28,8 @@ static char *trim(char *s)
 }
 
 /** A '#' or ';' at the start of the line, or after a blank, begins a comment. */
-static void cut_comment(char *s)
+static void
+cut_comment(char *s)
 {
 	char *p;
 
@@ -39,7 +41,8 @@ static void cut_comment(char *s)
 	}
 }
 
-static void read_section(const struct conf_ini_handler *h, char *s, uint32_t line)
+static void
+read_section(const struct conf_ini_handler *h, char *s, uint32_t line)
 {
 	char *end = strchr(s, ']');
 
@@ -53,7 +56,8 @@ static void read_section(const struct conf_ini_handler *h, char *s, uint32_t lin
 	h->section(h->arg, trim(s + 1), line);
 }
 
-static void read_line(const struct conf_ini_handler *h, char *s, uint32_t line, bool *in_section)
+static void
+read_line(const struct conf_ini_handler *h, char *s, uint32_t line, bool *in_section)
 {
 	char *eq;
 
@@ -78,7 +82,8 @@ static void read_line(const struct conf_ini_handler *h, char *s, uint32_t line, 
 		h->value(h->arg, trim(s), trim(eq + 1), line);
 }
 
-int conf_ini_read(FILE *in, const struct conf_ini_handler *h)
+int
+conf_ini_read(FILE *in, const struct conf_ini_handler *h)
 {
 	bool in_section = false;
 	char *text = NULL;

@@ -173,7 +173,8 @@ static_assert(sizeof(conf_weir_keys) / sizeof(conf_weir_keys[0]) <= CONF_MAX_KEY
 static_assert(sizeof(conf_network_keys) / sizeof(conf_network_keys[0]) <= CONF_MAX_KEYS, "where[]");
 static_assert(sizeof(conf_vm_keys) / sizeof(conf_vm_keys[0]) <= CONF_MAX_KEYS, "where[]");
 
-int conf_key_find(const struct conf_key *table, const char *name)
+int
+conf_key_find(const struct conf_key *table, const char *name)
 {
 	int i;
 

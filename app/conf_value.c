@@ -10,8 +10,8 @@
 #define WHY(...) explain(why, why_size, __VA_ARGS__)
 
 /** @return -EINVAL, with the reason written to why */
-__attribute__((format(printf, 3, 4))) static int explain(
-	char *why, size_t why_size, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int
+explain(char *why, size_t why_size, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -21,7 +21,8 @@ __attribute__((format(printf, 3, 4))) static int explain(
 	return -EINVAL;
 }
 
-bool conf_name_valid(const char *name)
+bool
+conf_name_valid(const char *name)
 {
 	const size_t len = strlen(name);
 	size_t i;
@@ -34,7 +35,8 @@ bool conf_name_valid(const char *name)
 	return true;
 }
 
-bool conf_hostname_valid(const char *name)
+bool
+conf_hostname_valid(const char *name)
 {
 	const size_t len = strlen(name);
 	size_t i, label = 0;
@@ -57,7 +59,8 @@ bool conf_hostname_valid(const char *name)
 }
 
 /** A whole decimal number (or 0x..., where hex), nothing else. */
-static bool number(const char *text, bool hex, uint64_t *value)
+static bool
+number(const char *text, bool hex, uint64_t *value)
 {
 	const bool is_hex = hex && text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
 	char *end;
@@ -75,7 +78,8 @@ static bool number(const char *text, bool hex, uint64_t *value)
  * Take the next word of a list: separated by commas, slashes (commas are taken in --vm) and blanks.
  * @return true and the word; false at the end. -1 in *bad if it does not fit
  */
-static bool next_word(const char **list, char *word, size_t size, bool *too_long)
+static bool
+next_word(const char **list, char *word, size_t size, bool *too_long)
 {
 	const char *s = *list + strspn(*list, ",/ \t");
 	const size_t len = strcspn(s, ",/ \t");
@@ -88,8 +92,8 @@ static bool next_word(const char **list, char *word, size_t size, bool *too_long
 	return true;
 }
 
-int conf_parse_u32(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_u32(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	uint64_t value;
 
@@ -101,7 +105,8 @@ int conf_parse_u32(
 	return 0;
 }
 
-int conf_parse_seconds(
+int
+conf_parse_seconds(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	uint64_t value;
@@ -115,8 +120,8 @@ int conf_parse_seconds(
 	return 0;
 }
 
-int conf_parse_word(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_word(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	char all[128] = "";
 	uint32_t i;
@@ -133,7 +138,8 @@ int conf_parse_word(
 }
 
 /** "3" or "3-5" */
-static bool cpu_range(const char *word, uint64_t *first, uint64_t *last)
+static bool
+cpu_range(const char *word, uint64_t *first, uint64_t *last)
 {
 	char copy[32];
 	char *dash;
@@ -147,7 +153,8 @@ static bool cpu_range(const char *word, uint64_t *first, uint64_t *last)
 	return *first <= *last && *last <= UINT16_MAX;
 }
 
-static int parse_cpus(struct conf_cpus *c, const char *text, char *why, size_t why_size)
+static int
+parse_cpus(struct conf_cpus *c, const char *text, char *why, size_t why_size)
 {
 	const char *list = text;
 	uint64_t cpu, last;
@@ -171,7 +178,8 @@ static int parse_cpus(struct conf_cpus *c, const char *text, char *why, size_t w
 	return c->n == 0 ? WHY("empty: give a CPU list such as 1,3-5") : 0;
 }
 
-int conf_parse_workers(
+int
+conf_parse_workers(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	struct conf_cpus c = { .how = CONF_SPREAD_AUTO };
@@ -186,7 +194,8 @@ int conf_parse_workers(
  * A single number is a count of bridges that float; one CPU alone is written as a range (3-3), and
  * a list has a comma or a dash.
  */
-int conf_parse_bridges(
+int
+conf_parse_bridges(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	struct conf_cpus c = { .how = CONF_SPREAD_AUTO };
@@ -211,8 +220,8 @@ int conf_parse_bridges(
 	return 0;
 }
 
-int conf_parse_text(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_text(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	if (*text == '\0')
 		return WHY("empty: give %s", k->arg);
@@ -222,8 +231,8 @@ int conf_parse_text(
 	return 0;
 }
 
-int conf_parse_path(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_path(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	if (*text != '\0' && text[strlen(text) - 1] == '/')
 		return WHY("%s is a directory: give the path of the socket itself", text);
@@ -232,8 +241,8 @@ int conf_parse_path(
 	return conf_parse_text(k, text, dst, why, why_size);
 }
 
-int conf_parse_name(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_name(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	if (!conf_name_valid(text))
 		return WHY("\"%s\" is not a name (letters, digits, '-', '_', '.', at most %u)",
@@ -242,7 +251,8 @@ int conf_parse_name(
 	return 0;
 }
 
-static void mask_rest(struct flowtab_addr *a, unsigned int len)
+static void
+mask_rest(struct flowtab_addr *a, unsigned int len)
 {
 	unsigned int bit;
 
@@ -250,8 +260,8 @@ static void mask_rest(struct flowtab_addr *a, unsigned int len)
 		a->b[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 }
 
-static int parse_prefix(
-	const char *text, bool v4, struct conf_prefix *dst, char *why, size_t why_size)
+static int
+parse_prefix(const char *text, bool v4, struct conf_prefix *dst, char *why, size_t why_size)
 {
 	const char *family = v4 ? "an IPv4" : "an IPv6";
 	const char *example = v4 ? "10.0.2.0/24" : "fd00:2::/64";
@@ -287,19 +297,22 @@ static int parse_prefix(
 	return 0;
 }
 
-int conf_parse_prefix4(
+int
+conf_parse_prefix4(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	return parse_prefix(text, true, dst, why, why_size);
 }
 
-int conf_parse_prefix6(
+int
+conf_parse_prefix6(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	return parse_prefix(text, false, dst, why, why_size);
 }
 
-static int parse_addr(const char *text, struct conf_addr *dst, char *why, size_t why_size)
+static int
+parse_addr(const char *text, struct conf_addr *dst, char *why, size_t why_size)
 {
 	memset(dst, 0, sizeof(*dst));
 	dst->how = CONF_NONE;
@@ -313,8 +326,8 @@ static int parse_addr(const char *text, struct conf_addr *dst, char *why, size_t
 	return 0;
 }
 
-static int parse_addr_of(
-	const char *text, bool v4, struct conf_addr *dst, char *why, size_t why_size)
+static int
+parse_addr_of(const char *text, bool v4, struct conf_addr *dst, char *why, size_t why_size)
 {
 	if (parse_addr(text, dst, why, why_size) != 0)
 		return -EINVAL;
@@ -325,26 +338,27 @@ static int parse_addr_of(
 	return 0;
 }
 
-int conf_parse_addr4(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_addr4(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	return parse_addr_of(text, true, dst, why, why_size);
 }
 
-int conf_parse_addr6(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_addr6(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	return parse_addr_of(text, false, dst, why, why_size);
 }
 
-int conf_parse_addr_any(
+int
+conf_parse_addr_any(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	return parse_addr(text, dst, why, why_size);
 }
 
-int conf_parse_dns(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_dns(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	struct conf_dns *d = dst;
 	struct conf_addr a;
@@ -375,8 +389,8 @@ int conf_parse_dns(
 	return d->n == 0 ? WHY("empty: give host, none, or a list of addresses") : 0;
 }
 
-int conf_parse_search(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_search(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	struct conf_search *s = dst;
 	const char *list = text;
@@ -404,7 +418,8 @@ int conf_parse_search(
 	return s->text[0] == '\0' ? WHY("empty: give host, none, or domain names") : 0;
 }
 
-int conf_parse_loopback(
+int
+conf_parse_loopback(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	struct conf_loopback l = { .how = CONF_GIVEN };
@@ -437,8 +452,8 @@ int conf_parse_loopback(
 	return 0;
 }
 
-int conf_parse_mac(
-	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
+int
+conf_parse_mac(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	struct rte_ether_addr mac = { 0 };
 	unsigned int i, nibble;
@@ -462,7 +477,8 @@ int conf_parse_mac(
 	return 0;
 }
 
-int conf_parse_hostname(
+int
+conf_parse_hostname(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	if (!conf_hostname_valid(text) || strlen(text) >= k->size)
@@ -473,7 +489,8 @@ int conf_parse_hostname(
 }
 
 /** "80" or "80-90", ports from 1 on. */
-static int port_range(const char *text, uint16_t *first, uint16_t *last, char *why, size_t why_size)
+static int
+port_range(const char *text, uint16_t *first, uint16_t *last, char *why, size_t why_size)
 {
 	char copy[32];
 	uint64_t a, b;
@@ -497,7 +514,8 @@ static int port_range(const char *text, uint16_t *first, uint16_t *last, char *w
 }
 
 /** Split off "[ADDR]:" or "1.2.3.4:". @return what follows, or NULL */
-static char *forward_addr(char *text, struct flowtab_addr *addr, char *why, size_t why_size)
+static char *
+forward_addr(char *text, struct flowtab_addr *addr, char *why, size_t why_size)
 {
 	char *rest, *host = text;
 	struct flowtab_addr a;
@@ -526,7 +544,8 @@ static char *forward_addr(char *text, struct flowtab_addr *addr, char *why, size
 	return rest;
 }
 
-static int parse_forward(const char *word, struct conf_forward *f, char *why, size_t why_size)
+static int
+parse_forward(const char *word, struct conf_forward *f, char *why, size_t why_size)
 {
 	uint16_t guest_last;
 	char copy[96];
@@ -555,7 +574,8 @@ static int parse_forward(const char *word, struct conf_forward *f, char *why, si
 	return 0;
 }
 
-int conf_parse_forwards(
+int
+conf_parse_forwards(
 	const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
 	struct conf_forwards *all = dst;

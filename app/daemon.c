@@ -33,33 +33,51 @@ daemon_now_ms(void)
 
 /* ---- what the process may do ---- */
 
-static int
-raise_files(struct daemon *d)
+static uint64_t
+files_wanted(const struct daemon *d)
 {
 	const struct conf *c = d->conf;
-	uint64_t wanted = FILES_OWN, flows = (uint64_t)c->max_flows * d->n_workers;
-	struct rlimit limit;
+	uint64_t wanted = FILES_OWN;
 	uint32_t i;
 
 	for (i = 0; i < c->n_vms; i++)
 		wanted += daemon_listen_count(c->vms[i]) + 8 * c->vms[i]->queues;
+	return wanted;
+}
+
+static uint64_t
+files_wanted_flows(const struct daemon *d)
+{
+	return files_wanted(d) + (uint64_t)d->conf->max_flows * d->n_workers;
+}
+
+/** As many as can be had: up to the hard limit, and beyond where that is permitted (as root). */
+static int
+raise_files(struct daemon *d)
+{
+	const uint64_t wanted = files_wanted(d);
+	struct rlimit limit;
+
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return -errno;
+	d->max_files = limit.rlim_max;
+	if (limit.rlim_max < files_wanted_flows(d)) {
+		const struct rlimit more = { files_wanted_flows(d), files_wanted_flows(d) };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0) {
+			d->max_files = more.rlim_max;
+			return 0;
+		}
+	}
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return -errno;
-	if (limit.rlim_max < wanted) {
-		log_error(
-			"the forwards and VMs need %lu open files, %lu are allowed: raise the hard "
-			"limit (ulimit -Hn, LimitNOFILE=), or forward less ports",
-			(unsigned long)wanted, (unsigned long)limit.rlim_max);
-		return -EMFILE;
-	}
-	if (limit.rlim_max < wanted + flows)
-		log_warning("%lu open files are allowed, max-flows can need %lu: flows beyond are "
-			    "refused; raise the hard limit (ulimit -Hn, LimitNOFILE=)",
-			(unsigned long)limit.rlim_max, (unsigned long)(wanted + flows));
-	return 0;
+	if (limit.rlim_max >= wanted)
+		return 0;
+	log_error("the forwards and VMs need %lu open files, %lu are allowed: raise the hard limit "
+		  "(ulimit -Hn, LimitNOFILE=), or forward less ports",
+		(unsigned long)wanted, (unsigned long)limit.rlim_max);
+	return -EMFILE;
 }
 
 /** SO_MARK is for those with CAP_NET_ADMIN. */
@@ -95,6 +113,16 @@ probe(struct daemon *d)
 	d->peek_off = bridge_probe_peek_off();
 	d->ping4 = bridge_probe_ping(false);
 	d->ping6 = bridge_probe_ping(true);
+}
+
+/** What will not work as well as it could. Said once it is sure that weir serves. */
+static void
+say_limits(const struct daemon *d)
+{
+	if (d->max_files < files_wanted_flows(d))
+		log_warning("%lu files can be open, max-flows can need %lu: connections beyond are "
+			    "refused; raise the hard limit (ulimit -Hn, LimitNOFILE=)",
+			(unsigned long)d->max_files, (unsigned long)files_wanted_flows(d));
 	if (!d->peek_off)
 		log_info("this kernel has no SO_PEEK_OFF for TCP (Linux 6.9 has): data for guests "
 			 "is "
@@ -106,6 +134,10 @@ probe(struct daemon *d)
 	else if (d->ping4 != 0)
 		log_warning("ping sockets cannot be made: %s: guests' pings go unanswered",
 			strerror(-d->ping4));
+	else if (d->ping6 != 0 && d->ping6 != -EAFNOSUPPORT)
+		log_warning("ping sockets of IPv6 cannot be made: %s: guests' IPv6 pings go "
+			    "unanswered",
+			strerror(-d->ping6));
 }
 
 static int
@@ -217,8 +249,10 @@ prepare(struct daemon *d)
 		return ret;
 	}
 	ret = daemon_plan(d);
-	if (ret != 0)
+	if (ret != 0) {
+		d->wrong = true;
 		return ret;
+	}
 	d->workers =
 		aligned_alloc(RTE_CACHE_LINE_SIZE, d->n_workers * sizeof(struct daemon_worker));
 	d->bridges =
@@ -342,6 +376,7 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		.note_pipe = { -1, -1 },
 		.started_ms = daemon_now_ms(),
 	};
+	bool wrong;
 	int ret;
 
 	TAILQ_INIT(&d.vms);
@@ -352,12 +387,16 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		/* The one line that scripts wait for, whatever the log level is. */
 		const char ready[] = "weir: ready\n";
 
+		say_limits(&d);
 		if (write(STDERR_FILENO, ready, sizeof(ready) - 1) < 0)
 			log_debug("standard error: %s", strerror(errno));
 		sdnotify("READY=1");
 		serve(&d);
 		log_info("stopping");
 	}
+	wrong = d.wrong;
 	stop(&d);
-	return ret == 0 ? 0 : 1;
+	if (ret == 0)
+		return 0;
+	return wrong ? DAEMON_EXIT_WRONG : DAEMON_EXIT_FAILED;
 }

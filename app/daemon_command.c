@@ -159,7 +159,8 @@ vm_json(const struct daemon *d, const struct daemon_vm *vm)
 	struct vport_info info;
 
 	vport_info(vm->vport, &info);
-	rte_ether_format_addr(mac, sizeof(mac), &p->guest_mac);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x",
+		RTE_ETHER_ADDR_BYTES(&p->guest_mac));
 	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:s, s:i, s:i, s:i, s:o, s:I, s:o, "
 			 "s:i, s:i, s:i, s:o}",
 		"name", vm->conf.name, "socket", ethdev ? vm->conf.ethdev : vm->conf.socket, "mode",

@@ -316,6 +316,17 @@ bridge_start(struct daemon *d, unsigned int i)
 	return b->service == NULL ? -rte_errno : 0;
 }
 
+static void
+bridge_stop(struct daemon_bridge *b)
+{
+	if (b->service == NULL)
+		return;
+	service_destroy(b->service);
+	b->service = NULL;
+	/* The lcore has been told to leave its loop; it cannot be started again before it has. */
+	rte_eal_wait_lcore(b->lcore);
+}
+
 int
 daemon_threads_start(struct daemon *d)
 {
@@ -348,10 +359,8 @@ daemon_threads_stop(struct daemon *d)
 			rte_eal_wait_lcore(d->workers[i].lcore);
 		d->workers[i].running = false;
 	}
-	for (i = 0; i < d->n_bridges; i++) {
-		service_destroy(d->bridges[i].service);
-		d->bridges[i].service = NULL;
-	}
+	for (i = 0; i < d->n_bridges; i++)
+		bridge_stop(&d->bridges[i]);
 }
 
 /* ---- closing flows ---- */
@@ -446,8 +455,7 @@ daemon_on_bridge(struct daemon *d, unsigned int bridge, daemon_bridge_fn fn, voi
 		return 0;
 	}
 	/* At rest for the moment that it takes: what its sockets hold waits in the kernel. */
-	service_destroy(b->service);
-	b->service = NULL;
+	bridge_stop(b);
 	fn(b->b, arg);
 	return bridge_start(d, bridge);
 }

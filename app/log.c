@@ -18,25 +18,29 @@ const char *const log_level_names[] = { "error", "warning", "info", "debug", NUL
 static _Atomic int current_level = LOG_LEVEL_INFO;
 static char dpdk_error[256];
 
-void log_set_level(enum log_level level)
+void
+log_set_level(enum log_level level)
 {
 	atomic_store_explicit(&current_level, level, memory_order_relaxed);
 }
 
-enum log_level log_get_level(void)
+enum log_level
+log_get_level(void)
 {
 	return (enum log_level)atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
 /** Names come from files and guests: nothing may reach the terminal but text. */
-static void make_printable(char *s)
+static void
+make_printable(char *s)
 {
 	for (; *s != '\0'; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			*s = '?';
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
+void
+log_line(enum log_level level, const char *fmt, ...)
 {
 	char line[LOG_LINE_MAX];
 	size_t head, len;
@@ -58,7 +62,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 	(void)written;
 }
 
-bool log_may(struct log_limit *limit, uint64_t now_ms, uint32_t *held_back)
+bool
+log_may(struct log_limit *limit, uint64_t now_ms, uint32_t *held_back)
 {
 	if (now_ms < limit->next_ms) {
 		limit->held_back++;
@@ -72,7 +77,8 @@ bool log_may(struct log_limit *limit, uint64_t now_ms, uint32_t *held_back)
 }
 
 /** DPDK writes one line at a time. */
-static ssize_t dpdk_write(void *cookie, const char *buf, size_t size)
+static ssize_t
+dpdk_write(void *cookie, const char *buf, size_t size)
 {
 	size_t len = size;
 
@@ -86,7 +92,8 @@ static ssize_t dpdk_write(void *cookie, const char *buf, size_t size)
 	return (ssize_t)size;
 }
 
-int log_take_dpdk(void)
+int
+log_take_dpdk(void)
 {
 	const cookie_io_functions_t io = { .write = dpdk_write };
 	FILE *f = fopencookie(NULL, "w", io);
@@ -98,7 +105,8 @@ int log_take_dpdk(void)
 	return rte_openlog_stream(f) == 0 ? 0 : -EIO;
 }
 
-const char *log_dpdk_last_error(void)
+const char *
+log_dpdk_last_error(void)
 {
 	return dpdk_error;
 }

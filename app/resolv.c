@@ -8,7 +8,8 @@
 
 #include "conf_priv.h"
 
-static void add_server(struct resolv *r, char *rest)
+static void
+add_server(struct resolv *r, char *rest)
 {
 	struct flowtab_addr a;
 	char *save = NULL, *word = strtok_r(rest, " \t\r\n", &save);
@@ -18,7 +19,8 @@ static void add_server(struct resolv *r, char *rest)
 }
 
 /** The last search (or domain) line wins, as in resolv.conf(5). */
-static void set_search(struct resolv *r, char *rest)
+static void
+set_search(struct resolv *r, char *rest)
 {
 	char *save = NULL, *word;
 	size_t used = 0;
@@ -37,7 +39,8 @@ static void set_search(struct resolv *r, char *rest)
 	}
 }
 
-int resolv_read(const char *path, struct resolv *r)
+int
+resolv_read(const char *path, struct resolv *r)
 {
 	char line[1024];
 	FILE *in;

@@ -9,7 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-int sdnotify(const char *state)
+int
+sdnotify(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };

@@ -132,6 +132,8 @@ vhost_hand_out(struct vhost_conn *conn, uint16_t pair)
 	if (s == NULL)
 		return;
 	announce(conn, s);
+	/* The worker asks for the offloads as soon as it is told to start. */
+	update_info(port);
 	vport_session_offer(q, &s->base);
 	update_info(port);
 }

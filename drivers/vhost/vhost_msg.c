@@ -10,6 +10,7 @@
  */
 #include "vhost_msg.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include <sys/stat.h>
@@ -78,19 +79,20 @@ check_region(const struct vhost_msg_region *r, int fd)
 static const char *
 check_memory(const struct vhost_msg_ctx *msg)
 {
-	const struct vhost_msg_memory *mem = (const void *)&msg->payload;
+	struct vhost_msg_memory mem; /* the message's is not aligned */
 
-	if (mem->n == 0 || mem->n > GUESTMEM_REGIONS || msg->n_fds != (int)mem->n ||
-		msg->size < 8 + mem->n * sizeof(mem->regions[0]))
+	memcpy(&mem, &msg->payload, sizeof(mem));
+	if (mem.n == 0 || mem.n > GUESTMEM_REGIONS || msg->n_fds != (int)mem.n ||
+		msg->size < offsetof(struct vhost_msg_memory, regions[mem.n]))
 		return "a malformed memory table";
-	for (uint32_t i = 0; i < mem->n; i++) {
-		const struct vhost_msg_region *r = &mem->regions[i];
+	for (uint32_t i = 0; i < mem.n; i++) {
+		const struct vhost_msg_region *r = &mem.regions[i];
 		const char *bad = check_region(r, msg->fds[i]);
 
 		if (bad)
 			return bad;
 		for (uint32_t k = 0; k < i; k++) {
-			const struct vhost_msg_region *o = &mem->regions[k];
+			const struct vhost_msg_region *o = &mem.regions[k];
 
 			if (r->gpa < o->gpa + o->bytes && o->gpa < r->gpa + r->bytes)
 				return "memory regions that overlap";

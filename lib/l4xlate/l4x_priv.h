@@ -47,7 +47,9 @@ struct l4x_port {
 	bool removing; /**< l4x_port_remove() has begun: nothing is taken from this guest */
 	uint32_t offloads;
 	struct rte_ether_addr guest_mac; /**< source of the last good frame, or conf.guest_mac */
-	struct rte_ether_addr told_mac;  /**< what the other workers know of it */
+	/** What the other workers know of guest_mac and seen4. */
+	struct rte_ether_addr told_mac;
+	struct flowtab_addr told4;
 	/** Source addresses the guest has really used; zero until then (see l4x_inbound_address()).
 	 */
 	struct flowtab_addr seen4, seen6;

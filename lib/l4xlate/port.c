@@ -114,7 +114,7 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 	if (rc < 0)
 		return rc;
 	if (!port->present || !rte_is_same_ether_addr(&port->conf.guest_mac, &conf->guest_mac))
-		port->guest_mac = conf->guest_mac;
+		port->guest_mac = port->told_mac = conf->guest_mac;
 	if (!flowtab_addr_eq(&port->conf.address, &conf->address))
 		port->used4 = false;
 	if (!flowtab_addr_eq(&port->conf.address6, &conf->address6))

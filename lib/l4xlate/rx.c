@@ -61,6 +61,20 @@ dispatch_local(struct l4x *l, struct l4x_pkt *p)
 	}
 }
 
+static void
+known_to_all(struct l4x_port *port)
+{
+	port->told_mac = port->guest_mac;
+	port->told4 = port->seen4;
+}
+
+static bool
+is_known_to_all(const struct l4x_port *port)
+{
+	return rte_is_same_ether_addr(&port->told_mac, &port->guest_mac) &&
+		flowtab_addr_eq(&port->told4, &port->seen4);
+}
+
 /** True if the frame has a flow, or may get one. */
 static bool
 sort_out(struct l4x *l, struct l4x_pkt *p, bool steered)
@@ -69,7 +83,7 @@ sort_out(struct l4x *l, struct l4x_pkt *p, bool steered)
 		return false;
 	/* Whoever handed it over knows the guest already. */
 	if (steered)
-		p->port->told_mac = p->port->guest_mac;
+		known_to_all(p->port);
 	if (p->kind == L4X_KIND_FRAG) {
 		if (!gather(l, p, steered))
 			return false;
@@ -156,7 +170,7 @@ tell_workers(struct l4x *l, struct l4x_port *port)
 		f = &l->out.handover[l->out.n_handover++];
 		*f = (struct l4x_frame){ .m = m, .pif = conf->pif, .worker = w };
 	}
-	port->told_mac = port->guest_mac;
+	known_to_all(port);
 }
 
 /** Up to L4X_BURST frames, all with port and queue. */
@@ -205,7 +219,7 @@ l4x_rx_burst(struct l4x *l, uint16_t pif, uint8_t queue, struct rte_mbuf **frame
 	for (unsigned int i = 0; i < n; i++)
 		pkt_init(&pkts[i], port, queue, frames[i]);
 	burst(l, pkts, n, false);
-	if (port->n_workers > 1 && !rte_is_same_ether_addr(&port->told_mac, &port->guest_mac))
+	if (port->n_workers > 1 && !is_known_to_all(port))
 		tell_workers(l, port);
 }
 

@@ -272,6 +272,7 @@ l4x_tcp_establish(struct l4x *l, uint32_t idx, uint32_t win, uint32_t seq)
 	t->flags |= L4X_TCP_CREDIT;
 	t->state = L4X_TCP_ESTABLISHED;
 	t->retries = 0;
+	t->backoff = 0;
 	t->probes = 0;
 	t->snd_wnd = win;
 	t->wl1 = seq;

@@ -64,21 +64,25 @@ enum l4x_tcp_state {
 /** Headers of a SYN kept for quoting it: 40 of IPv6, 40 of extension headers, 8 of TCP. */
 #define L4X_TCP_QUOTE 88
 
+/** Where dupacks and gaps stop counting. */
+#define L4X_TCP_COUNT_MAX 15
 /** No such operation or frame in the output. */
 #define L4X_TCP_NONE UINT16_MAX
 
 struct l4x_tcp {
 	uint8_t state;     /**< enum l4x_tcp_state */
 	uint8_t snd_shift; /**< window scale of the guest's windows */
-	uint8_t dupacks;
-	uint8_t retries;    /**< timeouts without an acknowledgement in between */
-	uint8_t probes;     /**< keepalives and window probes without any answer */
-	uint8_t idle_polls; /**< QUERYs in a row that have changed nothing */
-	uint8_t poll_ms;    /**< half the socket's round trip, bounded */
-	uint8_t gaps;       /**< segments of this burst that came after a gap */
-	uint16_t flags;     /**< L4X_TCP_* */
-	uint16_t mss;       /**< payload of one segment to the guest */
-	uint16_t rcv_mss;   /**< payload of one segment from the guest, as we have told it */
+	uint8_t dupacks : 4;
+	uint8_t gaps : 4;      /**< segments of this burst that came after a gap */
+	uint8_t retries;       /**< timeouts without an acknowledgement in between */
+	uint8_t backoff;       /**< doublings of the timeout, until a round trip was timed */
+	uint8_t probes;        /**< keepalives and window probes without any answer */
+	uint8_t idle_polls;    /**< QUERYs in a row that have changed nothing */
+	uint8_t poll_ms : 5;   /**< half the socket's round trip, bounded */
+	uint8_t answering : 1; /**< data went to the guest since an ACK last waited in vain */
+	uint16_t flags;        /**< L4X_TCP_* */
+	uint16_t mss;          /**< payload of one segment to the guest */
+	uint16_t rcv_mss;      /**< payload of one segment from the guest, as we have told it */
 	uint16_t last_data; /**< number in out.frames of this burst's last DATA, or L4X_TCP_NONE */
 	uint32_t iss, irs;
 	/* what the flow waits for, us; UINT64_MAX: not this */

@@ -4,6 +4,9 @@
 /** Acknowledgement owed: looked after at half the round trip, bounded by these. */
 #define POLL_MIN_MS 1u
 #define POLL_MAX_MS 20u
+/** Told once that it is in vain, a small window of a local socket need not be waited for any more.
+ */
+#define CRUMB_POLLS 8
 /** RFC 5681, 3.2: what makes a sender send again at once. */
 #define DUPACKS 3
 
@@ -20,11 +23,18 @@ l4x_tcp_ack_off(const struct l4x_tcp *t)
 	return RTE_MAX(off, t->ack_told);
 }
 
-/** True while the socket, or the way to it, still holds bytes of the guest. */
+/**
+ * True while the socket, or the way to it, still holds bytes of the guest: there will be more room.
+ * A local socket does not tell; its room grows, or it is all there is.
+ */
 static bool
 is_queued(const struct l4x_tcp *t)
 {
-	return t->handed > t->taken || t->taken > t->peer_acked;
+	if (t->handed > t->taken)
+		return true;
+	if ((t->flags & L4X_TCP_REMOTE) != 0)
+		return t->taken > t->peer_acked;
+	return t->taken > 0 && t->idle_polls < CRUMB_POLLS;
 }
 
 /**
@@ -74,6 +84,23 @@ update_due(const struct l4x_tcp *t, uint64_t ack)
 	return w > left && left < t->rcv_mss;
 }
 
+/**
+ * May the acknowledgement wait for an answer to carry it (RFC 9293, 3.8.6.3)? Only where answers
+ * are the habit, for less than a full segment, and not if that was in vain the last time.
+ */
+static bool
+may_wait(const struct l4x_tcp *t, uint64_t ack)
+{
+	return t->answering && ack - t->ack_told < t->rcv_mss &&
+		(t->flags & (L4X_TCP_FIN_IN | L4X_TCP_EOF)) == 0;
+}
+
+bool
+l4x_tcp_ack_waits(const struct l4x_tcp *t)
+{
+	return t->state == L4X_TCP_ESTABLISHED && l4x_tcp_ack_off(t) > t->ack_told;
+}
+
 bool
 l4x_tcp_poll_owed(const struct l4x_tcp *t)
 {
@@ -100,8 +127,10 @@ acks_owed(struct l4x_tcp *t)
 		return 1 + DUPACKS;
 	}
 	if (t->gaps > 0)
-		return RTE_MIN(t->gaps, DUPACKS) + (ack > t->ack_told);
-	return (t->flags & L4X_TCP_ACK_NOW) != 0 || ack > t->ack_told || update_due(t, ack);
+		return (t->gaps < DUPACKS ? t->gaps : DUPACKS) + (ack > t->ack_told);
+	if ((t->flags & L4X_TCP_ACK_NOW) != 0 || update_due(t, ack))
+		return 1;
+	return ack > t->ack_told && !may_wait(t, ack);
 }
 
 void

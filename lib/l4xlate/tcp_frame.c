@@ -161,6 +161,7 @@ l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
 		t->last_data = (uint16_t)l->out.n_frames;
 	l->ftf[idx].pkts[FLOWTAB_SIDE_OTHER]++;
 	l->ftf[idx].bytes[FLOWTAB_SIDE_OTHER] += len;
+	t->answering = true;
 	l4x_ip_prepend(l, port, m, &guest, 0, 0);
 	l4x_frame_add(l, port, l->flows[idx].queue, m);
 	return true;

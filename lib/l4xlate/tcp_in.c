@@ -138,7 +138,7 @@ text_in(struct l4x *l, uint32_t idx, struct tcp_rx *r, int64_t off)
 		if ((t->flags & L4X_TCP_KICK) != 0)
 			return;
 		t->flags |= L4X_TCP_ACK_NOW;
-		t->gaps += t->gaps < UINT8_MAX;
+		t->gaps += t->gaps < L4X_TCP_COUNT_MAX;
 		return;
 	}
 	if (end < handed || (end == handed && !fin) || (t->flags & L4X_TCP_FIN_IN) != 0) {

@@ -219,7 +219,7 @@ static bool
 is_duplicate(const struct l4x_tcp *t, const struct tcp_rx *r, uint32_t wnd_before)
 {
 	return r->len == 0 && (r->flags & RTE_TCP_FIN_FLAG) == 0 && t->snd_wnd == wnd_before &&
-		t->nxt > t->una && tcp_seq_ge(r->seq, tcp_seq_of(t->irs, t->ack_told));
+		t->nxt > t->una && tcp_seq_ge(r->seq, tcp_seq_of(t->irs, t->handed));
 }
 
 static void
@@ -227,7 +227,7 @@ duplicate_ack(struct l4x *l, uint32_t idx)
 {
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
 
-	t->dupacks += t->dupacks < UINT8_MAX;
+	t->dupacks += t->dupacks < L4X_TCP_COUNT_MAX;
 	/* RFC 6582, 3.2: once for what was outstanding then. */
 	if (t->dupacks != DUPACKS || !tcp_seq_gt((uint32_t)t->una, t->recover))
 		return;
@@ -267,6 +267,7 @@ window_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r, bool advanced)
 	if (t->snd_wnd == 0 && wnd > 0) {
 		/* No more probes: a timeout begins anew with whatever is sent. */
 		t->retries = 0;
+		t->backoff = 0;
 		t->rto_at = UINT64_MAX;
 	}
 	t->wl1 = r->seq;

@@ -94,6 +94,8 @@ void l4x_tcp_ack_flush(struct l4x *l, uint32_t idx);
 void l4x_tcp_sent(struct l4x *l, uint32_t idx, const struct l4x_event *ev);
 /** Send SHUT when its time has come. */
 void l4x_tcp_shut(struct l4x *l, uint32_t idx);
+/** True while an ACK waits for data to carry it. */
+bool l4x_tcp_ack_waits(const struct l4x_tcp *t);
 /** True while the guest waits for news that only a QUERY can bring. */
 bool l4x_tcp_poll_owed(const struct l4x_tcp *t);
 

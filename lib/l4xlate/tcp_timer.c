@@ -9,6 +9,8 @@
 #define POLL_MAX_US 160000
 /** ... but while bytes of the guest are not acknowledged, never less often than this. */
 #define POLL_ACK_US 20000
+/** How long an ACK waits for data to carry it. */
+#define ACK_WAIT_US 8000
 /** The flow table's own limit is behind ours: it frees without telling the guest. */
 #define TABLE_GRACE_US 1000000
 
@@ -21,7 +23,7 @@ l4x_tcp_rto_us(const struct l4x_tcp *t)
 
 	if (t->srtt_us != 0)
 		rto = (uint64_t)t->srtt_us + RTE_MAX(4ull * t->rttvar_us, TCP_RTO_MIN_US);
-	rto <<= RTE_MIN(t->retries, BACKOFF_MAX);
+	rto <<= RTE_MIN(t->backoff, BACKOFF_MAX);
 	return RTE_MIN(rto, TCP_RTO_MAX_US);
 }
 
@@ -30,6 +32,7 @@ l4x_tcp_rtt_sample(struct l4x_tcp *t, uint32_t rtt_us)
 {
 	uint32_t delta;
 
+	t->backoff = 0;
 	rtt_us = RTE_MAX(RTE_MIN(rtt_us, (uint32_t)TCP_RTO_MAX_US), 1u);
 	if (t->srtt_us == 0) {
 		t->srtt_us = rtt_us;
@@ -103,6 +106,7 @@ rto_fired(struct l4x *l, uint32_t idx)
 		return false;
 	}
 	t->retries += t->retries < UINT8_MAX;
+	t->backoff += t->backoff < BACKOFF_MAX;
 	if (handshake) {
 		l4x_count(l, L4X_COUNT_TCP_RTO);
 		t->flags &= ~L4X_TCP_TIMING;
@@ -136,9 +140,13 @@ void
 l4x_tcp_poll_arm(struct l4x *l, uint32_t idx)
 {
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
-	uint64_t at = l->now_us + poll_interval(t);
+	uint64_t at = UINT64_MAX;
 
-	if (!l4x_tcp_poll_owed(t))
+	if (l4x_tcp_ack_waits(t))
+		at = l->now_us + ACK_WAIT_US;
+	if (l4x_tcp_poll_owed(t))
+		at = RTE_MIN(at, l->now_us + poll_interval(t));
+	if (at == UINT64_MAX)
 		t->poll_at = UINT64_MAX;
 	else if (t->poll_at == UINT64_MAX || t->poll_at > at)
 		t->poll_at = at;
@@ -150,6 +158,11 @@ poll_fired(struct l4x *l, uint32_t idx)
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
 
 	t->poll_at = UINT64_MAX;
+	if (l4x_tcp_ack_waits(t)) {
+		t->answering = false;
+		t->flags |= L4X_TCP_ACK_NOW;
+		l4x_tcp_dirty(l, idx);
+	}
 	if (!l4x_tcp_poll_owed(t))
 		return;
 	t->idle_polls += t->idle_polls < UINT8_MAX;

@@ -135,7 +135,7 @@ struct proc *
 proc_spawn(const char *const *args)
 {
 	static const char *const own[] = { "--control", "%d/control.sock", "--memory", "64",
-		"--hugepages", "off", NULL };
+		"--hugepages", "off", "--max-flows", "4096", NULL };
 
 	return spawn_new(own, args);
 }
@@ -241,11 +241,17 @@ proc_complaint(struct proc *d)
 {
 	static const char *const words[] = { "ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
 		"runtime error:", "Sanitizer:DEADLYSIGNAL", "PANIC in", "Assertion `", NULL };
+	static _Thread_local char line[256];
 	const char *log = proc_log(d);
 
-	for (unsigned int i = 0; words[i] != NULL; i++)
-		if (strstr(log, words[i]) != NULL)
-			return strstr(log, words[i]);
+	for (unsigned int i = 0; words[i] != NULL; i++) {
+		const char *at = strstr(log, words[i]);
+
+		if (at != NULL) {
+			snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
+			return line;
+		}
+	}
 	return NULL;
 }
 

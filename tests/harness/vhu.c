@@ -510,6 +510,7 @@ int
 vhu_log_start(struct vhu *v)
 {
 	uint64_t desc[2], ignored;
+	uint32_t req, flags;
 	int rc = log_make(v);
 
 	if (rc < 0)
@@ -518,9 +519,12 @@ vhu_log_start(struct vhu *v)
 	desc[0] = v->log_bytes;
 	desc[1] = 0;
 	rc = vhu_send(v, VHU_SET_LOG_BASE, 0, desc, sizeof(desc), &v->log_fd, 1);
-	/* With LOG_SHMFD the back-end answers. */
-	if (rc == 0 && (v->protocol & VHU_F(VHU_PF_LOG_SHMFD)))
-		rc = vhu_recv_u64(v, VHU_SET_LOG_BASE, &ignored);
+	/* With LOG_SHMFD the back-end answers, with a payload or (librte_vhost) without. */
+	if (rc == 0 && (v->protocol & VHU_F(VHU_PF_LOG_SHMFD))) {
+		ssize_t n = vhu_recv(v, &req, &flags, &ignored, sizeof(ignored), NULL, 0);
+
+		rc = n < 0 ? (int)n : req == VHU_SET_LOG_BASE ? 0 : -EPROTO;
+	}
 	if (rc == 0)
 		rc = vhu_set_features(v, v->features | VHU_F_LOG_ALL);
 	return rc == 0 ? log_rings(v) : rc;

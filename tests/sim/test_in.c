@@ -129,6 +129,57 @@ one_ack_per_burst_of_events(void **state)
 }
 
 static void
+acknowledgement_waits_for_the_answer_to_carry_it(void **state)
+{
+	struct rig *r = rig_create(NULL);
+	uint64_t in = 0, out = 0;
+
+	rig_open(r);
+	for (unsigned int i = 0; i < 3; i++, in += 100, out += 200) {
+		rig_seg(r, PKT_ACK, (int64_t)in, 100);
+		rig_expect_send(r, in, 100);
+		if (i > 0)
+			rig_expect_credit(r, out, out + (512u << 7));
+		rig_sent(r, in + 100);
+		/* The first time nobody knows that there will be one. */
+		if (i == 0)
+			rig_expect_ack(r, 100);
+		rig_quiet(r);
+		rig_data(r, out, 200);
+		assert_int_equal(rig_expect_data(r, out, 200)->tcp.ack, r->gisn + 1 + in + 100);
+		rig_quiet(r);
+		r->ack = out + 200;
+	}
+	/* No answer: not for long, and not again. */
+	rig_seg(r, PKT_ACK, (int64_t)in, 100);
+	rig_sent(r, in + 100);
+	l4xkit_op(r->k);
+	l4xkit_op(r->k);
+	rig_quiet(r);
+	l4xkit_run(r->k, 13 * RIG_MS);
+	rig_expect_ack(r, in + 100);
+	rig_quiet(r);
+	rig_seg(r, PKT_ACK, (int64_t)in + 100, 100);
+	rig_sent(r, in + 200);
+	rig_expect_ack(r, in + 200);
+	rig_destroy(r);
+}
+
+static void
+full_segments_are_acknowledged_without_waiting(void **state)
+{
+	struct rig *r = rig_create(NULL);
+
+	rig_open(r);
+	rig_data(r, 0, 100);
+	rig_expect_data(r, 0, 100);
+	rig_seg(r, PKT_ACK, 0, MSS);
+	rig_sent(r, MSS);
+	rig_expect_ack(r, MSS);
+	rig_destroy(r);
+}
+
+static void
 acknowledges_duplicates_again(void **state)
 {
 	struct rig *r = rig_create(NULL);
@@ -612,6 +663,8 @@ main(void)
 		cmocka_unit_test(asks_for_an_owed_acknowledgement_at_half_the_round_trip),
 		cmocka_unit_test(acknowledgement_never_moves_back),
 		cmocka_unit_test(one_ack_per_burst_of_events),
+		cmocka_unit_test(acknowledgement_waits_for_the_answer_to_carry_it),
+		cmocka_unit_test(full_segments_are_acknowledged_without_waiting),
 		cmocka_unit_test(acknowledges_duplicates_again),
 		cmocka_unit_test(takes_only_the_unseen_part_of_an_overlap),
 		cmocka_unit_test(answers_gaps_with_duplicate_acks),

@@ -132,13 +132,38 @@ announcement_is_not_answered(void **state)
 }
 
 static void
-address_of_nobody_in_the_subnet_is_not_answered(void **state)
+other_address_of_the_subnet_is_answered(void **state)
 {
 	struct guest *g = smoke.g;
-	struct pkt_addr nobody = pkt_addr("10.0.2.99");
+	struct pkt_addr other = pkt_addr("10.0.2.99");
+	struct guest_frame *r;
 	uint8_t f[64];
 
-	no_reply_to(f, pkt_build_arp(f, all, 1, g->mac, &g->addr, none, &nobody));
+	r = reply_to(f, pkt_build_arp(f, all, 1, g->mac, &g->addr, none, &other));
+	assert_non_null(r);
+	assert_true(pkt_addr_eq(&r->view.src, &other));
+	free(r);
+}
+
+static void
+probe_for_a_free_address_is_not_answered(void **state)
+{
+	struct guest *g = smoke.g;
+	struct pkt_addr zero = pkt_addr("0.0.0.0"), other = pkt_addr("10.0.2.99");
+	uint8_t f[64];
+
+	no_reply_to(f, pkt_build_arp(f, all, 1, g->mac, &zero, none, &other));
+}
+
+static void
+address_outside_of_the_subnet_is_not_answered(void **state)
+{
+	struct guest *g = smoke.g;
+	struct pkt_addr other = pkt_addr("10.0.3.1"), bcast = pkt_addr("10.0.2.255");
+	uint8_t f[64];
+
+	no_reply_to(f, pkt_build_arp(f, all, 1, g->mac, &g->addr, none, &other));
+	no_reply_to(f, pkt_build_arp(f, all, 1, g->mac, &g->addr, none, &bcast));
 }
 
 static void
@@ -251,7 +276,9 @@ main(void)
 		SMOKE(probe_for_the_gateway_address_is_answered),
 		SMOKE(probe_for_the_guests_own_address_is_not_answered),
 		SMOKE(announcement_is_not_answered),
-		SMOKE(address_of_nobody_in_the_subnet_is_not_answered),
+		SMOKE(other_address_of_the_subnet_is_answered),
+		SMOKE(probe_for_a_free_address_is_not_answered),
+		SMOKE(address_outside_of_the_subnet_is_not_answered),
 		SMOKE(reply_is_not_answered),
 		SMOKE(wrong_hardware_type_is_ignored),
 		SMOKE(wrong_protocol_type_is_ignored),

@@ -136,12 +136,25 @@ duplicate_address_detection_for_the_guest_is_not_answered(void **state)
 }
 
 static void
-solicitation_for_nobody_is_not_answered(void **state)
+solicitation_for_another_address_of_the_subnet_is_answered(void **state)
 {
-	struct pkt_addr nobody = pkt_addr("fd00:2::99");
+	struct pkt_addr other = pkt_addr("fd00:2::99");
+	struct guest_frame *r;
 	uint8_t f[128];
 
-	no_answer_to(f, pkt_build_ns(f, smoke.g->mac, &smoke.g->addr6, &nobody), is_na);
+	r = answer_to(f, pkt_build_ns(f, smoke.g->mac, &smoke.g->addr6, &other), is_na);
+	assert_non_null(r);
+	assert_memory_equal(r->view.data, other.b, 16);
+	free(r);
+}
+
+static void
+solicitation_for_a_foreign_address_is_not_answered(void **state)
+{
+	struct pkt_addr foreign = pkt_addr("2001:db8::99");
+	uint8_t f[128];
+
+	no_answer_to(f, pkt_build_ns(f, smoke.g->mac, &smoke.g->addr6, &foreign), is_na);
 }
 
 static void
@@ -388,7 +401,8 @@ main(void)
 		SMOKE(link_local_gateway_of_the_advertisement_answers),
 		SMOKE(duplicate_address_detection_for_the_gateway_is_answered_to_all_nodes),
 		SMOKE(duplicate_address_detection_for_the_guest_is_not_answered),
-		SMOKE(solicitation_for_nobody_is_not_answered),
+		SMOKE(solicitation_for_another_address_of_the_subnet_is_answered),
+		SMOKE(solicitation_for_a_foreign_address_is_not_answered),
 		SMOKE(solicitation_cut_over_descriptors_at_any_byte_is_answered),
 		SMOKE(hop_limit_under_255_is_ignored),
 		SMOKE(wrong_code_is_ignored),

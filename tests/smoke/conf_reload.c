@@ -4,7 +4,7 @@
 
 #include <signal.h>
 
-#define HEAD "[weir]\nmemory = 64\nhugepages = off\ncontrol = %d/control.sock\n"
+#define HEAD "[weir]\nmemory = 64\nmax-flows = 4096\nhugepages = off\ncontrol = %d/control.sock\n"
 #define A "[vm.a]\nsocket = %d/a.sock\nloopback = gateway\n"
 #define B "[vm.b]\nsocket = %d/b.sock\nloopback = gateway\n"
 
@@ -184,7 +184,7 @@ wrong_file_changes_nothing(void **state)
 static void
 keys_that_cannot_change_are_named(void **state)
 {
-	reload("[weir]\nmemory = 128\nhugepages = off\ncontrol = %d/control.sock\n" A,
+	reload("[weir]\nmemory = 128\nmax-flows = 4096\nhugepages = off\ncontrol = %d/control.sock\n" A,
 		"memory: cannot change while weir runs");
 	reload(HEAD "[vm.a]\nsocket = %d/other.sock\nloopback = gateway\n",
 		"socket: cannot change while weir runs");
@@ -211,8 +211,8 @@ failure_half_way_is_rolled_back(void **state)
 	assert_false(listens(3002));
 	assert_true(listens(3001));
 	/* A forward whose port another program has, and a VM that would have been added. */
-	snprintf(text, sizeof(text), HEAD A "tcp = 127.0.0.1:3002:22, 127.0.0.1:%2$u:22\n" B,
-		"%1$s", used);
+	snprintf(text, sizeof(text), "%stcp = 127.0.0.1:3002:22, 127.0.0.1:%u:22\n%s", HEAD A, used,
+		B);
 	reload(text, "reload: rolled back");
 	assert_false(listens(3002));
 	assert_true(listens(3001));
@@ -234,6 +234,7 @@ last_vm_can_go_and_come_back(void **state)
 	assert_true(vhu_closed_by_peer(smoke.g->v, SOON));
 	reload(HEAD A, "reload: done, 1 VMs");
 	assert_int_equal(vhu_reconnect(smoke.g->v), 0);
+	smoke_take_back(smoke.g);
 	guest_refresh(smoke.g);
 	smoke_serves(smoke.g);
 }
@@ -260,7 +261,7 @@ log_level_changes(void **state)
 {
 	const size_t before = strlen(proc_log(smoke.d));
 
-	write_conf("[weir]\nmemory = 64\nhugepages = off\ncontrol = %d/control.sock\n"
+	write_conf("[weir]\nmemory = 64\nmax-flows = 4096\nhugepages = off\ncontrol = %d/control.sock\n"
 		   "log-level = error\n" A);
 	kill(smoke.d->pid, SIGHUP);
 	vhu_sleep_ms(200);

@@ -8,7 +8,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#define SMALL "--memory", "64", "--hugepages", "off", "--control", "%d/control.sock"
+#define SIZE "--memory", "64", "--max-flows", "4096", "--hugepages", "off"
+#define SMALL SIZE, "--control", "%d/control.sock"
 
 /** Things that stand in the way lie in a directory of the test's own. */
 static char dir[32];
@@ -61,7 +62,7 @@ control_socket_in_use_is_refused_and_stays(void **state)
 	int fd = unix_socket(path, true);
 
 	smoke_refused(1, "in use by another weir",
-		(const char *[]){ "--memory", "64", "--hugepages", "off", "--control", path, "--vm",
+		(const char *[]){ SIZE, "--control", path, "--vm",
 			"a,socket=%d/a.sock", NULL });
 	assert_int_equal(access(path, F_OK), 0);
 	close(fd);
@@ -77,7 +78,7 @@ file_that_is_no_socket_is_not_removed(void **state)
 	smoke_refused(
 		1, path, (const char *[]){ SMALL, "--vm", in_dir("a,socket=%s/precious"), NULL });
 	smoke_refused(1, path,
-		(const char *[]){ "--memory", "64", "--hugepages", "off", "--control", path, "--vm",
+		(const char *[]){ SIZE, "--control", path, "--vm",
 			"a,socket=%d/a.sock", NULL });
 	assert_int_equal(access(path, F_OK), 0);
 	unlink(path);
@@ -89,7 +90,7 @@ missing_directory_is_named(void **state)
 	smoke_refused(1, "/no/such/dir/a.sock",
 		(const char *[]){ SMALL, "--vm", "a,socket=/no/such/dir/a.sock", NULL });
 	smoke_refused(1, "/no/such/dir/control.sock",
-		(const char *[]){ "--memory", "64", "--hugepages", "off", "--control",
+		(const char *[]){ SIZE, "--control",
 			"/no/such/dir/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
 }
 
@@ -124,22 +125,28 @@ forward_of_an_address_the_host_does_not_have_is_named(void **state)
 static void
 what_cannot_be_had_is_named(void **state)
 {
+	struct smoke_run r;
+
 	smoke_refused(1, "memory: 1048576 MiB",
 		(const char *[]){ "--memory", "1048576", "--hugepages", "off", "--control",
 			"%d/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
 	smoke_refused(1, "workers: CPU 4000",
 		(const char *[]){ SMALL, "--workers", "4000", "--vm", "a,socket=%d/a.sock", NULL });
 	smoke_refused(1, "max-flows",
-		(const char *[]){
-			SMALL, "--max-flows", "16777216", "--vm", "a,socket=%d/a.sock", NULL });
+		(const char *[]){ "--memory", "64", "--max-flows", "1000000", "--hugepages", "off",
+			"--control", "%d/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
 	smoke_refused(1, "no group nosuchgroup",
 		(const char *[]){ SMALL, "--control-group", "nosuchgroup", "--vm",
 			"a,socket=%d/a.sock", NULL });
 	smoke_refused(
 		1, "--vm a: port: ", (const char *[]){ SMALL, "--vm", "a,port=net_nosuch0", NULL });
-	smoke_refused(1, "--nonsense",
-		(const char *[]){
-			SMALL, "--eal", "--nonsense", "--vm", "a,socket=%d/a.sock", NULL });
+	/* DPDK shows its usage first. */
+	smoke_run(&r, (const char *[]){ SMALL, "--eal", "--nonsense", "--vm", "a,socket=%d/a.sock",
+			      NULL });
+	assert_int_equal(r.status, 1);
+	assert_non_null(strstr(r.said, "weir: error: DPDK does not start"));
+	assert_non_null(strstr(r.said, "eal: --nonsense"));
+	smoke_run_free(&r);
 }
 
 static void
@@ -155,7 +162,7 @@ missing_huge_pages_are_named(void **state)
 	if (n != 0)
 		skip();
 	smoke_refused(1, "vm.nr_hugepages",
-		(const char *[]){ "--memory", "64", "--hugepages", "on", "--control",
+		(const char *[]){ "--max-flows", "4096", "--memory", "64", "--hugepages", "on", "--control",
 			"%d/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
 }
 
@@ -169,7 +176,7 @@ stale_sockets_are_removed(void **state)
 
 	unix_socket(path, false);
 	unix_socket(control, false);
-	d = proc_spawn_plain((const char *[]){ "--memory", "64", "--hugepages", "off", "--control",
+	d = proc_spawn_plain((const char *[]){ SIZE, "--control",
 		control, "--vm", in_dir("a,socket=%s/stale.sock"), NULL });
 	assert_non_null(d);
 	assert_true(proc_wait_ready(d, 4 * SOON));
@@ -268,7 +275,7 @@ spawn_as_nobody(const char *args)
 
 	snprintf(script, sizeof(script),
 		"cp \"$1\" $0/weir && chown -R 65534:65534 $0 && exec setpriv --reuid=65534 "
-		"--regid=65534 --clear-groups --pdeathsig KILL $0/weir --memory 64 --hugepages off "
+		"--regid=65534 --clear-groups --pdeathsig KILL $0/weir --memory 64 --max-flows 4096 --hugepages off "
 		"--control $0/control.sock %s",
 		args);
 	setenv("WEIR_BIN", "/bin/sh", 1);

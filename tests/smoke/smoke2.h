@@ -23,8 +23,8 @@ void smoke_run_free(struct smoke_run *r);
 /** Lines of text. */
 unsigned int smoke_lines(const char *text);
 /**
- * weir does not start: exit status, one line "weir: error: ..." that contains text, and nothing
- * left behind.
+ * weir does not start: exit status, one line "weir: error: ..." that contains text (warnings may
+ * stand before it), and nothing left behind.
  */
 void smoke_refused(int status, const char *text, const char *const *args);
 
@@ -47,6 +47,11 @@ int smoke_flows(int n);
 bool smoke_udp_echo(struct guest *g, bool v6, size_t len);
 /** Bytes both ways over a fresh connection, compared; segmentation offload used if negotiated. */
 void smoke_bulk(struct guest *g, bool v6, size_t up, size_t down);
+/**
+ * After the rings were stopped: take what lies in the used rings. Receive buffers that the back-end
+ * held and could not fill come back empty.
+ */
+void smoke_take_back(struct guest *g);
 /** ARP, ND, DHCP, ping, UDP, and TCP with `bytes` each way, of both families. */
 void smoke_all(struct guest *g, size_t bytes);
 

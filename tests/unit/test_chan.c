@@ -197,8 +197,8 @@ a_lender_that_is_destroyed_frees_the_buffers_in_its_ring(void **state)
 int
 main(void)
 {
-	char *argv[] = { "test", "--no-huge", "-m", "64", "--no-shconf", "--no-telemetry", "--no-pci",
-		"--file-prefix", "test-chan", "-l", "0" };
+	char *argv[] = { "test", "--no-huge", "-m", "64", "--no-shconf", "--no-telemetry",
+		"--no-pci", "--file-prefix", "test-chan", "-l", "0" };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_that_is_awake_is_not_rung),
 		cmocka_unit_test(a_sleeper_is_rung_once_and_its_bell_is_silent_after_it_awoke),

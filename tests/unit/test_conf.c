@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "test_conf.h"
 
-static void takes_defaults_of_the_tables(void **state)
+static void
+takes_defaults_of_the_tables(void **state)
 {
 	struct conf *c = load_ok("[vm.a]\nsocket = /tmp/a.sock\n");
 	const struct conf_vm *vm = c->vms[0];
@@ -32,7 +33,8 @@ static void takes_defaults_of_the_tables(void **state)
 	conf_destroy(c);
 }
 
-static void every_default_of_the_tables_parses(void **state)
+static void
+every_default_of_the_tables_parses(void **state)
 {
 	const struct conf_key *tables[] = { conf_weir_keys, conf_network_keys, conf_vm_keys };
 	uint64_t field[sizeof(struct conf_forwards) / 8 + 1];
@@ -52,7 +54,8 @@ static void every_default_of_the_tables_parses(void **state)
 	}
 }
 
-static void gives_guests_addresses_in_order_and_skips_taken_ones(void **state)
+static void
+gives_guests_addresses_in_order_and_skips_taken_ones(void **state)
 {
 	struct conf *c = load_ok("[vm.a]\nsocket = /a\n[vm.b]\nsocket = /b\naddress = 10.0.2.16\n"
 				 "address6 = fd00:2::15\n[vm.c]\nsocket = /c\n[vm.d]\nsocket=/d\n");
@@ -67,7 +70,8 @@ static void gives_guests_addresses_in_order_and_skips_taken_ones(void **state)
 	conf_destroy(c);
 }
 
-static void uses_the_low_addresses_of_a_small_subnet(void **state)
+static void
+uses_the_low_addresses_of_a_small_subnet(void **state)
 {
 	struct conf *c = load_ok("[weir]\nnetwork = 192.168.7.0/29\nnetwork6 = none\n"
 				 "[vm.a]\nsocket = /a\n[vm.b]\nsocket = /b\n");
@@ -79,14 +83,16 @@ static void uses_the_low_addresses_of_a_small_subnet(void **state)
 	conf_destroy(c);
 }
 
-static void says_when_a_subnet_is_full(void **state)
+static void
+says_when_a_subnet_is_full(void **state)
 {
 	load_errors("[weir]\nnetwork = 192.168.7.0/30\nnetwork6 = none\n"
 		    "[vm.a]\nsocket = /a\n[vm.b]\nsocket = /b\n");
 	assert_error("weir.conf:6: [vm.b] address: no address is left in the network default");
 }
 
-static void mac_addresses_follow_from_names(void **state)
+static void
+mac_addresses_follow_from_names(void **state)
 {
 	struct conf *c = load_ok("[vm.a]\nsocket = /a\n[vm.b]\nsocket = /b\n"
 				 "mac = 52:54:00:12:34:56\n[vm.c]\nsocket = /c\n");
@@ -103,7 +109,8 @@ static void mac_addresses_follow_from_names(void **state)
 	conf_destroy(again);
 }
 
-static void unknown_key_names_file_line_section_and_key(void **state)
+static void
+unknown_key_names_file_line_section_and_key(void **state)
 {
 	load_errors("[weir]\n\n# a comment\nmemry = 5\n[vm.a]\nsocket = /a\nadress = 10.0.2.20\n"
 		    "[network.x]\nsubnet=10.9.0.0/16\nfoo=1\n");
@@ -113,7 +120,8 @@ static void unknown_key_names_file_line_section_and_key(void **state)
 	assert_int_equal(n_errors, 3);
 }
 
-static void value_out_of_range_says_the_range(void **state)
+static void
+value_out_of_range_says_the_range(void **state)
 {
 	load_errors("[weir]\nmemory = 1\nspin-us = 99999999999999999999\nlease = -1\n"
 		    "[vm.a]\nsocket = /a\nmtu = 70000\nqueues = 0\nzone = x\n"
@@ -128,7 +136,8 @@ static void value_out_of_range_says_the_range(void **state)
 	assert_int_equal(n_errors, 7);
 }
 
-static void timeouts_are_seconds_up_to_seven_weeks(void **state)
+static void
+timeouts_are_seconds_up_to_seven_weeks(void **state)
 {
 	struct conf *c = load_ok("[weir]\ntimeout-tcp-established = 4294967\ntimeout-udp = 1\n"
 				 "[vm.a]\nsocket = /a\n");
@@ -141,7 +150,8 @@ static void timeouts_are_seconds_up_to_seven_weeks(void **state)
 	assert_error("weir.conf:3: [weir] timeout-icmp: 0 is not between 1 and");
 }
 
-static void malformed_lines_are_named(void **state)
+static void
+malformed_lines_are_named(void **state)
 {
 	load_errors("key = before\n[weir\nmemory 5\n[nonsense]\nx = y\n[vm.]\nsocket = /x\n"
 		    "[vm.bad name]\n[vm.a]\nsocket = /a\njust text\n");
@@ -155,7 +165,8 @@ static void malformed_lines_are_named(void **state)
 	assert_int_equal(n_errors, 7);
 }
 
-static void comments_blanks_and_byte_order_marks_are_ignored(void **state)
+static void
+comments_blanks_and_byte_order_marks_are_ignored(void **state)
 {
 	struct conf *c = load_ok("\xef\xbb\xbf# first\n\n  [weir]  ; the daemon\r\n"
 				 "\t memory\t=  128   # MiB\n; more\n[vm.a]\nsocket=/tmp/a#b.sock");
@@ -165,7 +176,8 @@ static void comments_blanks_and_byte_order_marks_are_ignored(void **state)
 	conf_destroy(c);
 }
 
-static void given_twice_is_an_error(void **state)
+static void
+given_twice_is_an_error(void **state)
 {
 	load_errors("[weir]\nmemory = 128\nmemory = 256\n[vm.a]\nsocket = /a\n[vm.b]\n"
 		    "socket = /b\n[vm.a]\nmtu = 9000\n");
@@ -174,7 +186,8 @@ static void given_twice_is_an_error(void **state)
 	assert_int_equal(n_errors, 2);
 }
 
-static void a_vm_needs_a_socket_or_a_port(void **state)
+static void
+a_vm_needs_a_socket_or_a_port(void **state)
 {
 	load_errors("[vm.a]\n[vm.b]\nsocket = /b\nport = net_tap0\n[vm.c]\nport = net_tap1\n"
 		    "mode = client\n");
@@ -184,7 +197,8 @@ static void a_vm_needs_a_socket_or_a_port(void **state)
 	assert_int_equal(n_errors, 3);
 }
 
-static void socket_paths_are_checked(void **state)
+static void
+socket_paths_are_checked(void **state)
 {
 	char text[512];
 
@@ -199,7 +213,8 @@ static void socket_paths_are_checked(void **state)
 	assert_int_equal(n_errors, 3);
 }
 
-static void no_vm_at_all_is_an_error_but_on_reload(void **state)
+static void
+no_vm_at_all_is_an_error_but_on_reload(void **state)
 {
 	load_errors("[weir]\nmemory = 64\n");
 	assert_error("weir.conf: no VM: add a section [vm.NAME]");
@@ -208,7 +223,8 @@ static void no_vm_at_all_is_an_error_but_on_reload(void **state)
 	reload = false;
 }
 
-static void a_file_that_is_not_there_is_named(void **state)
+static void
+a_file_that_is_not_there_is_named(void **state)
 {
 	char *argv[] = { "weir", "-c", "/nonexistent/weir.conf" };
 
@@ -216,13 +232,15 @@ static void a_file_that_is_not_there_is_named(void **state)
 	assert_error("/nonexistent/weir.conf: cannot be opened: No such file");
 }
 
-static void binary_files_are_refused(void **state)
+static void
+binary_files_are_refused(void **state)
 {
 	load_errors_bytes("[weir]\nmem\0ory = 5\n", 18);
 	assert_error("weir.conf:2: a zero byte: this is no text file");
 }
 
-static void errors_end_at_a_limit(void **state)
+static void
+errors_end_at_a_limit(void **state)
 {
 	char text[2048] = "[vm.a]\nsocket = /a\n";
 	int i;
@@ -234,7 +252,8 @@ static void errors_end_at_a_limit(void **state)
 	assert_error("more errors follow");
 }
 
-static void networks_give_their_properties_to_their_vms(void **state)
+static void
+networks_give_their_properties_to_their_vms(void **state)
 {
 	struct conf *c =
 		load_ok("[weir]\nlease = 600\n[network.lab]\nsubnet = 172.16.0.0/16\n"
@@ -259,7 +278,8 @@ static void networks_give_their_properties_to_their_vms(void **state)
 	conf_destroy(c);
 }
 
-static void network_mistakes_are_named(void **state)
+static void
+network_mistakes_are_named(void **state)
 {
 	load_errors("[weir]\nnetwork = 10.0.2.5/24\nnetwork6 = 10.0.0.0/8\n"
 		    "[network.a]\n[network.b]\nsubnet = 127.0.0.0/8\n"
@@ -279,7 +299,8 @@ static void network_mistakes_are_named(void **state)
 	assert_int_equal(n_errors, 8);
 }
 
-static void address_mistakes_are_named(void **state)
+static void
+address_mistakes_are_named(void **state)
 {
 	load_errors("[vm.a]\nsocket = /a\naddress = 10.0.3.4\naddress6 = 10.0.2.9\n"
 		    "[vm.b]\nsocket = /b\naddress = 10.0.2.2\naddress6 = fd00:2::2\n"
@@ -298,14 +319,16 @@ static void address_mistakes_are_named(void **state)
 	assert_int_equal(n_errors, 9);
 }
 
-static void an_mtu_too_small_for_ipv6_is_an_error(void **state)
+static void
+an_mtu_too_small_for_ipv6_is_an_error(void **state)
 {
 	load_errors("[vm.a]\nsocket = /a\nmtu = 576\n");
 	assert_error("weir.conf:3: [vm.a] mtu: 576 is too small for IPv6");
 	conf_destroy(load_ok("[vm.a]\nsocket = /a\nmtu = 576\naddress6 = none\n"));
 }
 
-static void two_vms_cannot_share_socket_address_or_mac(void **state)
+static void
+two_vms_cannot_share_socket_address_or_mac(void **state)
 {
 	load_errors("[weir]\ncontrol = /c\n[vm.a]\nsocket = /a\naddress = 10.0.2.30\n"
 		    "mac = 02:00:00:00:00:01\n[vm.b]\nsocket = /a\naddress = 10.0.2.30\n"
@@ -317,14 +340,16 @@ static void two_vms_cannot_share_socket_address_or_mac(void **state)
 	assert_int_equal(n_errors, 4);
 }
 
-static void one_address_in_two_networks_is_allowed(void **state)
+static void
+one_address_in_two_networks_is_allowed(void **state)
 {
 	conf_destroy(load_ok("[network.x]\nsubnet = 10.0.2.0/24\n[vm.a]\nsocket = /a\n"
 			     "address = 10.0.2.30\n[vm.b]\nsocket = /b\nnetwork = x\n"
 			     "address = 10.0.2.30\n"));
 }
 
-static void cpu_lists_are_read_and_checked(void **state)
+static void
+cpu_lists_are_read_and_checked(void **state)
 {
 	struct conf *c = load_ok("[weir]\nworkers = 1,4-6\nbridges = 2,3\npoll = busy\n[vm.a]\n"
 				 "socket = /a\n");
@@ -354,7 +379,8 @@ static void cpu_lists_are_read_and_checked(void **state)
 	assert_error("weir.conf:3: [weir] bridges: 0 is not between 1 and 64");
 }
 
-static void mac_addresses_are_checked(void **state)
+static void
+mac_addresses_are_checked(void **state)
 {
 	load_errors("[vm.a]\nsocket = /a\nmac = 01:00:00:00:00:01\n[vm.b]\nsocket = /b\n"
 		    "mac = 02:00:00:00:00\n[vm.c]\nsocket = /c\nmac = 02:00:00:00:00:0g\n"
@@ -365,7 +391,8 @@ static void mac_addresses_are_checked(void **state)
 	assert_error("weir.conf:12: [vm.d] mac: \"02: 0:00:00:00:01\" is not a MAC address");
 }
 
-int main(void)
+int
+main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_defaults_of_the_tables),

@@ -21,7 +21,8 @@ static unsigned int n_errors;
 static bool reload;
 static const char *resolv_path = "/dev/null";
 
-static void note_error(void *arg, const char *line)
+static void
+note_error(void *arg, const char *line)
 {
 	(void)arg;
 	if (n_errors < 64)
@@ -29,7 +30,8 @@ static void note_error(void *arg, const char *line)
 }
 
 /** One of the errors begins with text. */
-__attribute__((unused)) static void assert_error(const char *text)
+__attribute__((unused)) static void
+assert_error(const char *text)
 {
 	unsigned int i;
 
@@ -41,14 +43,16 @@ __attribute__((unused)) static void assert_error(const char *text)
 	fail_msg("not reported: %s", text);
 }
 
-__attribute__((unused)) static void assert_addr(const struct flowtab_addr *a, const char *text)
+__attribute__((unused)) static void
+assert_addr(const struct flowtab_addr *a, const char *text)
 {
 	char buf[FLOWTAB_ADDR_STRLEN];
 
 	assert_string_equal(flowtab_addr_format(a, buf), text);
 }
 
-static struct conf *load_args(int argc, char **argv)
+static struct conf *
+load_args(int argc, char **argv)
 {
 	static struct conf_cli cli;
 	struct conf_load_params p = {
@@ -65,7 +69,8 @@ static struct conf *load_args(int argc, char **argv)
 }
 
 /** A file weir.conf in a directory of its own, which becomes the working directory. */
-static struct conf *load_bytes(const char *text, size_t len)
+static struct conf *
+load_bytes(const char *text, size_t len)
 {
 	char dir[] = "/tmp/test_conf_XXXXXX";
 	char *argv[] = { "weir", "-c", "weir.conf" };
@@ -85,7 +90,8 @@ static struct conf *load_bytes(const char *text, size_t len)
 	return c;
 }
 
-__attribute__((unused)) static struct conf *load_ok(const char *text)
+__attribute__((unused)) static struct conf *
+load_ok(const char *text)
 {
 	struct conf *c = load_bytes(text, strlen(text));
 	unsigned int i;
@@ -97,13 +103,15 @@ __attribute__((unused)) static struct conf *load_ok(const char *text)
 	return c;
 }
 
-__attribute__((unused)) static void load_errors_bytes(const char *text, size_t len)
+__attribute__((unused)) static void
+load_errors_bytes(const char *text, size_t len)
 {
 	assert_null(load_bytes(text, len));
 	assert_true(n_errors > 0);
 }
 
-__attribute__((unused)) static void load_errors(const char *text)
+__attribute__((unused)) static void
+load_errors(const char *text)
 {
 	load_errors_bytes(text, strlen(text));
 }

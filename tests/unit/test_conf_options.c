@@ -8,7 +8,8 @@
 		load_args(RTE_DIM(argv_), argv_);                \
 	})
 
-static void every_key_is_an_option(void **state)
+static void
+every_key_is_an_option(void **state)
 {
 	struct conf *c = LOAD("--memory", "64", "--timeout-udp=7", "--vm", "a,socket=/a", "--poll",
 		"busy", "--eal", "--vdev net_null0");
@@ -22,7 +23,8 @@ static void every_key_is_an_option(void **state)
 	conf_destroy(c);
 }
 
-static void vm_option_has_lists_with_slashes_and_doubled_commas(void **state)
+static void
+vm_option_has_lists_with_slashes_and_doubled_commas(void **state)
 {
 	struct conf *c = LOAD("--vm",
 		"a,socket=/x,,y,tcp=80/2222:22/[::1]:8080,dns=1.1.1.1/1.0.0.1,"
@@ -37,7 +39,8 @@ static void vm_option_has_lists_with_slashes_and_doubled_commas(void **state)
 	conf_destroy(c);
 }
 
-static void option_errors_name_the_option(void **state)
+static void
+option_errors_name_the_option(void **state)
 {
 	assert_null(LOAD("--memory", "1", "--vm", "a,socket=/a,mtu=70000,foo=1,bar"));
 	assert_error("--memory: 1 is not between 16 and 1048576");
@@ -67,7 +70,8 @@ static void option_errors_name_the_option(void **state)
 	assert_error("--vm b: socket: /a is also a's (--vm a)");
 }
 
-static void options_take_the_place_of_the_files_values(void **state)
+static void
+options_take_the_place_of_the_files_values(void **state)
 {
 	char path[] = "/tmp/test_conf_XXXXXX";
 	const char text[] = "[weir]\nmemory = 100\nspin-us = 9\n[vm.a]\nsocket = /a\ntcp = 80,81\n";
@@ -90,7 +94,8 @@ static void options_take_the_place_of_the_files_values(void **state)
 	unlink(path);
 }
 
-static void help_and_version_and_check_are_recognised(void **state)
+static void
+help_and_version_and_check_are_recognised(void **state)
 {
 	char *argv[] = { "weir", "-h", "-V", "--check" };
 	struct conf_cli cli;
@@ -103,7 +108,8 @@ static void help_and_version_and_check_are_recognised(void **state)
 	assert_null(cli.file);
 }
 
-static void help_names_every_key(void **state)
+static void
+help_names_every_key(void **state)
 {
 	const struct conf_key *tables[] = { conf_weir_keys, conf_network_keys, conf_vm_keys };
 	char *text = NULL, line[64];
@@ -122,7 +128,8 @@ static void help_names_every_key(void **state)
 	free(text);
 }
 
-static void usage_has_an_example_to_type(void **state)
+static void
+usage_has_an_example_to_type(void **state)
 {
 	char *text = NULL;
 	size_t size;
@@ -134,7 +141,8 @@ static void usage_has_an_example_to_type(void **state)
 	free(text);
 }
 
-static void keys_that_cannot_change_live_are_named(void **state)
+static void
+keys_that_cannot_change_live_are_named(void **state)
 {
 	struct conf *a = load_ok("[weir]\nmemory = 100\n[vm.a]\nsocket = /a\n[vm.b]\nsocket=/b\n");
 	struct conf *b = load_ok("[weir]\nmemory = 200\nlog-level = debug\n[vm.a]\nsocket = /x\n"
@@ -155,7 +163,8 @@ static void keys_that_cannot_change_live_are_named(void **state)
 	conf_destroy(c);
 }
 
-int main(void)
+int
+main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key_is_an_option),

@@ -2,7 +2,8 @@
 /* Forwards, resolvers, loopback: values with rules of their own. */
 #include "test_conf.h"
 
-static void forwards_have_address_port_range_and_guest_port(void **state)
+static void
+forwards_have_address_port_range_and_guest_port(void **state)
 {
 	struct conf *c = load_ok("[vm.a]\nsocket = /a\n"
 				 "tcp = 22, 2222:22, 127.0.0.1:8080:80 [::1]:8443:443\n"
@@ -29,7 +30,8 @@ static void forwards_have_address_port_range_and_guest_port(void **state)
 	conf_destroy(c);
 }
 
-static void forward_mistakes_are_named(void **state)
+static void
+forward_mistakes_are_named(void **state)
 {
 	static const struct {
 		const char *value, *error;
@@ -68,7 +70,8 @@ static void forward_mistakes_are_named(void **state)
 	}
 }
 
-static void too_long_a_forward_is_cut_nowhere_silently(void **state)
+static void
+too_long_a_forward_is_cut_nowhere_silently(void **state)
 {
 	char text[512];
 
@@ -77,7 +80,8 @@ static void too_long_a_forward_is_cut_nowhere_silently(void **state)
 	assert_int_equal(n_errors, 1);
 }
 
-static void too_many_forwards_are_an_error(void **state)
+static void
+too_many_forwards_are_an_error(void **state)
 {
 	char text[4096] = "[vm.a]\nsocket = /a\ntcp = 1000";
 	int i;
@@ -88,7 +92,8 @@ static void too_many_forwards_are_an_error(void **state)
 	assert_error("weir.conf:3: [vm.a] tcp: more than 128 entries: use ranges");
 }
 
-static void one_host_port_cannot_lead_to_two_places(void **state)
+static void
+one_host_port_cannot_lead_to_two_places(void **state)
 {
 	load_errors("[vm.a]\nsocket = /a\ntcp = 80, 1000-2000\nudp = 53\n"
 		    "[vm.b]\nsocket = /b\ntcp = 127.0.0.1:80\ntcp = 1500:22\nudp = 53:53\n");
@@ -102,7 +107,8 @@ static void one_host_port_cannot_lead_to_two_places(void **state)
 			     "udp = 80\n"));
 }
 
-static void write_resolv(char *path, const char *text)
+static void
+write_resolv(char *path, const char *text)
 {
 	const int fd = mkstemp(path);
 
@@ -112,7 +118,8 @@ static void write_resolv(char *path, const char *text)
 	resolv_path = path;
 }
 
-static void hosts_resolvers_are_handed_out(void **state)
+static void
+hosts_resolvers_are_handed_out(void **state)
 {
 	char path[] = "/tmp/test_resolv_XXXXXX";
 	struct conf *c;
@@ -134,7 +141,8 @@ static void hosts_resolvers_are_handed_out(void **state)
 	resolv_path = "/dev/null";
 }
 
-static void gateway_forwards_dns_when_hosts_resolvers_are_on_loopback(void **state)
+static void
+gateway_forwards_dns_when_hosts_resolvers_are_on_loopback(void **state)
 {
 	char path[] = "/tmp/test_resolv_XXXXXX";
 	struct conf *c;
@@ -157,7 +165,8 @@ static void gateway_forwards_dns_when_hosts_resolvers_are_on_loopback(void **sta
 	resolv_path = "/dev/null";
 }
 
-static void resolver_mistakes_are_named(void **state)
+static void
+resolver_mistakes_are_named(void **state)
 {
 	load_errors("[vm.a]\nsocket = /a\ndns = 127.0.0.1\n[vm.b]\nsocket = /b\ndns = resolver\n"
 		    "[vm.c]\nsocket = /c\ndns = 1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5\n"
@@ -172,7 +181,8 @@ static void resolver_mistakes_are_named(void **state)
 	assert_int_equal(n_errors, 6);
 }
 
-static void loopback_is_gateway_or_addresses(void **state)
+static void
+loopback_is_gateway_or_addresses(void **state)
 {
 	struct conf *c = load_ok("[vm.a]\nsocket = /a\nloopback = gateway\n[vm.b]\nsocket = /b\n"
 				 "loopback = 10.0.2.3 fd00:2::3\n[vm.c]\nsocket = /c\n"
@@ -195,7 +205,8 @@ static void loopback_is_gateway_or_addresses(void **state)
 	assert_int_equal(n_errors, 4);
 }
 
-static void numbers_can_be_hexadecimal(void **state)
+static void
+numbers_can_be_hexadecimal(void **state)
 {
 	struct conf *c = load_ok("[vm.a]\nsocket = /a\nmark = 0xFFFFFFFF\n");
 
@@ -206,7 +217,8 @@ static void numbers_can_be_hexadecimal(void **state)
 	assert_error("weir.conf:4: [vm.a] zone: 0x10000 is not between 0 and 65535");
 }
 
-int main(void)
+int
+main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forwards_have_address_port_range_and_guest_port),

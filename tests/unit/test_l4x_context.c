@@ -289,9 +289,15 @@ workers_that_hear_nothing_are_told_of_the_guests_addresses(void **state)
 	copy.m = rte_pktmbuf_copy(copy.m, other->pool, 0, UINT32_MAX);
 	l4xkit_collect(k);
 	l4xkit_discard(k);
-	/* Once is enough. */
+	/* Once is enough, and what all know by configuration is not told. */
 	l4xkit_rx(k, frame, len);
+	a = pkt_addr("0.0.0.0");
+	l4xkit_rx(other, frame,
+		pkt_build_arp(frame, l4xkit_gateway_mac, 1, l4xkit_guest_mac, &a, mac, &g));
 	assert_int_equal(k->n_handover, 3);
+	assert_int_equal(other->n_handover, 0);
+	l4xkit_discard(k);
+	l4xkit_discard(other);
 	l4x_rx_handover(other->l, &copy, 1, other->now_us);
 	l4xkit_collect(other);
 	assert_int_equal(other->n_handover, 0);

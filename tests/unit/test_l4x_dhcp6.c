@@ -272,6 +272,35 @@ informs_with_or_without_a_client_id(void **state)
 }
 
 static void
+tells_who_is_informed_when_to_ask_again(void **state)
+{
+	static const uint16_t refresh[] = { 32 };
+	struct dhcp6_request r = request(DHCP6_INFORM);
+	struct l4xkit *k = *state;
+
+	r.oro = refresh;
+	r.n_oro = 1;
+	l4xkit_rx(k, frame, wrap(dhcp6_build(msg, &r)));
+	l4xkit_expect_frame(k);
+	assert_true(contains(k, "\0\x20\0\4\0\1\x51\x80", 8));
+}
+
+static void
+tells_the_full_name_when_asked(void **state)
+{
+	static const uint8_t want[] = "\0\x27\0\x14\4\5guest\7example\3org";
+	static const uint16_t fqdn[] = { 39 };
+	struct dhcp6_request r = request(DHCP6_SOLICIT);
+	struct l4xkit *k = *state;
+
+	r.oro = fqdn;
+	r.n_oro = 1;
+	l4xkit_rx(k, frame, wrap(dhcp6_build(msg, &r)));
+	l4xkit_expect_frame(k);
+	assert_true(contains(k, want, sizeof(want)));
+}
+
+static void
 leaves_messages_for_other_servers_alone(void **state)
 {
 	static const uint8_t types[] = { DHCP6_REQUEST, DHCP6_RENEW, DHCP6_RELEASE, DHCP6_DECLINE };
@@ -430,6 +459,8 @@ main(void)
 		T(confirms_what_is_on_link),
 		T(takes_release_and_decline),
 		T(informs_with_or_without_a_client_id),
+		T(tells_who_is_informed_when_to_ask_again),
+		T(tells_the_full_name_when_asked),
 		T(leaves_messages_for_other_servers_alone),
 		T(validates_identifiers_as_the_message_demands),
 		T(asks_unicast_clients_to_use_multicast),

@@ -282,6 +282,14 @@ drops_malformed_extension_headers(void **state)
 	}
 	len = udp_behind("2001:db8::1", 60, many, sizeof(many));
 	l4xkit_expect_drop(k, frame, len, L4X_DROP_IP_EXTHDR);
+	/* More options than anybody needs. */
+	memset(many, 0, sizeof(many));
+	many[0] = 17;
+	many[1] = 8;
+	for (unsigned int i = 2; i + 1 < sizeof(many); i += 2)
+		many[i] = 1;
+	len = udp_behind("2001:db8::1", 60, many, sizeof(many));
+	l4xkit_expect_drop(k, frame, len, L4X_DROP_IP_EXTHDR);
 	l4xkit_expect_nothing(k);
 }
 

@@ -27,6 +27,7 @@ struct fx {
 	struct vport *vp;
 	struct vport_queue *q[VHU_MAX_PAIRS];
 	unsigned int n_queues;
+	unsigned int out_before; /**< mbufs of earlier tests that failed */
 	struct vhu *v;
 	struct vhu_conf vconf;
 	struct vport_conf conf;

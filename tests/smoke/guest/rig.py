@@ -94,7 +94,7 @@ def configures_itself(guest):
     """DHCP, SLAAC and DHCPv6 by stock clients."""
     text = guest.check("net-up", 90)
     lines = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-    assert lines["dhcp"].startswith(f"{ADDRESS[4]}/255.255.255.0 router {GATEWAY[4]}"), text
+    assert lines["dhcp"].startswith(f"{ADDRESS[4]}/24 router {GATEWAY[4]}"), text
     assert lines["slaac"].startswith("fd00:2::"), text
     assert lines["dhcp6"].startswith(ADDRESS[6]), text
     assert GATEWAY[4] in lines["route"], text

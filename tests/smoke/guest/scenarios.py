@@ -32,7 +32,7 @@ def stock(rig, check):
                 r.forward(4, ports["md5_4"], 9000), r.forward(6, ports["md5_6"], 9000),
                 r.forward(4, ports["big4"], 9002), r.forward(6, ports["big6"], 9002)]),
             "udp": "/".join([r.forward(family, port, 9001) for family, port in udp.items()]),
-            "dns": "gateway", "dns-forward": DNS_ADDRESS, "search": "example.org",
+            "dns": r.GATEWAY[4], "dns-forward": DNS_ADDRESS, "search": "example.org",
             "hostname": "stockguest"})
         guest = rig.start_guest()
         check("configures_itself_by_dhcp_slaac_and_dhcpv6", r.configures_itself, guest)

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every virtio feature works when the guest declines it, and every legal set of them together. */
+#include "smoke2.h"
+
+#define BULK 1000000
+
+/** What a guest declines, with all that the specification has depend on it (virtio 1.2, 5.1.3.1). */
+#define NO_CSUM (VHU_F_CSUM | VHU_F_HOST_TSO | VHU_F(VIRTIO_NET_F_HOST_ECN))
+#define NO_GUEST_CSUM (VHU_F_GUEST_CSUM | VHU_F_GUEST_TSO | VHU_F(VIRTIO_NET_F_GUEST_ECN))
+
+static void
+guest_without(uint64_t declined, unsigned int pairs)
+{
+	struct guest_conf conf = { .vhu = { .features = VHU_FEATURES_LINUX & ~declined,
+					   .pairs = pairs } };
+
+	guest_close(smoke.g);
+	smoke.g = smoke_guest("a.sock", &conf);
+	assert_non_null(smoke.g);
+	assert_int_equal(smoke.g->v->features & declined, 0);
+	smoke.g->partial = smoke.g->v->features & VHU_F_CSUM;
+}
+
+/* DHCP, ARP, ND, ping, UDP, TCP both ways, then the same with the frames cut over descriptors. */
+static void
+works(void)
+{
+	static const size_t split[] = { 4, 12, 26, 50, 60, 300, 1200 };
+	struct vhu_shape shape = { split, sizeof(split) / sizeof(split[0]), false };
+
+	smoke_all(smoke.g, BULK);
+	shape.indirect = smoke.g->v->features & VHU_F_INDIRECT;
+	smoke.g->tx_shape = &shape;
+	smoke_all(smoke.g, BULK / 10);
+	smoke.g->tx_shape = NULL;
+	assert_ok(vhu_violation(smoke.g->v));
+}
+
+static void
+all_that_linux_takes_is_offered_and_works(void **state)
+{
+	guest_without(0, 1);
+	assert_int_equal(smoke.g->v->features & (VHU_FEATURES_LINUX & ~VHU_F_MQ),
+		VHU_FEATURES_LINUX & ~VHU_F_MQ);
+	works();
+}
+
+static void
+works_without_mergeable_buffers(void **state)
+{
+	guest_without(VHU_F_MRG_RXBUF, 1);
+	works();
+}
+
+static void
+works_without_mergeable_buffers_and_large_frames(void **state)
+{
+	guest_without(VHU_F_MRG_RXBUF | VHU_F_GUEST_TSO | VHU_F_ECN, 1);
+	works();
+}
+
+static void
+works_without_checksum_offload_from_the_guest(void **state)
+{
+	guest_without(NO_CSUM, 1);
+	works();
+}
+
+static void
+works_without_checksum_offload_to_the_guest(void **state)
+{
+	guest_without(NO_GUEST_CSUM, 1);
+	works();
+}
+
+static void
+works_without_segmentation_offload_from_the_guest(void **state)
+{
+	guest_without(VHU_F_HOST_TSO | VHU_F(VIRTIO_NET_F_HOST_ECN), 1);
+	works();
+}
+
+static void
+works_without_segmentation_offload_to_the_guest(void **state)
+{
+	guest_without(VHU_F_GUEST_TSO | VHU_F(VIRTIO_NET_F_GUEST_ECN), 1);
+	works();
+}
+
+static void
+works_with_segmentation_offload_of_one_family(void **state)
+{
+	guest_without(VHU_F(VIRTIO_NET_F_GUEST_TSO4) | VHU_F(VIRTIO_NET_F_HOST_TSO4), 1);
+	works();
+	guest_without(VHU_F(VIRTIO_NET_F_GUEST_TSO6) | VHU_F(VIRTIO_NET_F_HOST_TSO6), 1);
+	works();
+}
+
+static void
+works_without_event_index(void **state)
+{
+	guest_without(VHU_F_EVENT_IDX, 1);
+	works();
+}
+
+static void
+works_without_indirect_descriptors(void **state)
+{
+	guest_without(VHU_F_INDIRECT, 1);
+	works();
+}
+
+static void
+works_for_a_legacy_guest_with_a_header_of_12_bytes(void **state)
+{
+	guest_without(VHU_F_VERSION_1, 1);
+	assert_int_equal(smoke.g->v->hdr_bytes, 12);
+	works();
+}
+
+static void
+works_for_a_legacy_guest_with_a_header_of_10_bytes(void **state)
+{
+	guest_without(VHU_F_VERSION_1 | VHU_F_MRG_RXBUF, 1);
+	assert_int_equal(smoke.g->v->hdr_bytes, 10);
+	works();
+}
+
+static void
+works_without_protocol_features(void **state)
+{
+	guest_without(VHU_F_PROTOCOL | VHU_F_MQ, 1);
+	works();
+}
+
+static void
+works_for_a_guest_that_takes_nothing(void **state)
+{
+	guest_without(~UINT64_C(0), 1);
+	assert_int_equal(smoke.g->v->hdr_bytes, 10);
+	works();
+	/* Firmware: VERSION_1 and what the transport wants, no more. */
+	guest_without(~(VHU_F_VERSION_1 | VHU_F_PROTOCOL), 1);
+	assert_int_equal(smoke.g->v->hdr_bytes, 12);
+	works();
+}
+
+static void
+works_with_receive_buffers_of_many_descriptors(void **state)
+{
+	static const size_t one[] = { 12 }, many[] = { 10, 12, 14, 26, 60, 64, 100, 700, 1400 };
+	const struct vhu_shape shapes[] = { { one, 1, false }, { one, 1, true }, { many, 9, false },
+		{ many, 9, true } };
+
+	for (unsigned int mrg = 0; mrg < 2; mrg++) {
+		for (unsigned int i = 0; i < 4; i++) {
+			struct guest_conf conf = { .rx_shape = &shapes[i], .rx_count = 24 };
+
+			conf.vhu.features = VHU_FEATURES_LINUX & ~(mrg ? VHU_F_MRG_RXBUF : 0);
+			guest_close(smoke.g);
+			smoke.g = smoke_guest("a.sock", &conf);
+			assert_non_null(smoke.g);
+			smoke_all(smoke.g, BULK / 5);
+		}
+	}
+}
+
+static void
+works_with_receive_buffers_of_odd_sizes(void **state)
+{
+	static const size_t sizes[] = { 100, 128, 300, 1514, 1526, 2048, 4096, 65562 };
+
+	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct guest_conf conf = { .rx_bytes = sizes[i] };
+
+		guest_close(smoke.g);
+		smoke.g = smoke_guest("a.sock", &conf);
+		if (smoke.g == NULL)
+			fail_msg("buffers of %zu bytes", sizes[i]);
+		smoke_all(smoke.g, BULK / 5);
+	}
+}
+
+/* ---- queue pairs ---- */
+
+static void
+one_pair_is_enough_where_two_are_offered(void **state)
+{
+	guest_without(0, 1);
+	assert_int_equal(smoke.g->v->max_pairs, 2);
+	works();
+}
+
+static void
+both_pairs_carry_traffic(void **state)
+{
+	uint64_t seen[2];
+
+	guest_without(0, 2);
+	for (unsigned int pair = 0; pair < 2; pair++) {
+		smoke.g->pair = pair;
+		works();
+	}
+	seen[0] = smoke.g->v->rings[VHU_RX(0)].used_chains;
+	seen[1] = smoke.g->v->rings[VHU_RX(1)].used_chains;
+	/* What a guest sends on a pair is answered on that pair. */
+	assert_true(seen[0] > 0);
+	assert_true(seen[1] > 0);
+	smoke.g->pair = 0;
+}
+
+static void
+connection_may_move_between_pairs(void **state)
+{
+	struct smoke_conn k;
+
+	guest_without(0, 2);
+	k = smoke_out(smoke.g, false);
+	for (unsigned int i = 0; i < 6; i++) {
+		smoke.g->pair = i & 1;
+		assert_ok(host_transfer(k.c, k.fd, 50000, 50000, SOON));
+	}
+	smoke_drop(&k);
+	smoke.g->pair = 0;
+}
+
+static void
+second_pair_may_be_disabled(void **state)
+{
+	struct smoke_conn k;
+
+	guest_without(0, 2);
+	smoke.g->pair = 1;
+	k = smoke_out(smoke.g, false);
+	smoke_echo(smoke.g, &k);
+	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_RX(1), false), 0);
+	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_TX(1), false), 0);
+	smoke.g->pair = 0;
+	/* The guest has turned to one pair: what is under way comes there. */
+	smoke_echo(smoke.g, &k);
+	works();
+	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_RX(1), true), 0);
+	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_TX(1), true), 0);
+	smoke.g->pair = 1;
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+	smoke.g->pair = 0;
+}
+
+static int
+up(void **state)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway", NULL };
+
+	return smoke_up(args);
+}
+
+static int
+up_pairs(void **state)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway,queues=2",
+		NULL };
+
+	return smoke_up(args);
+}
+
+static int
+up_workers(void **state)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway,queues=2",
+		"--workers", "0,1", "--bridges", "inline", NULL };
+
+	return smoke_up(args);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest one[] = {
+		SMOKE(all_that_linux_takes_is_offered_and_works),
+		SMOKE(works_without_mergeable_buffers),
+		SMOKE(works_without_mergeable_buffers_and_large_frames),
+		SMOKE(works_without_checksum_offload_from_the_guest),
+		SMOKE(works_without_checksum_offload_to_the_guest),
+		SMOKE(works_without_segmentation_offload_from_the_guest),
+		SMOKE(works_without_segmentation_offload_to_the_guest),
+		SMOKE(works_with_segmentation_offload_of_one_family),
+		SMOKE(works_without_event_index),
+		SMOKE(works_without_indirect_descriptors),
+		SMOKE(works_for_a_legacy_guest_with_a_header_of_12_bytes),
+		SMOKE(works_for_a_legacy_guest_with_a_header_of_10_bytes),
+		SMOKE(works_without_protocol_features),
+		SMOKE(works_for_a_guest_that_takes_nothing),
+		SMOKE(works_with_receive_buffers_of_many_descriptors),
+		SMOKE(works_with_receive_buffers_of_odd_sizes),
+	};
+	const struct CMUnitTest pairs[] = {
+		SMOKE(one_pair_is_enough_where_two_are_offered),
+		SMOKE(both_pairs_carry_traffic),
+		SMOKE(connection_may_move_between_pairs),
+		SMOKE(second_pair_may_be_disabled),
+	};
+	int failed = cmocka_run_group_tests_name("conf_features", one, up, smoke_down);
+
+	failed += cmocka_run_group_tests_name("conf_features: pairs", pairs, up_pairs, smoke_down);
+	if (sysconf(_SC_NPROCESSORS_ONLN) >= 2)
+		failed += cmocka_run_group_tests_name(
+			"conf_features: workers", pairs, up_workers, smoke_down);
+	return failed;
+}

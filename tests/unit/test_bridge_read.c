@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* TCP over the bridge: socket -> guest, with SO_PEEK_OFF and without. */
+#include "test_bridge_util.h"
+
+#include <sys/mman.h>
+
+#define MIB (1u << 20)
+
+/** Take the next DATA, check it, free it. @return its length */
+static uint32_t
+take_data(struct rig *r, uint64_t flow, uint64_t off, uint32_t frame_max)
+{
+	const struct l4x_event ev = rig_wait(r, L4X_EV_DATA, flow);
+
+	assert_int_equal(ev.data.off, off);
+	assert_true(ev.len != 0 && ev.len <= frame_max);
+	assert_int_equal(ev.len, ev.data.m->pkt_len);
+	/* Headers are put in front where they are, behind the port's own. */
+	assert_int_equal(ev.data.m->data_off, 12 + HEAD_LEN);
+	check_payload(ev.data.m, off);
+	rte_pktmbuf_free(ev.data.m);
+	return ev.len;
+}
+
+/** Receive len bytes as a guest does that acknowledges them all, half a window behind. */
+static void
+receive(struct rig *r, uint64_t flow, int fd, uint64_t len, uint32_t window, uint32_t frame_max)
+{
+	uint64_t written = 0, got = 0;
+
+	op_ack(r, flow, 0, window, frame_max);
+	while (got < len) {
+		struct l4x_event ev;
+
+		written += host_write(fd, written, len - written);
+		rig_lend(r, 256 - rte_ring_count(r->lender->bufs));
+		rig_poll(r);
+		while (rig_take(r, L4X_EV_DATA, flow, &ev)) {
+			assert_int_equal(ev.data.off, got);
+			assert_true(ev.len != 0 && ev.len <= frame_max);
+			check_payload(ev.data.m, got);
+			rte_pktmbuf_free(ev.data.m);
+			got += ev.len;
+			if (got % 3 == 0 || rig_count(r, L4X_EV_DATA, flow) == 0)
+				op_ack(r, flow, got, got + window, frame_max);
+		}
+	}
+}
+
+static void
+hosts_stream_arrives_whole_in_segments(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	receive(r, FLOW(1), fd, 4 * MIB, 65536, 1460);
+	close(fd);
+	assert_int_equal(rig_wait(r, L4X_EV_EOF, FLOW(1)).data.off, 4 * MIB);
+	/* Nothing was left in the socket but what is due to the last ACK. */
+	op_close(r, FLOW(1), false);
+	rig_poll(r);
+}
+
+static void
+hosts_stream_arrives_whole_in_large_frames(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	receive(r, FLOW(1), fd, 8 * MIB, 262144, 44 * 1460);
+	close(fd);
+	assert_int_equal(rig_wait(r, L4X_EV_EOF, FLOW(1)).data.off, 8 * MIB);
+}
+
+static void
+nothing_is_read_beyond_the_limit(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 10000), 10000);
+	rig_run(r, 2);
+	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
+	op_ack(r, FLOW(1), 0, 2500, 1000);
+	assert_int_equal(take_data(r, FLOW(1), 0, 1000), 1000);
+	assert_int_equal(take_data(r, FLOW(1), 1000, 1000), 1000);
+	assert_int_equal(take_data(r, FLOW(1), 2000, 1000), 500);
+	rig_run(r, 2);
+	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
+	op_ack(r, FLOW(1), 1000, 3000, 1000);
+	assert_int_equal(take_data(r, FLOW(1), 2500, 1000), 500);
+	close(fd);
+}
+
+static void
+rewind_reads_again(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	uint64_t off;
+
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 10000), 10000);
+	op_ack(r, FLOW(1), 0, 10000, 1000);
+	for (off = 0; off < 10000; off += 1000)
+		assert_int_equal(take_data(r, FLOW(1), off, 1000), 1000);
+	op_ack(r, FLOW(1), 3000, 13000, 1000);
+	op_rewind(r, FLOW(1), 3000);
+	for (off = 3000; off < 10000; off += 1000)
+		assert_int_equal(take_data(r, FLOW(1), off, 1000), 1000);
+	/* Into the middle, with some of it acknowledged and consumed. */
+	op_ack(r, FLOW(1), 6000, 16000, 1000);
+	op_rewind(r, FLOW(1), 7500);
+	for (off = 7500; off < 9500; off += 1000)
+		assert_int_equal(take_data(r, FLOW(1), off, 1000), 1000);
+	assert_int_equal(take_data(r, FLOW(1), 9500, 1000), 500);
+	/* What comes later is read behind it. */
+	op_ack(r, FLOW(1), 10000, 20000, 1000);
+	assert_int_equal(host_write(fd, 10000, 500), 500);
+	assert_int_equal(take_data(r, FLOW(1), 10000, 1000), 500);
+	close(fd);
+}
+
+static void
+acknowledgement_beyond_a_rewind_goes_on_from_there(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	uint64_t off;
+
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 10000), 10000);
+	op_ack(r, FLOW(1), 0, 8000, 1000);
+	for (off = 0; off < 8000; off += 1000)
+		take_data(r, FLOW(1), off, 1000);
+	/* The guest had it all along: its ACK was late. */
+	op_rewind(r, FLOW(1), 0);
+	op_ack(r, FLOW(1), 8000, 16000, 1000);
+	assert_int_equal(take_data(r, FLOW(1), 8000, 1000), 1000);
+	assert_int_equal(take_data(r, FLOW(1), 9000, 1000), 1000);
+	close(fd);
+}
+
+static void
+acknowledgement_of_what_was_never_read_consumes_nothing(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 3000), 3000);
+	op_ack(r, FLOW(1), 2000, 3000, 1000);
+	assert_int_equal(take_data(r, FLOW(1), 0, 1000), 1000);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_STALE), 1);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_DISCARD_CALLS), 0);
+	assert_int_equal(take_data(r, FLOW(1), 1000, 1000), 1000);
+	assert_int_equal(take_data(r, FLOW(1), 2000, 1000), 1000);
+	close(fd);
+}
+
+static void
+acknowledged_bytes_leave_the_socket(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	const uint64_t discards = rig_counter(r, BRIDGE_COUNT_DISCARD_CALLS);
+
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 3000), 3000);
+	op_ack(r, FLOW(1), 0, 65536, 1000);
+	take_data(r, FLOW(1), 0, 1000);
+	take_data(r, FLOW(1), 1000, 1000);
+	take_data(r, FLOW(1), 2000, 1000);
+	/* A part is left, to be consumed together with more; the last byte has it all consumed. */
+	op_ack(r, FLOW(1), 2000, 65536, 1000);
+	rig_run(r, 1);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_DISCARD_CALLS), discards);
+	op_ack(r, FLOW(1), 3000, 65536, 1000);
+	rig_run(r, 1);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_DISCARD_CALLS), discards + 1);
+	close(fd);
+}
+
+static void
+end_is_told_once_after_the_last_byte(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 2000), 2000);
+	close(fd);
+	op_ack(r, FLOW(1), 0, 1000, 1000);
+	take_data(r, FLOW(1), 0, 1000);
+	rig_run(r, 2);
+	assert_int_equal(rig_count(r, L4X_EV_EOF, FLOW(1)), 0);
+	op_ack(r, FLOW(1), 0, 5000, 1000);
+	take_data(r, FLOW(1), 1000, 1000);
+	assert_int_equal(rig_wait(r, L4X_EV_EOF, FLOW(1)).data.off, 2000);
+	op_rewind(r, FLOW(1), 0);
+	take_data(r, FLOW(1), 0, 1000);
+	take_data(r, FLOW(1), 1000, 1000);
+	op_ack(r, FLOW(1), 2000, 9000, 1000);
+	rig_run(r, 2);
+	assert_int_equal(r->n_events, 0);
+}
+
+static void
+end_without_data_is_told(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	rig_lend(r, 4);
+	op_ack(r, FLOW(1), 0, 5000, 1000);
+	rig_run(r, 1);
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	assert_int_equal(rig_wait(r, L4X_EV_EOF, FLOW(1)).data.off, 0);
+	/* The other direction lives. */
+	op_send(r, FLOW(1), 0, 100);
+	rig_wait(r, L4X_EV_SENT, FLOW(1));
+	assert_int_equal(host_read(fd, 0, 100), 100);
+	close(fd);
+}
+
+static void
+urgent_data_stays_in_the_stream(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	const uint8_t urgent = pattern(1000);
+	uint64_t off = 0;
+
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 1000), 1000);
+	assert_int_equal(send(fd, &urgent, 1, MSG_OOB), 1);
+	assert_int_equal(host_write(fd, 1001, 999), 999);
+	op_ack(r, FLOW(1), 0, 65536, 1460);
+	close(fd);
+	while (off < 2000) {
+		off += take_data(r, FLOW(1), off, 1460);
+		op_ack(r, FLOW(1), off, 65536, 1460);
+	}
+	assert_int_equal(rig_wait(r, L4X_EV_EOF, FLOW(1)).data.off, 2000);
+}
+
+static void
+frames_of_a_guest_without_mergeable_buffers_take_one_each(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	struct l4x_event ev;
+	uint64_t off = 0;
+
+	atomic_store(&r->lender->mergeable, 0);
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 20000), 20000);
+	op_ack(r, FLOW(1), 0, 65536, 60000);
+	while (off < 20000) {
+		ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
+		assert_int_equal(ev.data.off, off);
+		assert_int_equal(ev.data.m->nb_segs, 1);
+		check_payload(ev.data.m, off);
+		rte_pktmbuf_free(ev.data.m);
+		off += ev.len;
+	}
+	close(fd);
+}
+
+static void
+chained_buffers_are_filled_from_their_start(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	struct l4x_event ev;
+	const struct rte_mbuf *m;
+
+	rig_lend(r, 64);
+	assert_int_equal(host_write(fd, 0, 20000), 20000);
+	op_ack(r, FLOW(1), 0, 65536, 60000);
+	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
+	assert_int_equal(ev.len, 20000);
+	check_payload(ev.data.m, 0);
+	for (m = ev.data.m->next; m != NULL; m = m->next) {
+		assert_int_equal(m->data_off, 0);
+		assert_true(m->next == NULL || m->data_len == m->buf_len);
+	}
+	rte_pktmbuf_free(ev.data.m);
+	close(fd);
+}
+
+static void
+segments_of_a_buffer_stay_together(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	struct l4x_event ev;
+	struct rte_mbuf *head, *m;
+	unsigned int i;
+
+	/* A guest's buffer of three descriptors, of which a small frame fills but one. */
+	head = rte_pktmbuf_alloc(r->guest);
+	head->data_off = 12;
+	for (m = head, i = 0; i < 2; i++, m = m->next) {
+		m->next = rte_pktmbuf_alloc(r->guest);
+		m->next->data_off = 0;
+		head->nb_segs++;
+	}
+	assert_int_equal(rte_ring_sp_enqueue(r->lender->bufs, head), 0);
+	assert_int_equal(host_write(fd, 0, 100), 100);
+	op_ack(r, FLOW(1), 0, 65536, 60000);
+	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
+	assert_ptr_equal(ev.data.m, head);
+	assert_int_equal(ev.data.m->nb_segs, 3);
+	assert_int_equal(ev.data.m->data_len, 100);
+	check_payload(ev.data.m, 0);
+	rte_pktmbuf_free(ev.data.m);
+	close(fd);
+}
+
+static void
+buffers_without_room_for_headers_go_back(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	struct rte_mbuf *m = rte_pktmbuf_alloc(r->guest);
+
+	m->data_off = (uint16_t)(m->buf_len - HEAD_LEN + 1);
+	assert_int_equal(rte_ring_sp_enqueue(r->lender->bufs, m), 0);
+	rig_lend(r, 4);
+	assert_int_equal(host_write(fd, 0, 100), 100);
+	op_ack(r, FLOW(1), 0, 65536, 1460);
+	assert_int_equal(take_data(r, FLOW(1), 0, 1460), 100);
+	close(fd);
+}
+
+static void
+without_buffers_it_waits_and_says_so(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	uint64_t off = 0;
+
+	assert_int_equal(host_write(fd, 0, 10000), 10000);
+	op_ack(r, FLOW(1), 0, 65536, 1000);
+	rig_run(r, 2);
+	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
+	assert_int_equal(atomic_load(&r->lender->hungry), 1);
+	assert_true(rig_counter(r, BRIDGE_COUNT_NO_BUFFER) >= 1);
+	/* Waiting is not work: the thread may sleep. */
+	assert_false(bridge_has_work(r->b));
+	rig_lend(r, 5);
+	assert_true(bridge_has_work(r->b));
+	for (; off < 5000; off += 1000)
+		assert_int_equal(take_data(r, FLOW(1), off, 1000), 1000);
+	rig_run(r, 1);
+	rig_lend(r, 5);
+	for (; off < 10000; off += 1000)
+		assert_int_equal(take_data(r, FLOW(1), off, 1000), 1000);
+	/* Gone while it waits: nothing is left of it on the list. */
+	assert_int_equal(host_write(fd, 10000, 1000), 1000);
+	rig_run(r, 2);
+	op_close(r, FLOW(1), true);
+	rig_run(r, 1);
+	rig_lend(r, 1);
+	rig_run(r, 1);
+	assert_false(bridge_has_work(r->b));
+	close(fd);
+}
+
+static void
+recalled_buffers_are_given_back(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	rig_lend(r, 100);
+	assert_int_equal(host_write(fd, 0, 1000), 1000);
+	op_ack(r, FLOW(1), 0, 65536, 1000);
+	take_data(r, FLOW(1), 0, 1000);
+	rig_lend(r, 100);
+	atomic_store(&r->lender->state, LENDER_RECALLED);
+	assert_true(bridge_has_work(r->b));
+	rig_run(r, 1);
+	assert_int_equal(atomic_load(&r->lender->state), LENDER_STOPPED);
+	assert_int_equal(rte_mempool_in_use_count(r->guest), 0);
+	/* The flow lives on, and goes on when the guest is back. */
+	assert_int_equal(host_write(fd, 1000, 1000), 1000);
+	rig_run(r, 2);
+	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
+	rig_lend(r, 10);
+	rig_run(r, 1);
+	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
+	atomic_store(&r->lender->state, LENDER_RUNNING);
+	assert_int_equal(take_data(r, FLOW(1), 1000, 1000), 1000);
+	close(fd);
+}
+
+static void
+a_full_event_ring_loses_nothing(void **state)
+{
+	struct rig *r = *state;
+	int fd[64];
+	uint64_t off[64] = { 0 };
+	struct l4x_event ev;
+	unsigned int i;
+
+	for (i = 0; i < 64; i++) {
+		fd[i] = connect_flow(r, FLOW(i));
+		op_ack(r, FLOW(i), 0, 1 << 20, 100);
+	}
+	r->deaf = true;
+	for (i = 0; i < 64; i++)
+		assert_int_equal(host_write(fd[i], 0, 10000), 10000);
+	/* 64 x 100 frames of 100 bytes, more than the ring holds; buffers as wanted. */
+	for (i = 0; i < 200; i++) {
+		const unsigned int have = rte_ring_count(r->lender->bufs);
+		const unsigned int left = rte_mempool_avail_count(r->guest);
+
+		rig_lend(r, RTE_MIN(left, have < 64 ? 64 - have : 0));
+		rig_poll(r);
+	}
+	for (i = 0; i < 64; i++)
+		op_query(r, FLOW(i));
+	rig_run(r, 2);
+	r->deaf = false;
+	for (i = 0; i < 64 * 100;) {
+		const unsigned int have = rte_ring_count(r->lender->bufs);
+
+		rig_lend(r, RTE_MIN(rte_mempool_avail_count(r->guest), have < 64 ? 64 - have : 0));
+		rig_poll(r);
+		while (r->n_events != 0) {
+			ev = r->events[0];
+			assert_true(rig_take(r, ev.type, ev.flow, &ev));
+			if (ev.type == L4X_EV_SENT)
+				continue;
+			assert_int_equal(ev.type, L4X_EV_DATA);
+			assert_int_equal(ev.data.off, off[flowtab_handle_index(ev.flow)]);
+			off[flowtab_handle_index(ev.flow)] += ev.len;
+			rte_pktmbuf_free(ev.data.m);
+			i++;
+		}
+	}
+	for (i = 0; i < 64; i++) {
+		assert_int_equal(off[i], 10000);
+		close(fd[i]);
+	}
+}
+
+static void
+one_busy_flow_does_not_starve_another(void **state)
+{
+	struct rig *r = *state;
+	const int busy = connect_flow(r, FLOW(1)), calm = connect_flow(r, FLOW(2));
+	struct l4x_event ev;
+	unsigned int polls;
+
+	op_ack(r, FLOW(1), 0, 64 * MIB, 1460);
+	op_ack(r, FLOW(2), 0, 65536, 1460);
+	rig_lend(r, 1000);
+	rig_run(r, 1);
+	assert_true(host_write(busy, 0, 2 * MIB) > 300000);
+	assert_int_equal(host_write(calm, 0, 100), 100);
+	for (polls = 0; polls < 3 && rig_count(r, L4X_EV_DATA, FLOW(2)) == 0; polls++)
+		rig_poll(r);
+	assert_true(rig_take(r, L4X_EV_DATA, FLOW(2), &ev));
+	rte_pktmbuf_free(ev.data.m);
+	close(busy);
+	close(calm);
+}
+
+static void
+never_freed(void *addr, void *opaque)
+{
+}
+
+static void
+lost_receive_buffers_end_that_flow_alone(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1)), other = connect_flow(r, FLOW(2));
+	static struct rte_mbuf_ext_shared_info shinfo = { .free_cb = never_freed };
+	void *gone = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(r->guest);
+
+	assert_ptr_not_equal(gone, MAP_FAILED);
+	rte_mbuf_ext_refcnt_set(&shinfo, 1);
+	rte_pktmbuf_attach_extbuf(m, gone, RTE_BAD_IOVA, 4096, &shinfo);
+	m->data_off = 12;
+	assert_int_equal(rte_ring_sp_enqueue(r->lender->bufs, m), 0);
+	op_ack(r, FLOW(1), 0, 65536, 1000);
+	assert_int_equal(host_write(fd, 0, 1000), 1000);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, EFAULT);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_MEMORY_LOST), 1);
+	/* The guest's queue is recalled then. */
+	atomic_store(&r->lender->state, LENDER_RECALLED);
+	rig_run(r, 1);
+	atomic_store(&r->lender->state, LENDER_RUNNING);
+	rig_lend(r, 4);
+	op_ack(r, FLOW(2), 0, 65536, 1000);
+	assert_int_equal(host_write(other, 0, 1000), 1000);
+	take_data(r, FLOW(2), 0, 1000);
+	munmap(gone, 4096);
+	close(fd);
+	close(other);
+}
+
+static void
+an_idle_bridge_has_no_work(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	rig_lend(r, 4);
+	op_ack(r, FLOW(1), 0, 65536, 1000);
+	rig_run(r, 2);
+	assert_int_equal(bridge_poll(r->b, r->now_us + 1000), 0);
+	assert_false(bridge_has_work(r->b));
+	assert_true(bridge_next_us(r->b) == UINT64_MAX);
+	close(fd);
+}
+
+static void
+probes_answer(void **state)
+{
+	/* Whatever the kernel is: no crash, no descriptor left. */
+	const int before = dup(0);
+
+	close(before);
+	bridge_probe_peek_off();
+	bridge_probe_ping(false);
+	bridge_probe_ping(true);
+	assert_int_equal(dup(0), before);
+	close(before);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
+#define BOTH(f)                                                                 \
+	T(f),                                                                   \
+	{                                                                       \
+#f "_without_peek_offset", f, rig_start_discard, rig_stop, NULL \
+	}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(hosts_stream_arrives_whole_in_segments),
+		BOTH(hosts_stream_arrives_whole_in_large_frames),
+		BOTH(nothing_is_read_beyond_the_limit),
+		BOTH(rewind_reads_again),
+		BOTH(acknowledgement_beyond_a_rewind_goes_on_from_there),
+		BOTH(acknowledgement_of_what_was_never_read_consumes_nothing),
+		BOTH(acknowledged_bytes_leave_the_socket),
+		BOTH(end_is_told_once_after_the_last_byte),
+		BOTH(end_without_data_is_told),
+		BOTH(urgent_data_stays_in_the_stream),
+		BOTH(frames_of_a_guest_without_mergeable_buffers_take_one_each),
+		BOTH(chained_buffers_are_filled_from_their_start),
+		T(segments_of_a_buffer_stay_together),
+		T(buffers_without_room_for_headers_go_back),
+		T(without_buffers_it_waits_and_says_so),
+		T(recalled_buffers_are_given_back),
+		BOTH(a_full_event_ring_loses_nothing),
+		T(one_busy_flow_does_not_starve_another),
+		T(lost_receive_buffers_end_that_flow_alone),
+		T(an_idle_bridge_has_no_work),
+		cmocka_unit_test(probes_answer),
+	};
+
+	return cmocka_run_group_tests(tests, eal_group_start, eal_group_stop);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * What the tests of the bridge share: the test plays the worker over a chan, and the host's
+ * programs over sockets of its own on loopback. One thread does it all.
+ */
+#ifndef TEST_BRIDGE_UTIL_H
+#define TEST_BRIDGE_UTIL_H
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <rte_mbuf.h>
+
+#include "bridge.h"
+#include "sock.h"
+
+#define PIF 3
+#define HEAD_LEN 54
+#define EVENTS 16384
+#define FLOW(n) flowtab_handle_make(0, 7, (n))
+
+struct rig {
+	struct waker worker, sleeper;
+	struct chan *chan;
+	struct rte_mempool *pool;  /**< the bridge's own, and payload of operations */
+	struct rte_mempool *guest; /**< stands for the guest's receive buffers */
+	struct lender *lender;
+	struct l4x_port_conf conf;
+	struct bridge *b;
+	uint64_t now_us;
+	bool deaf; /**< do not take events */
+	struct l4x_event *events;
+	uint32_t n_events;
+};
+
+/** Group set-up: the EAL. */
+int eal_group_start(void **state);
+int eal_group_stop(void **state);
+/** Test set-up: a rig; rig_start_discard() has no SO_PEEK_OFF. */
+int rig_start(void **state);
+int rig_start_discard(void **state);
+/** No mbuf may be missing at the end. */
+int rig_stop(void **state);
+
+/** One iteration of the bridge; its events are kept. */
+void rig_poll(struct rig *r);
+/** Iterate for some ms. */
+void rig_run(struct rig *r, unsigned int ms);
+/** Wait for an event, take it out of those kept. Fails the test after 3 s. */
+struct l4x_event rig_wait(struct rig *r, uint8_t type, uint64_t flow);
+/** Take an event that has been seen. @return false: there is none */
+bool rig_take(struct rig *r, uint8_t type, uint64_t flow, struct l4x_event *ev);
+unsigned int rig_count(const struct rig *r, uint8_t type, uint64_t flow);
+void rig_op(struct rig *r, const struct l4x_op *op);
+uint64_t rig_counter(const struct rig *r, enum bridge_counter c);
+/** Lend so many buffers. */
+void rig_lend(struct rig *r, unsigned int n);
+
+/** Byte of the test stream at an offset. */
+static inline uint8_t
+pattern(uint64_t off)
+{
+	return (uint8_t)(off * 31 + (off >> 8) + (off >> 16));
+}
+
+/** len bytes of the test stream from off on, as a chain of pool mbufs. */
+struct rte_mbuf *make_payload(struct rig *r, uint64_t off, uint32_t len);
+/** Compare a chain with the test stream. */
+void check_payload(const struct rte_mbuf *m, uint64_t off);
+
+/** A host's listener on loopback; *port in network order. */
+int host_listen(int family, int type, rte_be16_t *port);
+/** A host's socket, connected to a port on loopback; non-blocking. */
+int host_connect(int family, int type, rte_be16_t port);
+int host_accept(int listener);
+/** Bytes of the test stream written to fd without blocking. @return how many */
+size_t host_write(int fd, uint64_t off, size_t len);
+/** Read what is there, compare it. @return how much; -1: end of file; -errno below that */
+ssize_t host_read(int fd, uint64_t off, size_t max);
+struct flowtab_addr loopback_addr(int family);
+
+/* operations */
+void op_open(struct rig *r, uint64_t flow, uint8_t proto, int family, rte_be16_t port);
+void op_send(struct rig *r, uint64_t flow, uint64_t off, uint32_t len);
+void op_ack(struct rig *r, uint64_t flow, uint64_t acked, uint64_t limit, uint32_t frame_max);
+void op_rewind(struct rig *r, uint64_t flow, uint64_t off);
+void op_shut(struct rig *r, uint64_t flow, uint64_t off);
+void op_close(struct rig *r, uint64_t flow, bool reset);
+void op_query(struct rig *r, uint64_t flow);
+void op_dgram(struct rig *r, uint64_t flow, uint32_t len, uint16_t seg);
+
+/** A TCP flow connected to the test's own listener. @return the host's end */
+int connect_flow(struct rig *r, uint64_t flow);
+
+#endif
