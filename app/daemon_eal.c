@@ -281,7 +281,7 @@ runtime_dir(struct daemon *d)
 			strerror(err));
 		return -err;
 	}
-	return setenv("XDG_RUNTIME_DIR", d->eal_dir, 1) == 0 ? 0 : -errno;
+	return 0;
 }
 
 static void
@@ -299,12 +299,44 @@ runtime_dir_remove(struct daemon *d)
 	d->eal_dir[0] = '\0';
 }
 
+/** rte_eal_init() with $XDG_RUNTIME_DIR, from which it takes the directory, changed for it alone.
+ */
+static int
+eal_init(struct daemon *d, struct eal_args *a)
+{
+	const char *was = getenv("XDG_RUNTIME_DIR");
+	char *saved = was != NULL ? strdup(was) : NULL;
+	int ret;
+
+	if (d->eal_dir[0] != '\0')
+		setenv("XDG_RUNTIME_DIR", d->eal_dir, 1);
+	ret = rte_eal_init(a->argc, a->argv);
+	if (saved != NULL)
+		setenv("XDG_RUNTIME_DIR", saved, 1);
+	else
+		unsetenv("XDG_RUNTIME_DIR");
+	free(saved);
+	if (ret >= 0)
+		return 0;
+	return rte_errno != 0 ? -rte_errno : -EINVAL;
+}
+
+static void
+say_eal_failed(const struct daemon *d, int err)
+{
+	const char *last = log_dpdk_last_error(), *eal = d->conf->eal;
+
+	log_error("DPDK does not start: %s (memory = %u, hugepages %s, eal = \"%s\"); more is said "
+		  "with --log-level debug",
+		*last != '\0' ? last : strerror(err), d->conf->memory_mb,
+		d->hugepages ? "on" : "off", eal);
+}
+
 int
 daemon_eal_start(struct daemon *d)
 {
 	struct eal_args a = { 0 };
 	char *kept[EAL_ARGS];
-	const char *last;
 	int ret;
 
 	ret = check_memory(d);
@@ -317,18 +349,13 @@ daemon_eal_start(struct daemon *d)
 	memcpy(kept, a.argv, sizeof(kept));
 	if (ret != 0) {
 		log_error("eal: the arguments cannot be used: %s", strerror(-ret));
-	} else if (rte_eal_init(a.argc, a.argv) < 0) {
-		ret = rte_errno != 0 ? -rte_errno : -EINVAL;
-		last = log_dpdk_last_error();
-		log_error("DPDK does not start: %s%s%s%s (memory = %u, hugepages %s)",
-			*last != '\0' ? last : strerror(-ret),
-			*d->conf->eal != '\0' ? "; eal: " : "", d->conf->eal,
-			*d->conf->eal != '\0' ? "" : ": see --log-level debug", d->conf->memory_mb,
-			d->hugepages ? "on" : "off");
 	} else {
-		d->eal_up = true;
+		ret = eal_init(d, &a);
+		if (ret != 0)
+			say_eal_failed(d, -ret);
 	}
 	args_free(&a, kept);
+	d->eal_up = ret == 0;
 	if (!d->eal_up)
 		runtime_dir_remove(d);
 	return ret;

@@ -48,6 +48,9 @@ vhost_queue_end(struct vport_queue *q)
 	vring_drain(&s->tx);
 	if (s->rx.out || s->tx.out)
 		return false;
+	/* Given up by the other side: the rings may be somebody else's, or the guest's own memory. */
+	if (atomic_load_explicit(&s->base.fate, memory_order_acquire) == SESSION_ABANDONED)
+		return true;
 	vring_give_back(&s->rx);
 	vhost_queue_refresh(q);
 	notify(q, &s->rx);

@@ -124,6 +124,35 @@ put_be16(struct rte_mbuf *m, uint32_t off, uint16_t value)
 	}
 }
 
+/**
+ * Ones' complement sum of len bytes from off on, which lie in the frame. (rte_raw_cksum_mbuf() of
+ * 22.11 cuts the sum of a segment that begins at an odd offset to 16 bits before it is folded.)
+ */
+static uint16_t
+raw_cksum(const struct rte_mbuf *m, uint32_t off, uint32_t len)
+{
+	uint32_t sum = 0;
+	bool odd = false;
+
+	for (; m && len; m = m->next) {
+		uint32_t n = m->data_len;
+		uint16_t part;
+
+		if (off >= n) {
+			off -= n;
+			continue;
+		}
+		n = RTE_MIN(n - off, len);
+		part = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off), n);
+		sum += odd ? rte_bswap16(part) : part;
+		odd ^= n & 1;
+		len -= n;
+		off = 0;
+	}
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)(sum + (sum >> 16));
+}
+
 static bool
 ip_checksum(struct rte_mbuf *m)
 {
@@ -134,8 +163,7 @@ ip_checksum(struct rte_mbuf *m)
 	if (m->l3_len < sizeof(struct rte_ipv4_hdr) || end > m->pkt_len)
 		return false;
 	put_be16(m, at, 0);
-	if (rte_raw_cksum_mbuf(m, m->l2_len, m->l3_len, &sum) != 0)
-		return false;
+	sum = raw_cksum(m, m->l2_len, m->l3_len);
 	put_be16(m, at, (uint16_t)~sum);
 	return true;
 }
@@ -149,9 +177,7 @@ l4_checksum(struct rte_mbuf *m, uint16_t offset)
 	if (start + offset + sizeof(sum) > m->pkt_len)
 		return false;
 	/* The field holds the sum of the pseudo-header, so that it is part of the sum. */
-	if (rte_raw_cksum_mbuf(m, start, m->pkt_len - start, &sum) != 0)
-		return false;
-	sum = (uint16_t)~sum;
+	sum = (uint16_t)~raw_cksum(m, start, m->pkt_len - start);
 	/* RFC 768: zero says that there is no checksum. */
 	if (sum == 0 && offset == offsetof(struct rte_udp_hdr, dgram_cksum))
 		sum = 0xffff;

@@ -98,8 +98,7 @@ flowtab_create(const struct flowtab_params *p)
 	ft->hash_mask = UINT32_MAX;
 	ft->free_head = FLOWTAB_NONE;
 	ft->closing_head = FLOWTAB_NONE;
-	memcpy(&ft->sipkey.k0, p->hash_key, sizeof(ft->sipkey.k0));
-	memcpy(&ft->sipkey.k1, p->hash_key + sizeof(ft->sipkey.k0), sizeof(ft->sipkey.k1));
+	ft->sipkey = flowtab_sipkey_load(p->hash_key);
 
 	err = create_hashes(ft, p);
 	if (err == 0)

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "flowtab_addr.h"
-#include "siphash.h"
+#include "flowtab_siphash.h"
 
 #define FLOWTAB_KEY_PIF_BITS 10
 #define FLOWTAB_KEY_PROTO_BITS 6

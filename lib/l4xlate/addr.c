@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "l4x_priv.h"
 
-#include "siphash.h"
+#include <flowtab_siphash.h>
 
 #define PORT_DNS 53
 
@@ -177,12 +177,13 @@ uint8_t
 l4x_steer_queue(const struct l4x_port_conf *conf, const uint8_t key[16],
 	const struct flowtab_tuple *guest_side)
 {
+	const struct flowtab_sipkey sip = flowtab_sipkey_load(key);
 	uint64_t words[3] = { guest_side->oaddr.q[0], guest_side->oaddr.q[1], 0 };
 	uint32_t hash;
 
 	words[2] = (uint64_t)guest_side->eport << 32 | (uint64_t)guest_side->oport << 16 |
 		guest_side->proto;
-	hash = (uint32_t)l4x_siphash(key, words, RTE_DIM(words));
+	hash = (uint32_t)flowtab_siphash13(&sip, words, RTE_DIM(words));
 	return (uint8_t)((uint64_t)hash * conf->n_queues >> 32);
 }
 

@@ -4,7 +4,7 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
-#include "siphash.h"
+#include <flowtab_siphash.h>
 
 /** Length of a slot of the TCP timer wheel. */
 #define TIMER_TICK_MS 4
@@ -83,6 +83,7 @@ struct l4x *
 l4x_create(const struct l4x_params *p)
 {
 	struct l4x *l;
+	struct flowtab_sipkey key;
 	int rc;
 
 	if (p == NULL || p->name == NULL || p->pool == NULL || p->max_flows == 0) {
@@ -99,7 +100,8 @@ l4x_create(const struct l4x_params *p)
 	l->pool = p->pool;
 	l->now_us = p->now_us;
 	l->next_ra_us = UINT64_MAX;
-	l->rng = l4x_siphash(p->secret, &p->now_us, 1);
+	key = flowtab_sipkey_load(p->secret);
+	l->rng = flowtab_siphash13(&key, &p->now_us, 1);
 	l->ip_id = (uint16_t)l4x_random(l);
 	l->spill.type = L4X_OP_TYPES;
 	rc = context_fill(l);

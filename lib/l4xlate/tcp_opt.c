@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "siphash.h"
+#include <flowtab_siphash.h>
 
 #define OPT_END 0
 #define OPT_NOP 1
@@ -67,11 +67,12 @@ l4x_tcp_mss(const struct l4x_port *port, bool v4, uint16_t told, struct l4x_tcp 
 uint32_t
 l4x_tcp_isn(const struct l4x *l, const struct flowtab_tuple *guest)
 {
+	const struct flowtab_sipkey key = flowtab_sipkey_load(l->params.secret);
 	uint64_t words[6] = { guest->eaddr.q[0], guest->eaddr.q[1], guest->oaddr.q[0],
 		guest->oaddr.q[1], 0, ISN_DOMAIN };
 
 	words[4] = (uint64_t)guest->eport << 48 | (uint64_t)guest->oport << 32 |
 		(uint32_t)guest->pif << 16 | guest->zone;
-	return (uint32_t)l4x_siphash(l->params.secret, words, RTE_DIM(words)) +
+	return (uint32_t)flowtab_siphash13(&key, words, RTE_DIM(words)) +
 		(uint32_t)(l->now_us / 4);
 }

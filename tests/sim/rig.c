@@ -24,8 +24,7 @@ compare(const uint8_t *b, uint64_t off, uint32_t len)
 {
 	for (uint32_t i = 0; i < len; i++)
 		if (b[i] != rig_byte(off + i))
-			fail_msg("wrong byte at stream offset %llu",
-				(unsigned long long)(off + i));
+			fail_msg("wrong byte at stream offset %llu", (unsigned long long)(off + i));
 }
 
 static l4xkit_tweak user_tweak;
@@ -214,7 +213,8 @@ rig_accepted(struct rig *r)
 
 	ev.accepted.token = TOKEN;
 	ev.accepted.peer = l4xkit_addr(r->peer);
-	ev.accepted.local = l4xkit_addr(strchr(r->peer, ':') != NULL ? "2001:db8::1" : "198.51.100.1");
+	ev.accepted.local =
+		l4xkit_addr(strchr(r->peer, ':') != NULL ? "2001:db8::1" : "198.51.100.1");
 	ev.accepted.peer_port = htons(r->pport);
 	ev.accepted.local_port = htons(8080);
 	ev.accepted.guest_port = htons(r->gport);

@@ -3,8 +3,8 @@
  * One TCP connection under the magnifying glass: a test writes each segment of the guest and each
  * event of the bridge by hand, and looks at every frame and operation that comes back.
  *
- * Offsets are those of l4x_msg.h: 0 is the first byte of payload of a direction. The guest's sequence
- * numbers follow from gisn, ours from the SYN or SYN|ACK that was seen.
+ * Offsets are those of l4x_msg.h: 0 is the first byte of payload of a direction. The guest's
+ * sequence numbers follow from gisn, ours from the SYN or SYN|ACK that was seen.
  *
  * Asserts with cmocka. One thread.
  */
@@ -29,14 +29,14 @@ struct rig {
 	const char *peer; /**< text of the peer's address */
 	uint16_t gport, pport;
 	uint32_t gisn, wisn; /**< initial sequence numbers: the guest's, weir's */
-	uint16_t gwin;  /**< window field of the guest's segments */
-	int gscale;     /**< offered by the guest, -1: none */
-	uint16_t gmss;  /**< offered by the guest, 0: none */
-	uint64_t ack;   /**< offset that the guest's segments acknowledge */
-	bool ack_fin;   /**< ... and weir's FIN as well */
-	uint64_t flow;  /**< handle */
-	uint32_t space; /**< told by the next rig_sent(), rig_connected() */
-	uint64_t acked; /**< acknowledged by the peer, in the next rig_sent() */
+	uint16_t gwin;       /**< window field of the guest's segments */
+	int gscale;          /**< offered by the guest, -1: none */
+	uint16_t gmss;       /**< offered by the guest, 0: none */
+	uint64_t ack;        /**< offset that the guest's segments acknowledge */
+	bool ack_fin;        /**< ... and weir's FIN as well */
+	uint64_t flow;       /**< handle */
+	uint32_t space;      /**< told by the next rig_sent(), rig_connected() */
+	uint64_t acked;      /**< acknowledged by the peer, in the next rig_sent() */
 	uint8_t sent_flags;
 	uint32_t rtt_us;
 	const struct pkt_view *view; /**< of the last frame */

@@ -231,7 +231,8 @@ fin_then_syn_within_one_burst_begins_anew(void **state)
 	rig_push(r, PKT_ACK | PKT_FIN, 1000, 0);
 	rig_push_raw(r, PKT_SYN, r->gisn + 100000, 0, 0);
 	rig_flush(r);
-	/* A guest whose FIN was not acknowledged yet cannot mean that: it is asked, and may reset. */
+	/* A guest whose FIN was not acknowledged yet cannot mean that: it is asked, and may reset.
+	 */
 	rig_op(r, L4X_OP_SHUT);
 	rig_expect_close(r, false);
 	rig_expect_ack(r, 1001);

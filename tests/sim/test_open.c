@@ -21,8 +21,13 @@ tells_the_bridge_where_to_connect_and_how(void **state)
 {
 	struct rig *r = rig_create(NULL);
 	struct pkt_ip ip = l4xkit_ip(r->peer);
-	struct pkt_tcp tcp = { .sport = 1, .dport = 443, .seq = 5, .flags = PKT_SYN, .win = 1000,
-		.mss = 1200, .wscale = -1 };
+	struct pkt_tcp tcp = { .sport = 1,
+		.dport = 443,
+		.seq = 5,
+		.flags = PKT_SYN,
+		.win = 1000,
+		.mss = 1200,
+		.wscale = -1 };
 	uint8_t frame[256];
 	const struct l4x_op *op;
 
@@ -118,8 +123,13 @@ static void
 check_unreachable(struct rig *r, int err, uint8_t type, uint8_t code)
 {
 	struct pkt_ip ip = l4xkit_ip(r->peer);
-	struct pkt_tcp tcp = { .sport = r->gport, .dport = r->pport, .seq = r->gisn,
-		.flags = PKT_SYN, .win = 1000, .mss = 1460, .wscale = 7 };
+	struct pkt_tcp tcp = { .sport = r->gport,
+		.dport = r->pport,
+		.seq = r->gisn,
+		.flags = PKT_SYN,
+		.win = 1000,
+		.mss = 1460,
+		.wscale = 7 };
 	uint8_t frame[256];
 	size_t len;
 
@@ -158,8 +168,12 @@ quote_keeps_ip_options(void **state)
 	static const uint8_t options[8] = { 1, 1, 1, 1, 7, 3, 4, 0 };
 	struct rig *r = rig_create(NULL);
 	struct pkt_ip ip = l4xkit_ip(r->peer);
-	struct pkt_tcp tcp = { .sport = r->gport, .dport = r->pport, .seq = 9, .flags = PKT_SYN,
-		.win = 1000, .wscale = -1 };
+	struct pkt_tcp tcp = { .sport = r->gport,
+		.dport = r->pport,
+		.seq = 9,
+		.flags = PKT_SYN,
+		.win = 1000,
+		.wscale = -1 };
 	uint8_t frame[256];
 
 	ip.options = options;
@@ -415,8 +429,13 @@ drops_impossible_flags_and_malformed_options(void **state)
 	}
 	assert_int_equal(l4xkit_counter(r->k, L4X_DROP_TCP_FLAGS), sizeof(bad));
 	for (unsigned int i = 0; i < 3; i++) {
-		struct pkt_tcp tcp = { .sport = 1, .dport = 2, .flags = PKT_SYN, .win = 1000,
-			.wscale = -1, .options = options[i], .options_len = 4 };
+		struct pkt_tcp tcp = { .sport = 1,
+			.dport = 2,
+			.flags = PKT_SYN,
+			.win = 1000,
+			.wscale = -1,
+			.options = options[i],
+			.options_len = 4 };
 
 		l4xkit_rx(r->k, frame, pkt_build_tcp(frame, &ip, &tcp, NULL, 0));
 		rig_quiet(r);

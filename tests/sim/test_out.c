@@ -147,7 +147,8 @@ goes_back_after_a_timeout_and_doubles_it(void **state)
 	}
 	assert_true(at > 3 * RIG_S);
 	assert_int_equal(l4xkit_counter(r->k, L4X_COUNT_TCP_RTO), 5);
-	/* Karn: the answer to something sent again times nothing; the backoff stays until one does. */
+	/* Karn: the answer to something sent again times nothing; the backoff stays until one does.
+	 */
 	rig_ack(r, 3000, 0);
 	rig_expect_credit(r, 3000, 3000 + WND);
 	rig_data(r, 3000, 100);
@@ -541,8 +542,9 @@ our_numbers_wrap(void **state)
 			struct l4x_event ev[L4X_BURST];
 
 			for (unsigned int j = 0; j < L4X_BURST; j++) {
-				ev[j] = (struct l4x_event){ .type = L4X_EV_DATA, .flow = r->flow,
-					.len = 1460 };
+				ev[j] = (struct l4x_event){
+					.type = L4X_EV_DATA, .flow = r->flow, .len = 1460
+				};
 				ev[j].data.off = off;
 				ev[j].data.m = rte_pktmbuf_alloc(r->k->pool);
 				rte_pktmbuf_append(ev[j].data.m, 1460);

@@ -222,7 +222,7 @@ clients_come_and_go_without_a_leak(void **state)
 			send(fd, PING, i % 3 == 1 ? 7 : strlen(PING), MSG_NOSIGNAL);
 		close(fd);
 	}
-	assert_int_equal(smoke_fds(fds), fds);
+	assert_true(smoke_fds(fds) <= fds);
 	answers();
 }
 

@@ -60,14 +60,14 @@ reconnects_leak_no_descriptor(void **state)
 	before = fds_now();
 	for (unsigned int i = 0; i < 30; i++)
 		start_again(NULL);
-	assert_int_equal(smoke_fds(before), before);
+	assert_true(smoke_fds(before) <= before);
 	guest_close(smoke.g);
 	smoke.g = NULL;
 	before = fds_now();
 	smoke.g = smoke_guest("a.sock", NULL);
 	guest_close(smoke.g);
 	smoke.g = NULL;
-	assert_int_equal(smoke_fds(before), before);
+	assert_true(smoke_fds(before) <= before);
 	smoke.g = smoke_guest("a.sock", NULL);
 	assert_non_null(smoke.g);
 }
@@ -311,7 +311,7 @@ half_set_up_front_ends_leave_nothing(void **state)
 			assert_int_equal(vhu_ring_enable(v, 0, true), 0);
 		vhu_close(v);
 	}
-	assert_int_equal(smoke_fds(before), before);
+	assert_true(smoke_fds(before) <= before);
 	smoke.g = smoke_guest("a.sock", NULL);
 	assert_non_null(smoke.g);
 	smoke_serves(smoke.g);
@@ -330,6 +330,8 @@ dirty_log_tells_every_page_that_was_written(void **state)
 	v = smoke.g->v;
 	k = smoke_out(smoke.g, false);
 	assert_int_equal(vhu_log_start(v), 0);
+	smoke_take_back(smoke.g);
+	guest_refresh(smoke.g);
 	assert_ok(host_transfer(k.c, k.fd, 1000, 200000, SOON));
 	smoke_drop(&k);
 	guest_pump(smoke.g, 20);
@@ -350,6 +352,8 @@ dirty_log_tells_every_page_that_was_written(void **state)
 	}
 	assert_true(vhu_log_dirty(v, vhu_gpa(v, v->rings[0].used)));
 	assert_int_equal(vhu_log_stop(v), 0);
+	smoke_take_back(smoke.g);
+	guest_refresh(smoke.g);
 	smoke_serves(smoke.g);
 	start_again(NULL);
 }

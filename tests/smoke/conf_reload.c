@@ -247,7 +247,7 @@ many_reloads_leak_nothing(void **state)
 
 	for (unsigned int i = 0; i < 20; i++)
 		reload(i % 2 ? HEAD A : HEAD A "tcp = 127.0.0.1:3001:22\n" B, "reload: done");
-	assert_int_equal(smoke_fds(fds), fds);
+	assert_true(smoke_fds(fds) <= fds);
 	/* Signals in a heap are one reload, or a few. */
 	for (unsigned int i = 0; i < 50; i++)
 		kill(smoke.d->pid, SIGHUP);

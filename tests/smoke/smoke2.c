@@ -11,6 +11,16 @@
 
 #define RUN_MS 15000
 
+/* One test alone: SMOKE_FILTER=pattern in the environment. */
+__attribute__((constructor)) static void
+filter_tests(void)
+{
+	const char *pattern = getenv("SMOKE_FILTER");
+
+	if (pattern != NULL)
+		cmocka_set_test_filter(pattern);
+}
+
 /* ---- runs ---- */
 
 void
@@ -187,7 +197,7 @@ smoke_fds(int wanted)
 	const uint64_t deadline = vhu_now_ms() + SOON;
 	int n;
 
-	while ((n = proc_open_fds(smoke.d)) != wanted && vhu_now_ms() < deadline)
+	while ((n = proc_open_fds(smoke.d)) > wanted && vhu_now_ms() < deadline)
 		vhu_sleep_ms(5);
 	return n;
 }

@@ -2,6 +2,8 @@
 /**
  * What groups need that start daemons of their own, or look after more than one guest.
  *
+ * SMOKE_FILTER in the environment, a pattern with wildcards, names the tests to be run.
+ *
  * Threads: the test's one.
  */
 #ifndef SMOKE2_H
@@ -38,7 +40,7 @@ long long smoke_count(const char *name);
 long long smoke_vm_count(const char *vm, const char *name);
 /** Wait until it is more than before. */
 bool smoke_vm_counts(const char *vm, const char *name, long long before);
-/** Wait until the daemon has so many file descriptors. @return how many it has */
+/** Wait until the daemon has so many file descriptors, or less. @return how many it has */
 int smoke_fds(int wanted);
 /** Flows that `weirctl flow list` shows; waits until there are n of them. @return how many */
 int smoke_flows(int n);

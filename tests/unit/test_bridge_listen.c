@@ -1,6 +1,436 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Listeners of the bridge. */
+#include "test_bridge_util.h"
+
+#include <poll.h>
+#include <sys/resource.h>
+
+/** A port of the host that is free on all addresses. */
+static uint16_t
+free_port(int type)
+{
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	socklen_t len = sizeof(in6);
+	const int fd = socket(AF_INET6, type, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in6, sizeof(in6)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in6, &len), 0);
+	close(fd);
+	return ntohs(in6.sin6_port);
+}
+
+static struct bridge_listen
+forward(uint8_t proto)
+{
+	return (struct bridge_listen){
+		.proto = proto,
+		.port = free_port(proto == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM),
+		.guest_port = 8080,
+		.pif = PIF,
+	};
+}
+
+static int
+listen_ok(struct rig *r, const struct bridge_listen *spec)
+{
+	char err[256] = "";
+	const int number = bridge_listen(r->b, spec, err, sizeof(err));
+
+	if (number < 0)
+		fail_msg("%s", err);
+	return number;
+}
+
+static void
+op_adopt(struct rig *r, uint64_t flow, uint32_t token)
+{
+	struct l4x_op op = { .type = L4X_OP_ADOPT, .flow = flow };
+
+	op.adopt.token = token;
+	op.adopt.pif = PIF;
+	op.adopt.head_len = HEAD_LEN;
+	rig_op(r, &op);
+}
+
+static void
+op_refuse(struct rig *r, uint32_t token)
+{
+	struct l4x_op op = { .type = L4X_OP_REFUSE };
+
+	op.adopt.token = token;
+	rig_op(r, &op);
+}
+
+static void
+adopted_connection_carries_data(struct rig *r, int family)
+{
+	const struct bridge_listen spec = forward(IPPROTO_TCP);
+	const struct flowtab_addr lo = loopback_addr(family);
+	struct sockaddr_storage self;
+	socklen_t len = sizeof(self);
+	struct flowtab_addr addr;
+	struct l4x_event ev;
+	rte_be16_t port;
+	int fd;
+
+	listen_ok(r, &spec);
+	fd = host_connect(family, SOCK_STREAM, htons(spec.port));
+	assert_int_equal(host_write(fd, 0, 100), 100);
+	ev = rig_wait(r, L4X_EV_ACCEPTED, 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&self, &len), 0);
+	assert_true(sock_addr_get(&self, &addr, &port));
+	assert_true(flowtab_addr_eq(&ev.accepted.peer, &addr));
+	assert_int_equal(ev.accepted.peer_port, port);
+	assert_true(flowtab_addr_eq(&ev.accepted.local, &lo));
+	assert_int_equal(ntohs(ev.accepted.local_port), spec.port);
+	assert_int_equal(ntohs(ev.accepted.guest_port), 8080);
+	assert_int_equal(ev.accepted.pif, PIF);
+	op_adopt(r, FLOW(1), ev.accepted.token);
+	ev = rig_wait(r, L4X_EV_CONNECTED, FLOW(1));
+	assert_true(ev.sent.space >= 65536);
+	assert_int_equal(ev.sent.flags, 0);
+	rig_lend(r, 4);
+	op_ack(r, FLOW(1), 0, 65536, 1460);
+	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
+	assert_int_equal(ev.len, 100);
+	check_payload(ev.data.m, 0);
+	rte_pktmbuf_free(ev.data.m);
+	op_send(r, FLOW(1), 0, 3000);
+	rig_wait(r, L4X_EV_SENT, FLOW(1));
+	assert_int_equal(host_read(fd, 0, 65536), 3000);
+	close(fd);
+}
+
+static void
+ipv4_peers_of_a_dual_listener_are_ipv4(void **state)
+{
+	adopted_connection_carries_data(*state, AF_INET);
+}
+
+static void
+ipv6_peers_of_a_dual_listener_are_ipv6(void **state)
+{
+	adopted_connection_carries_data(*state, AF_INET6);
+}
+
+static void
+one_address_is_listened_on_alone(void **state)
+{
+	struct rig *r = *state;
+	struct bridge_listen spec = forward(IPPROTO_TCP), other = spec;
+	int fd;
+
+	spec.local = flowtab_addr_v4(htonl(0x7f000002));
+	other.local = flowtab_addr_v4(htonl(0x7f000003));
+	listen_ok(r, &spec);
+	listen_ok(r, &other);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd,
+				 (struct sockaddr *)&(struct sockaddr_in){ .sin_family = AF_INET,
+					 .sin_port = htons(spec.port),
+					 .sin_addr.s_addr = htonl(0x7f000001) },
+				 sizeof(struct sockaddr_in)),
+		-1);
+	assert_int_equal(errno, ECONNREFUSED);
+	close(fd);
+}
+
+static void
+refused_connection_is_reset(void **state)
+{
+	struct rig *r = *state;
+	const struct bridge_listen spec = forward(IPPROTO_TCP);
+	struct l4x_event ev;
+	int fd;
+
+	listen_ok(r, &spec);
+	fd = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	ev = rig_wait(r, L4X_EV_ACCEPTED, 0);
+	op_refuse(r, ev.accepted.token);
+	rig_poll(r);
+	assert_int_equal(host_read(fd, 0, 1), -ECONNRESET - 1);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_REFUSED), 1);
+	close(fd);
+}
+
+static void
+a_token_serves_once(void **state)
+{
+	struct rig *r = *state;
+	const struct bridge_listen spec = forward(IPPROTO_TCP);
+	struct l4x_event ev;
+	int fd;
+
+	listen_ok(r, &spec);
+	fd = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	ev = rig_wait(r, L4X_EV_ACCEPTED, 0);
+	op_adopt(r, FLOW(1), ev.accepted.token);
+	rig_wait(r, L4X_EV_CONNECTED, FLOW(1));
+	op_adopt(r, FLOW(2), ev.accepted.token);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(2)).error.err, EBADF);
+	op_refuse(r, ev.accepted.token);
+	op_refuse(r, 0);
+	op_refuse(r, UINT32_MAX);
+	rig_poll(r);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_STALE), 4);
+	assert_int_equal(host_read(fd, 0, 1), 0);
+	close(fd);
+}
+
+static void
+many_connections_come_in_bursts(void **state)
+{
+	struct rig *r = *state;
+	const struct bridge_listen spec = forward(IPPROTO_TCP);
+	struct l4x_event ev;
+	int fd[200];
+	unsigned int i;
+
+	listen_ok(r, &spec);
+	for (i = 0; i < 200; i++)
+		fd[i] = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	for (i = 0; i < 200; i++) {
+		ev = rig_wait(r, L4X_EV_ACCEPTED, 0);
+		op_adopt(r, FLOW(i), ev.accepted.token);
+	}
+	for (i = 0; i < 200; i++)
+		rig_wait(r, L4X_EV_CONNECTED, FLOW(i));
+	for (i = 0; i < 200; i++)
+		close(fd[i]);
+}
+
+static void
+a_port_in_use_is_explained(void **state)
+{
+	struct rig *r = *state;
+	struct bridge_listen spec = forward(IPPROTO_TCP);
+	char err[256] = "", want[64];
+
+	listen_ok(r, &spec);
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EADDRINUSE);
+	snprintf(want, sizeof(want), "cannot listen on TCP [::]:%u: Address already in use",
+		spec.port);
+	assert_non_null(strstr(err, want));
+	spec.proto = IPPROTO_UDP;
+	spec.port = free_port(SOCK_DGRAM);
+	spec.local = loopback_addr(AF_INET);
+	listen_ok(r, &spec);
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EADDRINUSE);
+	snprintf(want, sizeof(want), "cannot listen on UDP 127.0.0.1:%u: ", spec.port);
+	assert_non_null(strstr(err, want));
+}
+
+static void
+an_address_of_nobody_is_explained(void **state)
+{
+	struct rig *r = *state;
+	struct bridge_listen spec = forward(IPPROTO_TCP);
+	char err[256] = "";
+
+	spec.local = flowtab_addr_v4(htonl(0xc0000201));
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EADDRNOTAVAIL);
+	assert_non_null(strstr(err, "192.0.2.1"));
+	assert_non_null(strstr(err, "no interface"));
+	spec.proto = IPPROTO_SCTP;
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EINVAL);
+	spec = forward(IPPROTO_TCP);
+	spec.pif = 0;
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EINVAL);
+}
+
+static void
+too_many_open_files_pauses_the_listener(void **state)
+{
+	struct rig *r = *state;
+	const struct bridge_listen spec = forward(IPPROTO_TCP);
+	struct rlimit old, low;
+	struct l4x_event ev;
+	uint64_t count;
+	int fd;
+
+	listen_ok(r, &spec);
+	fd = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = old;
+	low.rlim_cur = (rlim_t)fd + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	rig_run(r, 10);
+	count = rig_counter(r, BRIDGE_COUNT_SOCKET_LIMIT);
+	assert_int_equal(count, 1);
+	/* It sleeps till then. */
+	assert_false(bridge_has_work(r->b));
+	assert_true(bridge_next_us(r->b) != UINT64_MAX);
+	assert_true(bridge_next_us(r->b) > r->now_us);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	ev = rig_wait(r, L4X_EV_ACCEPTED, 0);
+	op_refuse(r, ev.accepted.token);
+	rig_run(r, 1);
+	assert_true(bridge_next_us(r->b) == UINT64_MAX);
+	close(fd);
+}
+
+static void
+a_busy_worker_is_not_given_more(void **state)
+{
+	struct rig *r = *state;
+	const struct bridge_listen spec = forward(IPPROTO_TCP);
+	struct l4x_event filler = { .type = L4X_EV_SENT, .flow = FLOW(9) };
+	unsigned int n;
+	int fd;
+
+	listen_ok(r, &spec);
+	r->deaf = true;
+	for (n = 0; rte_ring_sp_enqueue_elem(r->chan->events, &filler, sizeof(filler)) == 0; n++)
+		;
+	fd = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	rig_run(r, 2);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_ACCEPTED), 0);
+	r->deaf = false;
+	rig_wait(r, L4X_EV_ACCEPTED, 0);
+	close(fd);
+}
+
+static void
+unlisten_closes_the_port(void **state)
+{
+	struct rig *r = *state;
+	const struct bridge_listen spec = forward(IPPROTO_TCP);
+	const int number = listen_ok(r, &spec);
+	int fd;
+
+	fd = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	bridge_unlisten(r->b, number);
+	bridge_unlisten(r->b, number);
+	bridge_unlisten(r->b, -1);
+	bridge_unlisten(r->b, 100000);
+	rig_run(r, 1);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_ACCEPTED), 0);
+	/* The port may be had again, and the number is. */
+	assert_int_equal(listen_ok(r, &spec), number);
+	close(fd);
+}
+
+static void
+removing_the_port_resets_what_nobody_adopted(void **state)
+{
+	struct rig *r = *state;
+	const struct bridge_listen spec = forward(IPPROTO_TCP);
+	const int number = listen_ok(r, &spec);
+	struct l4x_event ev;
+	int fd;
+
+	fd = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	ev = rig_wait(r, L4X_EV_ACCEPTED, 0);
+	bridge_unlisten(r->b, number);
+	bridge_remove_port(r->b, PIF);
+	assert_int_equal(host_read(fd, 0, 1), -ECONNRESET - 1);
+	op_adopt(r, FLOW(1), ev.accepted.token);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, EBADF);
+	close(fd);
+}
+
+static void
+udp_peer_gets_its_answer_from_the_port_it_spoke_to(struct rig *r, int family)
+{
+	const struct bridge_listen spec = forward(IPPROTO_UDP);
+	const struct flowtab_addr lo = loopback_addr(family);
+	struct l4x_op op = { .type = L4X_OP_OPEN, .flow = FLOW(1) };
+	struct l4x_event ev;
+	uint8_t buf[100] = { 0 };
+	int fd, other;
+
+	listen_ok(r, &spec);
+	/* Connected: it hears only what comes from there. */
+	fd = host_connect(family, SOCK_DGRAM, htons(spec.port));
+	assert_int_equal(host_write(fd, 0, 700), 700);
+	ev = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
+	assert_int_equal(ev.len, 700);
+	assert_true(ev.accepted.m->data_off >= HEAD_LEN);
+	check_payload(ev.accepted.m, 0);
+	rte_pktmbuf_free(ev.accepted.m);
+	assert_true(flowtab_addr_eq(&ev.accepted.peer, &lo));
+	assert_true(flowtab_addr_eq(&ev.accepted.local, &lo));
+	assert_int_equal(ntohs(ev.accepted.local_port), spec.port);
+	assert_int_equal(ntohs(ev.accepted.guest_port), 8080);
+	op.open.peer = ev.accepted.peer;
+	op.open.peer_port = ev.accepted.peer_port;
+	op.open.local = ev.accepted.local;
+	op.open.local_port = ev.accepted.local_port;
+	op.open.pif = PIF;
+	op.open.proto = IPPROTO_UDP;
+	op.open.head_len = HEAD_LEN;
+	op.open.flags = L4X_OPEN_REUSE;
+	rig_op(r, &op);
+	op_dgram(r, FLOW(1), 40, 40);
+	rig_poll(r);
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 40);
+	/* From here on its datagrams are the flow's, another's are the listener's. */
+	rig_lend(r, 4);
+	assert_int_equal(host_write(fd, 0, 500), 500);
+	ev = rig_wait(r, L4X_EV_DGRAM, FLOW(1));
+	assert_int_equal(ev.len, 500);
+	rte_pktmbuf_free(ev.dgram.m);
+	other = host_connect(family, SOCK_DGRAM, htons(spec.port));
+	assert_int_equal(host_write(other, 0, 300), 300);
+	ev = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
+	assert_int_equal(ev.len, 300);
+	rte_pktmbuf_free(ev.accepted.m);
+	close(fd);
+	close(other);
+}
+
+static void
+udp_listener_serves_ipv4(void **state)
+{
+	udp_peer_gets_its_answer_from_the_port_it_spoke_to(*state, AF_INET);
+}
+
+static void
+udp_listener_serves_ipv6(void **state)
+{
+	udp_peer_gets_its_answer_from_the_port_it_spoke_to(*state, AF_INET6);
+}
+
+static void
+large_datagrams_reach_a_listener(void **state)
+{
+	struct rig *r = *state;
+	const struct bridge_listen spec = forward(IPPROTO_UDP);
+	struct l4x_event ev;
+	int fd;
+
+	listen_ok(r, &spec);
+	fd = host_connect(AF_INET, SOCK_DGRAM, htons(spec.port));
+	assert_int_equal(host_write(fd, 0, 16000), 16000);
+	ev = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
+	assert_int_equal(ev.len, 16000);
+	check_payload(ev.accepted.m, 0);
+	rte_pktmbuf_free(ev.accepted.m);
+	close(fd);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
+
 int
 main(void)
 {
-	return 0;
+	const struct CMUnitTest tests[] = {
+		T(ipv4_peers_of_a_dual_listener_are_ipv4),
+		T(ipv6_peers_of_a_dual_listener_are_ipv6),
+		T(one_address_is_listened_on_alone),
+		T(refused_connection_is_reset),
+		T(a_token_serves_once),
+		T(many_connections_come_in_bursts),
+		T(a_port_in_use_is_explained),
+		T(an_address_of_nobody_is_explained),
+		T(too_many_open_files_pauses_the_listener),
+		T(a_busy_worker_is_not_given_more),
+		T(unlisten_closes_the_port),
+		T(removing_the_port_resets_what_nobody_adopted),
+		T(udp_listener_serves_ipv4),
+		T(udp_listener_serves_ipv6),
+		T(large_datagrams_reach_a_listener),
+	};
+
+	return cmocka_run_group_tests(tests, eal_group_start, eal_group_stop);
 }

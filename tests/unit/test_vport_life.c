@@ -37,6 +37,15 @@ exchange(struct fx *fx)
 	assert_true(vhu_tx_drain(fx->v, 0, 1000));
 }
 
+static bool
+connected(const struct fx *fx)
+{
+	struct vport_info info;
+
+	vport_info(fx->vp, &info);
+	return info.connected;
+}
+
 static void
 survives_reboots_of_the_guest(void **state)
 {
@@ -72,18 +81,17 @@ survives_front_ends_that_vanish(void **state)
 		exchange(fx);
 		if (i == 1)
 			files = fx_file_count();
-		vport_info(fx->vp, &info);
-		assert_true(info.connected);
+		assert_true(connected(fx));
 		vhu_close(fx->v);
 		fx->v = NULL;
-		fx_wait(fx, !vport_queue_ready(fx->q[0]) && fx->released[0] == i + 1);
+		fx_wait(fx, !connected(fx));
+		assert_int_equal(fx->released[0], i + 1);
 	}
 	fx_open(fx, 0);
 	assert_int_equal(fx_file_count(), files);
 	fx_close(fx);
-	fx_wait(fx, fx->released[0] == 13);
+	fx_wait(fx, !connected(fx));
 	vport_info(fx->vp, &info);
-	assert_false(info.connected);
 	assert_int_equal(info.n_queues, 0);
 	assert_int_equal(info.features, 0);
 	assert_true(fx_noted(fx, "connected, features 0x"));
@@ -302,9 +310,11 @@ abandons_rings_that_the_worker_does_not_give_back(void **state)
 	assert_false(vport_queue_ready(fx->q[0]));
 	rte_pktmbuf_free(m);
 	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	/* Nobody has told the guest that it was taken: it is there again. */
+	m = fx_rx_one(fx);
+	fx_assert_bytes(m, frame, 1514);
+	rte_pktmbuf_free(m);
 	exchange(fx);
-	vhu_close(fx->v);
-	fx->v = NULL;
 	fx_free(fx);
 }
 

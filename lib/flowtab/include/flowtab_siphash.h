@@ -11,10 +11,21 @@
 #define FLOWTAB_SIPHASH_H
 
 #include <stdint.h>
+#include <string.h>
 
 struct flowtab_sipkey {
 	uint64_t k0, k1;
 };
+
+/** @param bytes 16 bytes, at any alignment */
+static inline struct flowtab_sipkey
+flowtab_sipkey_load(const uint8_t *bytes)
+{
+	struct flowtab_sipkey key;
+
+	memcpy(&key, bytes, sizeof(key));
+	return key;
+}
 
 static inline uint64_t
 flowtab_sip_rotl(uint64_t x, unsigned int n)
