@@ -339,7 +339,7 @@ bridge_dgram_events(struct bridge *b, struct bridge_rec *r, uint32_t events)
 {
 	if (events & EPOLLERR)
 		r->flags |= REC_ERRQ;
-	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+	if (events & EPOLLIN)
 		r->flags |= REC_READABLE;
 	if (r->flags & (REC_ERRQ | REC_READABLE))
 		bridge_ready(b, r);

@@ -66,8 +66,15 @@ bridge_list_pop(struct bridge *b, struct bridge_list *l, enum bridge_list_kind k
 void
 bridge_ready(struct bridge *b, struct bridge_rec *r)
 {
-	if (r->flags & (REC_ON_READY | REC_ON_WAIT))
+	if (r->flags & REC_ON_READY)
 		return;
+	if (r->flags & REC_ON_WAIT) {
+		/* An error takes no buffer. */
+		if (!(r->flags & REC_ERRQ))
+			return;
+		bridge_list_remove(b, &bridge_rec_lender(b, r)->wait, BRIDGE_LIST_READY, r);
+		r->flags &= ~REC_ON_WAIT;
+	}
 	r->flags |= REC_ON_READY;
 	bridge_list_push(b, &bridge_rec_worker(b, r)->ready, BRIDGE_LIST_READY, r);
 }

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** Buffers that one waiting socket is likely to fill. */
+#define WAITER_BUFFERS 32
+
 uint16_t
 bridge_lender_number(const struct bridge *b, uint16_t pif, uint8_t queue)
 {
@@ -168,17 +171,24 @@ bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender 
 	w->told = true;
 }
 
-/** Buffers have come: those that wait are ready again. */
+/**
+ * Buffers have come: those that wait are ready again, as many as the buffers are likely to serve.
+ * The others keep their places: woken in vain, they would only come back to the end of the queue.
+ */
 static unsigned int
 wake_waiters(struct bridge *b, struct bridge_lender *bl)
 {
+	const uint32_t have = bl->count + rte_ring_count(bl->l->bufs);
+	const uint32_t max = have / WAITER_BUFFERS + 1;
 	struct bridge_rec *r;
-	unsigned int woken = 0;
+	uint32_t woken;
 
-	while ((r = bridge_list_pop(b, &bl->wait, BRIDGE_LIST_READY)) != NULL) {
+	for (woken = 0; woken < max; woken++) {
+		r = bridge_list_pop(b, &bl->wait, BRIDGE_LIST_READY);
+		if (r == NULL)
+			break;
 		r->flags &= ~REC_ON_WAIT;
 		bridge_ready(b, r);
-		woken++;
 	}
 	return woken;
 }

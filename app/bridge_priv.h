@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * What the files of the bridge share. Who does what:
- *   bridge.c         life, the iteration, who is served next
+ *   bridge.c         life, records, the iteration: who is served next
+ *   bridge_op.c      operations: who carries them out
  *   bridge_event.c   lists of records, events to workers
  *   bridge_lend.c    ports: lent buffers, steering
  *   bridge_tcp.c     open, adopt, connected, shut, close
@@ -86,9 +87,10 @@ enum bridge_kind {
 #define REC_ASK 0x0200u      /* the kernel is to be asked before SENT is told */
 #define REC_ERRQ 0x0400u     /* DGRAM, PING: the error queue may hold something */
 #define REC_NO_GSO 0x0800u   /* UDP_SEGMENT was refused */
-#define REC_CHECK_PEER                                                            \
-	0x1000u /* UDP: datagrams of others may have been queued before connect() \
-		 */
+#define REC_CHECK_PEER                                                                        \
+	0x1000u             /* UDP: datagrams of others may have been queued before connect() \
+			     */
+#define REC_CONSUME 0x2000u /* bytes acknowledged are to be consumed */
 /* What is due to be told, in this order. */
 #define REC_DUE_CONNECTED 0x10000u
 #define REC_DUE_SENT 0x20000u
@@ -261,6 +263,11 @@ void bridge_rec_fail_io(struct bridge *b, struct bridge_rec *r, int err);
 /** After socket() or accept() failed: count why. */
 void bridge_count_socket_error(struct bridge *b, int err);
 
+/* ---- bridge_op.c ---- */
+
+/** Carry out what the worker has asked for. @return number of operations */
+unsigned int bridge_ops_poll(struct bridge *b, struct bridge_worker *w);
+
 /* ---- bridge_event.c ---- */
 
 void bridge_list_init(struct bridge_list *l);
@@ -271,7 +278,7 @@ void bridge_list_remove(
 /** The first of the list, removed; NULL: empty. */
 struct bridge_rec *bridge_list_pop(
 	struct bridge *b, struct bridge_list *l, enum bridge_list_kind kind);
-/** Put it on its worker's ready list, unless it is on that or waits for buffers. */
+/** Put it on its worker's ready list, unless it waits for buffers and has no error to tell. */
 void bridge_ready(struct bridge *b, struct bridge_rec *r);
 /** Something is due (REC_DUE_*): on the dirty list. */
 void bridge_due(struct bridge *b, struct bridge_rec *r, uint32_t due);

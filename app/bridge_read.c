@@ -237,6 +237,10 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 	uint32_t want, skip;
 	ssize_t n;
 
+	if (r->flags & REC_CONSUME) {
+		r->flags &= ~REC_CONSUME;
+		bridge_tcp_consume(b, r);
+	}
 	if (!(r->flags & REC_READABLE) || r->read_off >= r->limit || r->frame_max == 0)
 		return 0;
 	want = (uint32_t)RTE_MIN(r->limit - r->read_off, (uint64_t)BRIDGE_READ_BYTES);
@@ -302,6 +306,18 @@ read_on(struct bridge *b, struct bridge_rec *r)
 		bridge_ready(b, r);
 }
 
+/**
+ * Is it time to consume what is acknowledged? Much at once is cheaper; but the last of what the
+ * guest was sent may be acknowledged late, and the peer's window must not wait for that.
+ */
+static bool
+consume_due(const struct bridge_rec *r)
+{
+	const uint64_t due = r->acked - r->consumed;
+
+	return due >= BRIDGE_CONSUME_BYTES || (due != 0 && due * 2 >= r->top - r->consumed);
+}
+
 void
 bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 {
@@ -320,10 +336,15 @@ bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 	jump = r->acked > r->read_off;
 	if (jump)
 		r->read_off = r->acked;
-	if (r->acked - r->consumed >= BRIDGE_CONSUME_BYTES || r->acked == r->read_off)
+	if (unlikely(jump)) {
 		bridge_tcp_consume(b, r);
-	if (unlikely(jump))
 		set_peek_off(b, r);
+	}
+	if (r->kind == BRIDGE_STREAM && consume_due(r)) {
+		/* Not here and now: a SEND may follow, for which somebody waits. */
+		r->flags |= REC_CONSUME;
+		bridge_ready(b, r);
+	}
 	read_on(b, r);
 }
 

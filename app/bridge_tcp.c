@@ -226,7 +226,7 @@ bridge_tcp_drain(struct bridge *b, struct bridge_rec *r)
 
 	/* What the guest was told and has not acknowledged is lost for it: that deserves the RST
 	 * which close() makes of unread data. What it was never told, it has not asked for. */
-	if (r->acked != r->top)
+	if (r->acked != r->top || (r->flags & REC_EOF_TOLD && r->consumed == r->top))
 		return;
 	for (calls = 0; calls < DRAIN_CALLS; calls++) {
 		bridge_count(b, BRIDGE_COUNT_DISCARD_CALLS, 1);

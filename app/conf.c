@@ -189,60 +189,86 @@ set_key(struct conf_loader *l, const char *key, const char *text, struct conf_wh
 
 /* ---- the file ---- */
 
+/** An error about a section's line. */
+#define SECTION_ERROR(l, line, name, fmt, ...) \
+	conf_error(l, NULL, "%s:%u: [%.64s]: " fmt, (l)->conf->file, line, name, __VA_ARGS__)
+
+static void
+section_vm(struct conf_loader *l, const char *name, struct conf_where where)
+{
+	struct conf_vm *vm = conf_vm_find(l->conf, name + 3);
+
+	if (vm != NULL) {
+		SECTION_ERROR(
+			l, where.line, name, "given twice, first in line %u", vm->section.line);
+		return;
+	}
+	vm = vm_add(l, name + 3);
+	if (vm == NULL) {
+		SECTION_ERROR(l, where.line, name, "too many: at most %u VMs", CONF_MAX_VMS);
+		return;
+	}
+	vm->section = where;
+	select_vm(l, vm);
+}
+
+static void
+section_network(struct conf_loader *l, const char *name, struct conf_where where)
+{
+	struct conf_network *n = network_find(l->conf, name + 8);
+
+	/* The default network is there without a section. */
+	if (n != NULL && n->section.line != 0) {
+		SECTION_ERROR(
+			l, where.line, name, "given twice, first in line %u", n->section.line);
+		return;
+	}
+	if (n == NULL)
+		n = network_add(l, name + 8);
+	if (n == NULL) {
+		SECTION_ERROR(
+			l, where.line, name, "too many: at most %u networks", CONF_MAX_NETWORKS);
+		return;
+	}
+	n->section = where;
+	select_network(l, n);
+}
+
+static void
+section_weir(struct conf_loader *l, struct conf_where where)
+{
+	if (l->weir_line != 0) {
+		SECTION_ERROR(l, where.line, "weir", "given twice, first in line %u", l->weir_line);
+		return;
+	}
+	l->weir_line = where.line;
+	select_weir(l);
+}
+
 static void
 on_section(void *arg, const char *name, uint32_t line)
 {
 	const struct conf_where where = { .source = CONF_FILE, .line = line };
 	struct conf_loader *l = arg;
-	struct conf_network *n;
-	struct conf_vm *vm;
 	const bool is_vm = strncmp(name, "vm.", 3) == 0;
 	const bool is_network = strncmp(name, "network.", 8) == 0;
-	const char *own = name + (is_vm ? 3 : 8);
 
 	select_nothing(l);
 	if (*name == '\0')
 		return;
-	if (strcmp(name, "weir") == 0) {
-		select_weir(l);
-		return;
-	}
-	if (!is_vm && !is_network) {
-		conf_error(l, NULL,
-			"%s:%u: [%.64s]: no such section: there are [weir], [vm.NAME] "
-			"and [network.NAME]",
-			l->conf->file, line, name);
-		return;
-	}
-	if (!conf_name_valid(own)) {
-		conf_error(l, NULL,
-			"%s:%u: [%.64s]: a name has letters, digits, '-', '_' and '.', "
-			"at most %u",
-			l->conf->file, line, name, CONF_NAME_MAX - 1);
-		return;
-	}
-	vm = is_vm ? conf_vm_find(l->conf, own) : NULL;
-	n = is_network ? network_find(l->conf, own) : NULL;
-	if ((vm != NULL && vm->section.line != 0) || (n != NULL && n->section.line != 0)) {
-		conf_error(l, NULL, "%s:%u: [%s]: given twice, first in line %u", l->conf->file,
-			line, name, vm != NULL ? vm->section.line : n->section.line);
-		return;
-	}
-	if (is_vm && vm == NULL)
-		vm = vm_add(l, own);
-	if (is_network && n == NULL)
-		n = network_add(l, own);
-	if (vm != NULL) {
-		vm->section = where;
-		select_vm(l, vm);
-	} else if (n != NULL) {
-		n->section = where;
-		select_network(l, n);
-	} else {
-		conf_error(l, NULL,
-			"%s:%u: [%s]: too many sections: at most %u VMs and %u networks",
-			l->conf->file, line, name, CONF_MAX_VMS, CONF_MAX_NETWORKS);
-	}
+	if (strcmp(name, "weir") == 0)
+		section_weir(l, where);
+	else if (!is_vm && !is_network)
+		SECTION_ERROR(l, line, name, "no such section: there are %s",
+			"[weir], [vm.NAME] and [network.NAME]");
+	else if (!conf_name_valid(name + (is_vm ? 3 : 8)))
+		SECTION_ERROR(l, line, name,
+			"a name has letters, digits, '-', '_' and '.', at most %u",
+			CONF_NAME_MAX - 1);
+	else if (is_vm)
+		section_vm(l, name, where);
+	else
+		section_network(l, name, where);
 }
 
 static void

@@ -271,6 +271,9 @@ void conf_destroy(struct conf *c);
 unsigned int conf_diff_fixed(
 	const struct conf *old, const struct conf *new, conf_report_fn report, void *report_arg);
 
+/** Memory in MiB that the flows of all workers need, with everything else. */
+uint32_t conf_memory_needed(const struct conf *c);
+
 struct conf_vm *conf_vm_find(const struct conf *c, const char *name);
 
 #endif

@@ -74,6 +74,21 @@ check_cpus(struct conf_loader *l)
 					b->cpu[i]);
 }
 
+/** Flows that the smallest default is for; about a kilobyte each, and as much again for frames. */
+#define MEMORY_FLOWS 131072
+#define MEMORY_MB 256
+#define MEMORY_MAX_MB 1048576
+
+uint32_t
+conf_memory_needed(const struct conf *c)
+{
+	const uint64_t workers = c->workers.how == CONF_SPREAD_CPUS ? c->workers.n : 1;
+	const uint64_t flows = RTE_MAX(workers * c->max_flows, (uint64_t)MEMORY_FLOWS);
+	const uint64_t mb = (flows + MEMORY_FLOWS - 1) / MEMORY_FLOWS * MEMORY_MB;
+
+	return (uint32_t)RTE_MIN(mb, (uint64_t)MEMORY_MAX_MB);
+}
+
 /* ---- networks ---- */
 
 /** Host number n of a subnet. */
@@ -418,6 +433,8 @@ conf_complete(struct conf_loader *l)
 
 	set_defaults(conf_weir_keys, c->where, c);
 	check_cpus(l);
+	if (weir_place(l, "memory").where.source == CONF_UNSET)
+		c->memory_mb = conf_memory_needed(c);
 	for (i = 0; i < c->n_networks; i++)
 		complete_network(l, c->networks[i]);
 	for (i = 0; i < c->n_vms; i++)

@@ -53,7 +53,10 @@ read_section(const struct conf_ini_handler *h, char *s, uint32_t line)
 		return;
 	}
 	*end = '\0';
-	h->section(h->arg, trim(s + 1), line);
+	s = trim(s + 1);
+	if (*s == '\0')
+		h->bad(h->arg, "a section without a name", line);
+	h->section(h->arg, s, line);
 }
 
 static void

@@ -33,8 +33,11 @@ const struct conf_key conf_weir_keys[] = {
 		conf_parse_word, W(busy), 0, 0, 0, poll_words },
 	{ "spin-us", "US", "50", NULL, "idle time before a thread sleeps, in microseconds",
 		conf_parse_u32, W(spin_us), 0, 1000000, 0, NULL },
-	{ "memory", "MIB", "256", NULL, "memory for DPDK, in MiB", conf_parse_u32, W(memory_mb), 16,
-		1048576, 0, NULL },
+	{ "memory", "MIB", "256", NULL,
+		"memory for DPDK, in MiB; by default more than that if all workers together have "
+		"more "
+		"than 131072 flows",
+		conf_parse_u32, W(memory_mb), 16, 1048576, 0, NULL },
 	{ "hugepages", "auto|on|off", "auto", NULL,
 		"use huge pages: if enough are free, or fail, or never", conf_parse_word,
 		W(hugepages), 0, 0, 0, huge_words },

@@ -2,7 +2,7 @@
 /**
  * What the files of the configuration share. Who does what:
  *   conf_ini.c    text of a file -> sections, keys and values with their line numbers
- *   conf_value.c  text of a value -> a field
+ *   conf_value*.c text of a value -> a field
  *   conf_keys.c   the tables of keys
  *   conf_cli.c    argv -> struct conf_cli, --help
  *   conf.c        file and command line -> struct conf
@@ -19,6 +19,7 @@ struct conf_loader {
 	const struct conf_load_params *p;
 	struct conf *conf;
 	unsigned int errors;
+	uint32_t weir_line; /**< of the section [weir] in the file, 0: not seen */
 	/* of the section being read */
 	const struct conf_key *table;
 	struct conf_where *where;
@@ -52,7 +53,7 @@ struct conf_ini_handler {
  */
 int conf_ini_read(FILE *in, const struct conf_ini_handler *h);
 
-/* ---- conf_value.c: parsers named by conf_keys.c ---- */
+/* ---- conf_value*.c: parsers named by conf_keys.c ---- */
 
 int conf_parse_u32(const struct conf_key *, const char *, void *, char *, size_t);
 /** Seconds in the text, ms in the field; min and max in ms. */

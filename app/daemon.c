@@ -249,10 +249,8 @@ prepare(struct daemon *d)
 		return ret;
 	}
 	ret = daemon_plan(d);
-	if (ret != 0) {
-		d->wrong = true;
+	if (ret != 0)
 		return ret;
-	}
 	d->workers =
 		aligned_alloc(RTE_CACHE_LINE_SIZE, d->n_workers * sizeof(struct daemon_worker));
 	d->bridges =
@@ -376,7 +374,6 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		.note_pipe = { -1, -1 },
 		.started_ms = daemon_now_ms(),
 	};
-	bool wrong;
 	int ret;
 
 	TAILQ_INIT(&d.vms);
@@ -394,9 +391,6 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		serve(&d);
 		log_info("stopping");
 	}
-	wrong = d.wrong;
 	stop(&d);
-	if (ret == 0)
-		return 0;
-	return wrong ? DAEMON_EXIT_WRONG : DAEMON_EXIT_FAILED;
+	return ret == 0 ? 0 : DAEMON_EXIT_FAILED;
 }

@@ -93,7 +93,6 @@ struct daemon {
 	uint8_t n_workers, n_bridges;
 	bool inline_bridges;
 	bool eal_up;
-	bool wrong; /**< the configuration asks for what this machine cannot have: CPUs */
 	uint64_t max_files;
 	char eal_dir[108]; /**< made for DPDK's run-time files, "" otherwise */
 	bool hugepages;
@@ -111,14 +110,13 @@ struct daemon {
 	uint64_t started_ms;
 };
 
+/** Exit status of a daemon that could not start. */
 #define DAEMON_EXIT_FAILED 1
-#define DAEMON_EXIT_WRONG 2
 
 /**
  * Serve a configuration until SIGTERM or SIGINT.
  * @param conf becomes the daemon's
- * @return exit status: 0 stopped by a signal; DAEMON_EXIT_FAILED could not start; DAEMON_EXIT_WRONG
- *         the configuration does not fit this machine (both said in the log)
+ * @return exit status: 0 stopped by a signal; DAEMON_EXIT_FAILED could not start (said in the log)
  */
 int daemon_run(const struct conf_cli *cli, struct conf *conf);
 

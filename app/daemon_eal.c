@@ -326,10 +326,10 @@ say_eal_failed(const struct daemon *d, int err)
 {
 	const char *last = log_dpdk_last_error(), *eal = d->conf->eal;
 
-	log_error("DPDK does not start: %s (memory = %u, hugepages %s, eal = \"%s\"); more is said "
-		  "with --log-level debug",
+	log_error("DPDK does not start: %s (memory = %u, hugepages %s%s%s); more is said with "
+		  "--log-level debug",
 		*last != '\0' ? last : strerror(err), d->conf->memory_mb,
-		d->hugepages ? "on" : "off", eal);
+		d->hugepages ? "on" : "off", *eal != '\0' ? ", eal: " : "", eal);
 }
 
 int
@@ -374,9 +374,10 @@ daemon_eal_stop(struct daemon *d)
 int
 daemon_no_memory(const struct daemon *d, const char *what)
 {
-	log_error("memory: %u MiB are not enough for %s: raise memory, or lower max-flows (%u for "
-		  "each "
-		  "of %u workers)",
-		d->conf->memory_mb, what, d->conf->max_flows, d->n_workers);
+	log_error("memory: %u MiB are not enough for %s: raise memory, or lower max-flows; memory "
+		  "= %u "
+		  "should do for max-flows = %u and %u workers",
+		d->conf->memory_mb, what, conf_memory_needed(d->conf), d->conf->max_flows,
+		d->n_workers);
 	return -ENOMEM;
 }

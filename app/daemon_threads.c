@@ -22,8 +22,9 @@
 #define FRAME_BYTES 2496
 #define EXT_BYTES 320
 #define FRAMES_MIN 2048
-#define FRAMES_MAX (256 * 1024)
 #define EXTS_MIN 4096
+/** Frames of one queue pair on their way, beside the rings. */
+#define FRAMES_PER_QUEUE 1024
 /** Buffers lent and frames left in guest memory, of one queue pair with rings of 1024. */
 #define EXTS_PER_QUEUE 4096
 
@@ -33,6 +34,16 @@ pause_ms(unsigned int ms)
 	const struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
 
 	nanosleep(&t, NULL);
+}
+
+/** Why something could not be made: rte_errno says. @return -errno */
+static int
+not_made(const struct daemon *d, const char *what)
+{
+	if (rte_errno == ENOMEM)
+		return daemon_no_memory(d, what);
+	log_error("%s cannot be made: %s", what, strerror(rte_errno));
+	return rte_errno != 0 ? -rte_errno : -EIO;
 }
 
 /* ---- pools ---- */
@@ -53,18 +64,22 @@ queue_pairs(const struct conf *c)
 	return n;
 }
 
-/** Pools on one node: a quarter of the memory for frames, an eighth for external buffers at most.
+/**
+ * Pools on one node. Frames: what the rings between workers and bridges can hold, and some for each
+ * queue pair, but a quarter of the memory at most; of external buffers, an eighth at most.
  */
 static int
 pools_create(struct daemon *d, int node, unsigned int n_nodes)
 {
 	const uint64_t bytes = ((uint64_t)d->conf->memory_mb << 20) / n_nodes;
-	uint64_t frames = bytes / 4 / FRAME_BYTES, exts;
+	/* Twice the queue pairs that are there, for VMs that a reload brings. */
+	const uint64_t pairs = (uint64_t)queue_pairs(d->conf) * 2;
+	uint64_t frames = (uint64_t)d->n_workers * d->n_bridges * (CHAN_OPS + CHAN_EVENTS);
+	uint64_t exts = RTE_MIN(pairs * EXTS_PER_QUEUE, bytes / 8 / EXT_BYTES);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
-	frames = RTE_MIN(RTE_MAX(frames, (uint64_t)FRAMES_MIN), (uint64_t)FRAMES_MAX);
-	/* Twice what is there, for VMs that a reload brings. */
-	exts = RTE_MIN((uint64_t)queue_pairs(d->conf) * 2 * EXTS_PER_QUEUE, bytes / 8 / EXT_BYTES);
+	frames = RTE_MIN(frames + pairs * FRAMES_PER_QUEUE, bytes / 4 / FRAME_BYTES);
+	frames = RTE_MAX(frames, (uint64_t)FRAMES_MIN);
 	exts = RTE_MAX(exts, (uint64_t)EXTS_MIN);
 	snprintf(name, sizeof(name), "frames_%d", node);
 	d->frame_pool[node] = rte_pktmbuf_pool_create(
@@ -74,7 +89,7 @@ pools_create(struct daemon *d, int node, unsigned int n_nodes)
 		? NULL
 		: rte_pktmbuf_pool_create(name, (unsigned int)exts, 256, 0, 0, node);
 	if (d->ext_pool[node] == NULL)
-		return daemon_no_memory(d, "the pools of frames");
+		return not_made(d, "the pools of frames");
 	return 0;
 }
 
@@ -158,19 +173,19 @@ worker_objects(struct daemon *d, unsigned int i)
 	memcpy(p.secret, d->secret, sizeof(p.secret));
 	w->l4x = l4x_create(&p);
 	if (w->l4x == NULL)
-		return daemon_no_memory(d, "the flow tables");
+		return not_made(d, "the flow tables");
 	snprintf(ring, sizeof(ring), "handover_%u", i);
 	w->handover = rte_ring_create_elem(
 		ring, sizeof(struct l4x_frame), HANDOVER_FRAMES, w->socket_id, RING_F_SC_DEQ);
 	if (w->handover == NULL)
-		return daemon_no_memory(d, "the rings between workers");
+		return not_made(d, "the rings between workers");
 	for (b = 0; b < d->n_bridges; b++) {
 		struct chan **c = &d->chans[i * d->n_bridges + b];
 
 		*c = chan_create(
 			(uint8_t)i, (uint8_t)b, w->socket_id, &w->waker, d->bridges[b].sleeper);
 		if (*c == NULL)
-			return daemon_no_memory(d, "the rings between workers and bridges");
+			return not_made(d, "the rings between workers and bridges");
 	}
 	return 0;
 }
@@ -194,12 +209,7 @@ bridge_object(struct daemon *d, unsigned int i)
 		p.chans[w] = d->chans[w * d->n_bridges + i];
 	memcpy(p.steer_key, d->secret, sizeof(p.steer_key));
 	b->b = bridge_create(&p);
-	if (b->b != NULL)
-		return 0;
-	if (rte_errno == ENOMEM)
-		return daemon_no_memory(d, "the sockets' records");
-	log_error("a bridge could not be made: %s", strerror(rte_errno));
-	return -rte_errno;
+	return b->b != NULL ? 0 : not_made(d, "a bridge");
 }
 
 static int
@@ -228,12 +238,7 @@ worker_object(struct daemon *d, unsigned int i)
 		p.wakers[j] = &d->workers[j].waker;
 	}
 	w->w = worker_create(&p);
-	if (w->w != NULL)
-		return 0;
-	if (rte_errno == ENOMEM)
-		return daemon_no_memory(d, "the workers");
-	log_error("a worker could not be made: %s", strerror(rte_errno));
-	return -rte_errno;
+	return w->w != NULL ? 0 : not_made(d, "a worker");
 }
 
 int

@@ -7,6 +7,9 @@
 #include "daemon.h"
 #include "log.h"
 
+/** Exit status of a wrong command line or configuration. */
+#define EXIT_CONF 2
+
 static void
 report(void *arg, const char *line)
 {
@@ -21,7 +24,7 @@ main(int argc, char **argv)
 	struct conf *conf;
 
 	if (conf_cli_parse(&cli, argc, argv, report, NULL) != 0)
-		return DAEMON_EXIT_WRONG;
+		return EXIT_CONF;
 	if (cli.help) {
 		conf_cli_help(stdout);
 		return 0;
@@ -32,11 +35,11 @@ main(int argc, char **argv)
 	}
 	if (cli.file == NULL && cli.n_given == 0) {
 		conf_cli_usage(stderr);
-		return DAEMON_EXIT_WRONG;
+		return EXIT_CONF;
 	}
 	conf = conf_load(&p);
 	if (conf == NULL)
-		return DAEMON_EXIT_WRONG;
+		return EXIT_CONF;
 	if (cli.check) {
 		printf("weir: the configuration is right: %u VMs\n", conf->n_vms);
 		conf_destroy(conf);

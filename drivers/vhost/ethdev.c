@@ -225,7 +225,7 @@ eth_stop(struct vport *vp)
 	recall_all(vp);
 	pthread_mutex_unlock(&vp->lock);
 	/* A worker that has not let go may still be inside the driver. */
-	if (vp->started && !vp->kept)
+	if (vp->started && atomic_load_explicit(&vp->kept, memory_order_acquire) == 0)
 		rte_eth_dev_stop(p->id);
 }
 
@@ -234,7 +234,7 @@ eth_fini(struct vport *vp)
 {
 	struct eth_port *p = (struct eth_port *)vp;
 
-	if (vp->kept || p->id == RTE_MAX_ETHPORTS)
+	if (p->id == RTE_MAX_ETHPORTS || atomic_load_explicit(&vp->kept, memory_order_acquire))
 		return;
 	rte_eth_dev_close(p->id);
 	if (p->plugged)

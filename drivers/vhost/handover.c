@@ -66,6 +66,7 @@ vport_session_recall(struct vport_queue *q)
 	vport_queue_tell(q);
 	if (wait_done(s))
 		return s;
+	atomic_fetch_add_explicit(&q->vp->kept, 1, memory_order_relaxed);
 	if (!atomic_compare_exchange_strong_explicit(
 		    &s->fate, &live, SESSION_ABANDONED, memory_order_acq_rel, memory_order_acquire))
 		return s;
@@ -130,8 +131,10 @@ vport_queue_release(struct vport_queue *q)
 	atomic_fetch_or_explicit(&q->news, 1, memory_order_relaxed);
 	/* Release pairs with the acquire in wait_done(), or with the one that abandoned it. */
 	if (atomic_exchange_explicit(&s->fate, SESSION_DONE, memory_order_acq_rel) ==
-		SESSION_ABANDONED)
+		SESSION_ABANDONED) {
 		s->free(s);
+		atomic_fetch_sub_explicit(&q->vp->kept, 1, memory_order_release);
+	}
 	return true;
 }
 

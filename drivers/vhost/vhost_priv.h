@@ -34,7 +34,7 @@ struct vhost_session {
 	uint64_t features;
 	unsigned int hdr_bytes;
 	uint32_t frame_max; /**< bytes of the largest frame that is sent to the guest */
-	uint32_t reserve;   /**< heads of the guest's rx ring that are not lent */
+	uint32_t reserve;   /**< heads of the guest's rx ring that are not lent, see vhost_may_lend() */
 	bool mergeable;
 	bool lendable;                            /**< false: its buffers are copied into */
 	enum vport_counter unusable;              /**< 0: it is fine */
@@ -93,6 +93,15 @@ void vhost_queue_flush(struct vport_queue *q);
 bool vhost_queue_arm(struct vport_queue *q);
 void vhost_queue_disarm(struct vport_queue *q);
 int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
+/**
+ * May one of `have` heads be lent? A guest that offers few buffers (firmware has eight, whatever the
+ * size of its ring) shares them between lending and copying.
+ */
+static inline bool
+vhost_may_lend(const struct vhost_session *s, uint32_t have)
+{
+	return have > RTE_MIN(s->reserve, (have + s->rx.out) / 2);
+}
 /** True if the queue pair can go on: its memory is there. */
 static inline bool
 vhost_memory_ok(struct vport_queue *q, const struct vhost_session *s)

@@ -48,7 +48,8 @@ vhost_queue_end(struct vport_queue *q)
 	vring_drain(&s->tx);
 	if (s->rx.out || s->tx.out)
 		return false;
-	/* Given up by the other side: the rings may be somebody else's, or the guest's own memory. */
+	/* Given up by the other side: the rings may be somebody else's, or the guest's own memory.
+	 */
 	if (atomic_load_explicit(&s->base.fate, memory_order_acquire) == SESSION_ABANDONED)
 		return true;
 	vring_give_back(&s->rx);
@@ -106,10 +107,10 @@ vhost_queue_arm(struct vport_queue *q)
 		return true;
 	/* A refill is news only to who has run short. */
 	n = vring_offered(&s->rx);
-	if (n < 0 || (uint32_t)n + held > s->reserve)
+	if (n < 0 || vhost_may_lend(s, (uint32_t)n + held))
 		return n < 0;
 	n = arm_ring(q, &s->rx);
-	return n < 0 || (uint32_t)n + held > s->reserve;
+	return n < 0 || vhost_may_lend(s, (uint32_t)n + held);
 }
 
 void

@@ -141,7 +141,7 @@ vport_destroy(struct vport *vp)
 	vport_stop(vp);
 	vp->ops->fini(vp);
 	/* A worker that has not let go goes on to look at its queue pair. */
-	if (!vp->kept)
+	if (atomic_load_explicit(&vp->kept, memory_order_acquire) == 0)
 		vport_fini(vp);
 }
 

@@ -94,7 +94,8 @@ struct vport {
 	const struct vport_ops *ops;
 	pthread_mutex_t lock; /**< all that is not the workers' */
 	bool started, dying;
-	bool kept; /**< a worker has not let go: the port is not freed */
+	_Atomic uint32_t
+		kept; /**< abandoned sessions: while there are any, the port is not freed */
 	struct vport_queue *queues[VPORT_MAX_QUEUES];
 };
 

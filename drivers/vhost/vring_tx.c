@@ -199,8 +199,7 @@ vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n)
 	}
 	if (!s->lendable)
 		return lend_pool(q, s, bufs, (uint16_t)RTE_MIN(n, have));
-	have -= (int32_t)s->reserve;
-	for (i = 0; i < n && have > 0; i++, have--) {
+	for (i = 0; i < n && vhost_may_lend(s, (uint32_t)have); i++, have--) {
 		const enum lend_result result = lend_one(q, s, &bufs[i]);
 
 		if (result == LEND_UNFIT)

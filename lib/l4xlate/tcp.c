@@ -435,10 +435,12 @@ time_wait_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r)
 			l4x_count(l, L4X_DROP_TCP_WINDOW);
 		return;
 	}
-	if ((r->flags & RTE_TCP_FIN_FLAG) != 0) {
-		t->life_at = l->now_us + TCP_TIME_WAIT_US;
+	if ((r->flags & RTE_TCP_FIN_FLAG) != 0 ||
+		(r->len > 0 && tcp_seq_lt(r->seq, tcp_seq_of(t->irs, t->handed)))) {
+		/* Our ACK was lost, and may be lost again: the guest's next try is further off. */
+		t->backoff += t->backoff < TCP_TIME_WAIT_DOUBLINGS;
 		t->flags |= L4X_TCP_ACK_NOW;
-		l4x_tcp_dirty(l, idx);
+		l4x_tcp_life_arm(l, idx);
 	} else if (r->len > 0 || (r->flags & RTE_TCP_SYN_FLAG) != 0) {
 		l4x_tcp_challenge(l, idx);
 	}
@@ -459,6 +461,7 @@ finish(struct l4x *l, uint32_t idx)
 	}
 	l4x_op_add(l, L4X_OP_CLOSE, idx)->close.reset = false;
 	t->state = L4X_TCP_TIME_WAIT;
+	t->backoff = 0;
 	t->rto_at = UINT64_MAX;
 	t->poll_at = UINT64_MAX;
 	flowtab_close(l->ft, idx);

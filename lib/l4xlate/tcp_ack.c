@@ -137,7 +137,8 @@ void
 l4x_tcp_ack_flush(struct l4x *l, uint32_t idx)
 {
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
-	uint32_t seq = tcp_seq_of(t->iss, t->nxt) + ((t->flags & L4X_TCP_FIN_OUT) != 0);
+	uint32_t fin = (t->flags & (L4X_TCP_FIN_OUT | L4X_TCP_FIN_ACKED)) != 0;
+	uint32_t seq = tcp_seq_of(t->iss, t->nxt) + fin;
 
 	for (unsigned int n = acks_owed(t); n > 0; n--)
 		l4x_tcp_segment(l, idx, seq, RTE_TCP_ACK_FLAG);

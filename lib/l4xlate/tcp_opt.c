@@ -73,6 +73,5 @@ l4x_tcp_isn(const struct l4x *l, const struct flowtab_tuple *guest)
 
 	words[4] = (uint64_t)guest->eport << 48 | (uint64_t)guest->oport << 32 |
 		(uint32_t)guest->pif << 16 | guest->zone;
-	return (uint32_t)flowtab_siphash13(&key, words, RTE_DIM(words)) +
-		(uint32_t)(l->now_us / 4);
+	return (uint32_t)flowtab_siphash13(&key, words, RTE_DIM(words)) + (uint32_t)(l->now_us / 4);
 }

@@ -25,8 +25,10 @@
 #define TCP_WINDOW_MAX ((int64_t)65535 << 14)
 /** How much of the guest's own window we offer: 16 MiB at most. */
 #define TCP_RCV_SHIFT 8
-/** How long a flow that is done answers a late FIN. */
+/** How long a flow that is done answers a late FIN; longer each time one comes. */
 #define TCP_TIME_WAIT_US 1000000
+#define TCP_TIME_WAIT_AGAIN_US 2000000
+#define TCP_TIME_WAIT_DOUBLINGS 6
 
 /** What a SYN has told. */
 struct tcp_options {

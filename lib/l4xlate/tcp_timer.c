@@ -195,6 +195,12 @@ keepalive_us(const struct l4x *l)
 	return (uint64_t)l->params.timeouts.tcp_keepalive_ms * 1000;
 }
 
+static uint64_t
+time_wait_us(const struct l4x_tcp *t)
+{
+	return t->backoff == 0 ? TCP_TIME_WAIT_US : (uint64_t)TCP_TIME_WAIT_AGAIN_US << t->backoff;
+}
+
 void
 l4x_tcp_life_arm(struct l4x *l, uint32_t idx)
 {
@@ -203,7 +209,7 @@ l4x_tcp_life_arm(struct l4x *l, uint32_t idx)
 
 	switch (t->state) {
 	case L4X_TCP_TIME_WAIT:
-		end = l->now_us + TCP_TIME_WAIT_US;
+		end = l->now_us + time_wait_us(t);
 		t->life_at = end;
 		break;
 	case L4X_TCP_ESTABLISHED:

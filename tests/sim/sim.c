@@ -68,6 +68,21 @@ link_carry(struct sim *s, const struct sim_seg *seg)
 	}
 }
 
+/** SIM_TRACE in the environment: a line for each segment, numbers relative to both beginnings. */
+static void
+trace(const struct sim *s, const uint8_t *frame, const char *way)
+{
+	const uint8_t *th = frame + 14 + (s->c.v6 ? 40 : 20);
+	bool up = way[0] == 'u';
+
+	if (getenv("SIM_TRACE") == NULL)
+		return;
+	fprintf(stderr, "%10llu %-4s flags %02x seq %u ack %u win %u\n",
+		(unsigned long long)s->k->now_us, way, th[13],
+		pkt_get32(th + 4) - (up ? s->g.isn : s->g.peer_isn),
+		pkt_get32(th + 8) - (up ? s->g.peer_isn : s->g.isn), pkt_get16(th + 14));
+}
+
 void
 sim_link_up(struct sim *s, const uint8_t *frame, uint32_t len, uint16_t gso)
 {
@@ -75,6 +90,7 @@ sim_link_up(struct sim *s, const uint8_t *frame, uint32_t len, uint16_t gso)
 
 	seg.bytes = (uint8_t *)(uintptr_t)frame;
 	s->r.frames_up++;
+	trace(s, frame, "up");
 	link_carry(s, &seg);
 }
 
@@ -112,6 +128,7 @@ link_down(struct sim *s, const struct pkt_view *v)
 
 	assert_int_equal(v->proto, IPPROTO_TCP);
 	check_promises(s, v);
+	trace(s, v->frame, "down");
 	s->r.frames_down++;
 	do {
 		seg.len = RTE_MIN(left, piece);
@@ -214,7 +231,7 @@ deliver_ops(struct sim *s)
 static struct rte_mbuf *
 frame_mbuf(struct sim *s, const struct sim_seg *seg)
 {
-	struct rte_mbuf *m = l4xkit_mbuf(s->k, seg->bytes, seg->len, 0, 1 + sim_random(s, 2000));
+	struct rte_mbuf *m = l4xkit_mbuf(s->k, seg->bytes, seg->len, 0, 300 + sim_random(s, 1700));
 
 	if (seg->gso != 0) {
 		m->tso_segsz = seg->gso;
@@ -290,7 +307,7 @@ run(struct sim *s)
 {
 	uint64_t end = s->k->now_us + s->c.limit_us, next;
 
-	while (!is_over(s)) {
+	for (step(s); !is_over(s); step(s)) {
 		if (s->k->now_us > end)
 			fail_msg("not done: up %llu of %llu (taken %llu), down %llu of %llu, "
 				 "fin sent %d acked %d seen %d, closed %d, flows %u",
@@ -298,7 +315,6 @@ run(struct sim *s)
 				(unsigned long long)s->s.taken, (unsigned long long)s->g.rcv_nxt,
 				(unsigned long long)s->c.down, s->g.fin_sent, s->g.fin_acked,
 				s->g.fin_rcvd, s->s.closed, l4x_flow_count(s->k->l));
-		step(s);
 		next = next_us(s);
 		/* A wheel may name a time that has come: it moves on a tick. */
 		if (next <= s->k->now_us)

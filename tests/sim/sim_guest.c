@@ -118,7 +118,7 @@ send_more(struct sim *s)
 		return;
 	end = RTE_MIN(end, s->c.up);
 	while (g->nxt < end) {
-		uint32_t max = s->c.no_tso ? g->mss : TSO_MAX / g->mss * g->mss;
+		uint32_t max = s->c.no_tso ? g->mss : RTE_MAX(TSO_MAX / g->mss, 1u) * g->mss;
 		uint32_t len = (uint32_t)RTE_MIN(end - g->nxt, (uint64_t)max);
 		bool last = g->nxt + len == s->c.up && may_close(s);
 
@@ -372,6 +372,12 @@ sim_guest_in(struct sim *s, const struct sim_seg *seg)
 	if ((seg->flags & PKT_RST) != 0) {
 		if (g->done_us != 0)
 			return;
+		/* The last ACK was lost again and again, until nobody was left to repeat it. */
+		if (s->s.closed && g->fin_rcvd && g->fin_sent) {
+			g->rto_at_us = 0;
+			g->done_us = s->k->now_us;
+			return;
+		}
 		fail_msg("the guest was reset at up %llu down %llu", (unsigned long long)g->una,
 			(unsigned long long)g->rcv_nxt);
 	}

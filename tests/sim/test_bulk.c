@@ -4,12 +4,14 @@
 
 #define KB 1024ull
 #define MB (1024 * 1024ull)
-#define SEEDS 6
+
+/** argv[2] asks for more. */
+static uint64_t seeds = 5;
 
 static void
 run_seeds(struct sim_conf c)
 {
-	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
 		c.seed = seed;
 		sim_run(&c);
 	}
@@ -20,6 +22,7 @@ bulk_up(void **state)
 {
 	struct sim_conf c = { .up = 8 * MB };
 	struct sim_result r = sim_run(&c);
+	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_int_equal(r.counters[L4X_COUNT_TCP_SHORT], 0);
 	assert_int_equal(r.counters[L4X_COUNT_TCP_RTO], 0);
@@ -31,6 +34,7 @@ bulk_down(void **state)
 {
 	struct sim_conf c = { .down = 8 * MB };
 	struct sim_result r = sim_run(&c);
+	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_int_equal(r.counters[L4X_COUNT_TCP_RETRANSMIT], 0);
 	assert_true(r.took_us < 3 * SIM_S);
@@ -41,6 +45,7 @@ bulk_both_ways_at_once(void **state)
 {
 	struct sim_conf c = { .up = 4 * MB, .down = 4 * MB };
 	struct sim_result r = sim_run(&c);
+	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_int_equal(r.counters[L4X_COUNT_TCP_RETRANSMIT], 0);
 }
@@ -128,8 +133,11 @@ sequence_numbers_wrap_in_mid_stream(void **state)
 static void
 slow_peer_closes_the_window_and_opens_it(void **state)
 {
-	struct sim_conf c = { .up = 2 * MB, .peer_rate = 2000, .sndbuf = 64 * KB };
+	struct sim_conf c = {
+		.up = 2 * MB, .peer_rate = 2000, .sndbuf = 64 * KB, .peer_waits = true
+	};
 	struct sim_result r = sim_run(&c);
+	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	/* The peer's pace, not that of timers. */
 	assert_true(r.took_us < 1500 * SIM_MS);
@@ -144,6 +152,7 @@ socket_that_takes_less_than_it_said(void **state)
 {
 	struct sim_conf c = { .up = 2 * MB, .peer_rate = 4000, .sndbuf = 64 * KB, .lies = true };
 	struct sim_result r = sim_run(&c);
+	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_true(r.counters[L4X_COUNT_TCP_SHORT] > 0);
 	assert_true(r.took_us < 10 * SIM_S);
@@ -165,6 +174,7 @@ remote_peer_acknowledges_after_a_round_trip(void **state)
 		.up = 2 * MB, .down = 500 * KB, .remote_us = 30000, .sndbuf = 512 * KB
 	};
 	struct sim_result r = sim_run(&c);
+	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_true(r.took_us < 3 * SIM_S);
 	c.loss = 200;
@@ -178,6 +188,7 @@ slow_guest_closes_its_window_and_opens_it(void **state)
 {
 	struct sim_conf c = { .down = 1 * MB, .app_rate = 2000, .rcvbuf = 32 * KB };
 	struct sim_result r = sim_run(&c);
+	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_true(r.took_us < 2 * SIM_S);
 	c.loss = 200;
@@ -190,6 +201,7 @@ guest_that_pauses_for_long(void **state)
 {
 	struct sim_conf c = { .down = 512 * KB, .pause_ms = 20000, .rcvbuf = 32 * KB };
 	struct sim_result r = sim_run(&c);
+	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_true(r.counters[L4X_COUNT_TCP_PROBE] > 0);
 	c.loss = 500;
@@ -211,7 +223,7 @@ guest_that_takes_its_window_back(void **state)
 static void
 trickle_from_the_peer(void **state)
 {
-	struct sim_conf c = { .down = 200 * KB, .up = 10 * KB, .source_rate = 300 };
+	struct sim_conf c = { .down = 60 * KB, .up = 10 * KB, .source_rate = 300 };
 
 	sim_run(&c);
 	c.loss = 500;
@@ -247,7 +259,7 @@ slow_bridge(void **state)
 static void
 everything_at_once(void **state)
 {
-	for (uint64_t seed = 100; seed < 130; seed++) {
+	for (uint64_t seed = 100; seed < 100 + 6 * seeds; seed++) {
 		struct sim_conf c = { .seed = seed,
 			.up = 100 * KB,
 			.down = 100 * KB,
@@ -272,7 +284,7 @@ everything_at_once(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bulk_up),
@@ -298,6 +310,10 @@ main(void)
 		cmocka_unit_test(everything_at_once),
 	};
 
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	if (argc > 2)
+		seeds = strtoull(argv[2], NULL, 0);
 	l4xkit_eal("sim_bulk");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

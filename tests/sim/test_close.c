@@ -75,7 +75,7 @@ host_closes_first(void **state)
 	rig_seg(r, PKT_ACK, 1000, 700);
 	rig_expect_send(r, 1000, 700);
 	rig_sent(r, 1700);
-	rig_expect_ack(r, 1700);
+	assert_int_equal(rig_expect_ack(r, 1700)->tcp.seq, r->wisn + 1 + 2001);
 	rig_seg(r, PKT_ACK | PKT_FIN, 1700, 0);
 	assert_int_equal(rig_op(r, L4X_OP_SHUT)->op.send.off, 1700);
 	rig_expect_close(r, false);
@@ -86,7 +86,9 @@ host_closes_first(void **state)
 	rig_expect_ack(r, 1701);
 	assert_int_equal(r->view->tcp.seq, r->wisn + 1 + 2001);
 	rig_quiet(r);
-	l4xkit_run(r->k, 1100 * RIG_MS);
+	l4xkit_run(r->k, 3900 * RIG_MS);
+	assert_int_equal(rig_flows(r), 1);
+	l4xkit_run(r->k, 200 * RIG_MS);
 	assert_int_equal(rig_flows(r), 0);
 	rig_quiet(r);
 	rig_destroy(r);
@@ -109,7 +111,7 @@ both_close_at_once(void **state)
 	assert_int_equal(rig_flows(r), 1);
 	rig_seg(r, PKT_ACK | PKT_FIN, 1000, 0);
 	rig_expect_ack(r, 1001);
-	l4xkit_run(r->k, 2 * RIG_S);
+	l4xkit_run(r->k, 5 * RIG_S);
 	assert_int_equal(rig_flows(r), 0);
 	rig_destroy(r);
 }

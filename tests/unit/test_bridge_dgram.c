@@ -3,12 +3,9 @@
 #include "test_bridge_util.h"
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <sched.h>
-#include <sys/ioctl.h>
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -388,39 +385,10 @@ unreachable_peer_is_an_error(void **state)
 
 /* ---- in a network of their own ---- */
 
-/** A network namespace with loopback up. @return the one before, or -1: not permitted */
-static int
-enter_network(int mtu)
-{
-	const int before = open("/proc/self/ns/net", O_RDONLY);
-	struct ifreq ifr = { .ifr_name = "lo" };
-	int fd;
-
-	if (unshare(CLONE_NEWNET) != 0) {
-		close(before);
-		return -1;
-	}
-	fd = socket(AF_INET, SOCK_DGRAM, 0);
-	ifr.ifr_mtu = mtu;
-	assert_int_equal(ioctl(fd, SIOCSIFMTU, &ifr), 0);
-	assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &ifr), 0);
-	ifr.ifr_flags |= IFF_UP;
-	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &ifr), 0);
-	close(fd);
-	return before;
-}
-
-static void
-leave_network(int before)
-{
-	assert_int_equal(setns(before, CLONE_NEWNET), 0);
-	close(before);
-}
-
 static void
 a_refused_train_is_sent_one_by_one(void **state)
 {
-	const int before = enter_network(1500);
+	const int before = net_enter(1500);
 	struct rig *r = *state;
 	uint64_t off;
 	int fd;
@@ -438,7 +406,7 @@ a_refused_train_is_sent_one_by_one(void **state)
 	op_close(r, FLOW(1), false);
 	rig_poll(r);
 	close(fd);
-	leave_network(before);
+	net_leave(before);
 }
 
 static void
@@ -446,7 +414,7 @@ echoes_go_through_a_ping_socket(void **state)
 {
 	const uint8_t request[] = { 8, 0, 0, 0, 0x12, 0x34, 0, 1, 'w', 'e', 'i', 'r' };
 	const char range[] = "0 2147483647";
-	const int before = enter_network(65536);
+	const int before = net_enter(65536);
 	struct l4x_op op = { .type = L4X_OP_OPEN, .flow = FLOW(1) };
 	struct rig *r = *state;
 	struct l4x_event ev;
@@ -457,7 +425,7 @@ echoes_go_through_a_ping_socket(void **state)
 		skip();
 	fd = open("/proc/sys/net/ipv4/ping_group_range", O_WRONLY);
 	if (fd < 0 || write(fd, range, strlen(range)) < 0) {
-		leave_network(before);
+		net_leave(before);
 		skip();
 	}
 	close(fd);
@@ -493,7 +461,7 @@ echoes_go_through_a_ping_socket(void **state)
 	op_close(r, FLOW(1), false);
 	op_close(r, FLOW(2), false);
 	rig_poll(r);
-	leave_network(before);
+	net_leave(before);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)

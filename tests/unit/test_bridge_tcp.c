@@ -490,6 +490,135 @@ removing_a_port_resets_its_sockets(void **state)
 	close(fd);
 }
 
+/* ---- peers on another machine ---- */
+
+/** Query until the peer has acknowledged so much. */
+static struct l4x_event
+wait_acked(struct rig *r, uint64_t flow, uint64_t acked)
+{
+	struct l4x_event ev;
+	unsigned int tries = 0;
+
+	do {
+		assert_true(tries++ < 3000);
+		op_query(r, flow);
+		ev = rig_wait(r, L4X_EV_SENT, flow);
+		assert_true(ev.sent.flags & L4X_SENT_REMOTE);
+		assert_true(ev.sent.acked <= ev.sent.taken);
+		usleep(1000);
+	} while (ev.sent.acked < acked);
+	assert_int_equal(ev.sent.acked, acked);
+	return ev;
+}
+
+static int
+remote_listener(struct sockaddr_in *in)
+{
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	socklen_t len = sizeof(*in);
+
+	*in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a090901) };
+	assert_int_equal(bind(fd, (struct sockaddr *)in, sizeof(*in)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)in, &len), 0);
+	return fd;
+}
+
+static void
+remote_peer_acknowledges_itself(void **state)
+{
+	struct l4x_op op = { .type = L4X_OP_OPEN, .flow = FLOW(1) };
+	const int before = net_enter(65536);
+	struct rig *r = *state;
+	struct sockaddr_in in;
+	struct l4x_event ev;
+	uint64_t sent = 0, got = 0;
+	int listener, fd;
+	ssize_t n;
+
+	if (before < 0)
+		skip();
+	listener = remote_listener(&in);
+	op.open.peer = flowtab_addr_v4(in.sin_addr.s_addr);
+	op.open.peer_port = in.sin_port;
+	op.open.local = flowtab_addr_v4(htonl(0x0a090902));
+	op.open.pif = PIF;
+	op.open.proto = IPPROTO_TCP;
+	op.open.mss = 1460;
+	rig_op(r, &op);
+	ev = rig_wait(r, L4X_EV_CONNECTED, FLOW(1));
+	assert_true(ev.sent.flags & L4X_SENT_REMOTE);
+	assert_int_equal(ev.sent.acked, 0);
+	assert_true(ev.sent.rtt_us > 0);
+	fd = host_accept(listener);
+	op_send(r, FLOW(1), 0, 1000);
+	wait_acked(r, FLOW(1), 1000);
+	/* The peer does not read: its window is the limit, however large the send buffer. */
+	sent = 1000;
+	do {
+		assert_true(sent < 64 * (uint64_t)MIB);
+		op_send(r, FLOW(1), sent, 8192);
+		sent += 8192;
+		ev = rig_wait(r, L4X_EV_SENT, FLOW(1));
+		op_query(r, FLOW(1));
+		ev = rig_wait(r, L4X_EV_SENT, FLOW(1));
+	} while (ev.sent.space >= 8192);
+	while (got < sent) {
+		n = host_read(fd, got, 65536);
+		assert_true(n >= 0);
+		got += (uint64_t)n;
+	}
+	assert_true(wait_acked(r, FLOW(1), sent).sent.space >= 8192);
+	/* The FIN's acknowledgement is not a byte's. */
+	op_shut(r, FLOW(1), sent);
+	rig_run(r, 50);
+	assert_int_equal(host_read(fd, sent, 1), -1);
+	wait_acked(r, FLOW(1), sent);
+	op_close(r, FLOW(1), false);
+	rig_poll(r);
+	close(fd);
+	close(listener);
+	net_leave(before);
+}
+
+static void
+remote_peer_of_an_adopted_connection_acknowledges_itself(void **state)
+{
+	struct bridge_listen spec = { .proto = IPPROTO_TCP, .guest_port = 80, .pif = PIF };
+	struct l4x_op op = { .type = L4X_OP_ADOPT, .flow = FLOW(1) };
+	const int before = net_enter(65536);
+	struct rig *r = *state;
+	struct sockaddr_in in;
+	struct l4x_event ev;
+	struct bridge *b;
+	char err[256];
+	int fd;
+
+	if (before < 0)
+		skip();
+	b = r->b;
+	spec.port = 8080;
+	assert_true(bridge_listen(b, &spec, err, sizeof(err)) >= 0);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a090902) };
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	in.sin_addr.s_addr = htonl(0x0a090901);
+	in.sin_port = htons(8080);
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	op.adopt.token = rig_wait(r, L4X_EV_ACCEPTED, 0).accepted.token;
+	op.adopt.pif = PIF;
+	rig_op(r, &op);
+	ev = rig_wait(r, L4X_EV_CONNECTED, FLOW(1));
+	assert_true(ev.sent.flags & L4X_SENT_REMOTE);
+	assert_int_equal(ev.sent.acked, 0);
+	op_send(r, FLOW(1), 0, 1000);
+	wait_acked(r, FLOW(1), 1000);
+	op_close(r, FLOW(1), true);
+	rig_poll(r);
+	close(fd);
+	net_leave(before);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
 
 int
@@ -519,6 +648,8 @@ main(void)
 		T(lost_guest_memory_ends_that_flow_alone),
 		T(a_flow_of_a_port_without_buffers_is_refused),
 		T(removing_a_port_resets_its_sockets),
+		T(remote_peer_acknowledges_itself),
+		T(remote_peer_of_an_adopted_connection_acknowledges_itself),
 	};
 
 	return cmocka_run_group_tests(tests, eal_group_start, eal_group_stop);

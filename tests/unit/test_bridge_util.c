@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "test_bridge_util.h"
 
+#include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
 #include <rte_eal.h>
@@ -442,4 +446,46 @@ connect_flow(struct rig *r, uint64_t flow)
 	fd = host_accept(listener);
 	close(listener);
 	return fd;
+}
+
+static void
+add_address(int fd, const char *name, uint32_t addr)
+{
+	struct ifreq ifr = { .ifr_flags = 0 };
+	struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(addr);
+	assert_int_equal(ioctl(fd, SIOCSIFADDR, &ifr), 0);
+}
+
+int
+net_enter(int mtu)
+{
+	const int before = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct ifreq ifr = { .ifr_name = "lo" };
+	int fd;
+
+	if (unshare(CLONE_NEWNET) != 0) {
+		close(before);
+		return -1;
+	}
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	ifr.ifr_mtu = mtu;
+	assert_int_equal(ioctl(fd, SIOCSIFMTU, &ifr), 0);
+	assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &ifr), 0);
+	ifr.ifr_flags |= IFF_UP;
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &ifr), 0);
+	add_address(fd, "lo:1", 0x0a090901);
+	add_address(fd, "lo:2", 0x0a090902);
+	close(fd);
+	return before;
+}
+
+void
+net_leave(int before)
+{
+	assert_int_equal(setns(before, CLONE_NEWNET), 0);
+	close(before);
 }

@@ -90,6 +90,14 @@ size_t host_write(int fd, uint64_t off, size_t len);
 ssize_t host_read(int fd, uint64_t off, size_t max);
 struct flowtab_addr loopback_addr(int family);
 
+/**
+ * A network namespace of the test's own: loopback is up and has 10.9.9.1 and 10.9.9.2, too, so that
+ * two ends of a connection can look as if they were on two machines.
+ * @return the namespace before, for net_leave(); -1: not permitted
+ */
+int net_enter(int mtu);
+void net_leave(int before);
+
 /* operations */
 void op_open(struct rig *r, uint64_t flow, uint8_t proto, int family, rte_be16_t port);
 void op_send(struct rig *r, uint64_t flow, uint64_t off, uint32_t len);

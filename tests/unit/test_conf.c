@@ -34,6 +34,24 @@ takes_defaults_of_the_tables(void **state)
 }
 
 static void
+memory_follows_from_flows_unless_given(void **state)
+{
+	struct conf *c = load_ok("[weir]\nworkers = 0,1,2\n[vm.a]\nsocket = /a\n");
+
+	assert_int_equal(c->memory_mb, 768);
+	conf_destroy(c);
+	c = load_ok("[weir]\nmax-flows = 131073\n[vm.a]\nsocket = /a\n");
+	assert_int_equal(c->memory_mb, 512);
+	conf_destroy(c);
+	c = load_ok("[weir]\nmax-flows = 64\n[vm.a]\nsocket = /a\n");
+	assert_int_equal(c->memory_mb, 256);
+	conf_destroy(c);
+	c = load_ok("[weir]\nworkers = 0,1,2\nmemory = 64\n[vm.a]\nsocket = /a\n");
+	assert_int_equal(c->memory_mb, 64);
+	conf_destroy(c);
+}
+
+static void
 every_default_of_the_tables_parses(void **state)
 {
 	const struct conf_key *tables[] = { conf_weir_keys, conf_network_keys, conf_vm_keys };
@@ -183,6 +201,10 @@ given_twice_is_an_error(void **state)
 		    "socket = /b\n[vm.a]\nmtu = 9000\n");
 	assert_error("weir.conf:3: [weir] memory: given twice, first in line 2");
 	assert_error("weir.conf:8: [vm.a]: given twice, first in line 4");
+	assert_int_equal(n_errors, 2);
+	load_errors("[weir]\n[weir]\nmemory = 64\n[]\nx = y\n[vm.a]\nsocket = /a\n");
+	assert_error("weir.conf:2: [weir]: given twice, first in line 1");
+	assert_error("weir.conf:4: a section without a name");
 	assert_int_equal(n_errors, 2);
 }
 
@@ -396,6 +418,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_defaults_of_the_tables),
+		cmocka_unit_test(memory_follows_from_flows_unless_given),
 		cmocka_unit_test(every_default_of_the_tables_parses),
 		cmocka_unit_test(gives_guests_addresses_in_order_and_skips_taken_ones),
 		cmocka_unit_test(uses_the_low_addresses_of_a_small_subnet),

@@ -215,9 +215,11 @@ a_flow_is_one_line_for_people(void **state)
 static void
 hostile_replies_do_not_break_the_client(void **state)
 {
-	static const char *const replies[] = { "{}", "{\"vms\":5,\"flows\":{},\"total\":[]}",
+	static const char many[] =
 		"{\"vms\":[null,5,{}],\"flows\":[null,{\"guest\":3}],\"workers\":[{}],"
-		"\"bridges\":[1],\"total\":{\"a\":\"b\"},\"drops\":null}" };
+		"\"bridges\":[1],\"total\":{\"a\":\"b\"},\"drops\":null}";
+	static const char *const replies[] = { "{}", "{\"vms\":5,\"flows\":{},\"total\":[]}",
+		many };
 	struct weirctl_show s;
 	char *text = NULL;
 	size_t i, size;

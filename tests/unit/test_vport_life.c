@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* drivers/vhost: front-ends come and go, rings are taken and given back, whatever the worker holds. */
+/* drivers/vhost: front-ends come and go, rings are taken and given back, whatever the worker holds.
+ */
 #include "test_vport_util.h"
 
 #include <errno.h>
@@ -517,10 +518,8 @@ says_what_is_wrong_with_a_path(void **state)
 	assert_non_null(strstr(err, "no socket"));
 	assert_int_equal(unlink(path), 0);
 	snprintf(longer, sizeof(longer), "%s/%0120d", dir, 0);
-	assert_int_equal(
-		try_create(longer, VPORT_VHOST_SERVER, err, sizeof(err)), -ENAMETOOLONG);
-	assert_int_equal(
-		try_create(longer, VPORT_VHOST_CLIENT, err, sizeof(err)), -ENAMETOOLONG);
+	assert_int_equal(try_create(longer, VPORT_VHOST_SERVER, err, sizeof(err)), -ENAMETOOLONG);
+	assert_int_equal(try_create(longer, VPORT_VHOST_CLIENT, err, sizeof(err)), -ENAMETOOLONG);
 	snprintf(path, sizeof(path), "%s/none/s", dir);
 	assert_int_equal(try_create(path, VPORT_VHOST_SERVER, err, sizeof(err)), -ENOENT);
 	assert_non_null(strstr(err, "none"));
@@ -534,10 +533,8 @@ refuses_a_socket_that_another_port_has(void **state)
 	struct fx *fx = fx_new();
 	char err[256];
 
-	assert_int_equal(
-		try_create(fx->path, VPORT_VHOST_SERVER, err, sizeof(err)), -EADDRINUSE);
-	assert_int_equal(
-		try_create(fx->path, VPORT_VHOST_CLIENT, err, sizeof(err)), -EADDRINUSE);
+	assert_int_equal(try_create(fx->path, VPORT_VHOST_SERVER, err, sizeof(err)), -EADDRINUSE);
+	assert_int_equal(try_create(fx->path, VPORT_VHOST_CLIENT, err, sizeof(err)), -EADDRINUSE);
 	assert_non_null(strstr(err, "another port"));
 	fx_free(fx);
 }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <rte_mempool.h>
 
 static struct rte_mempool *pool, *ext_pool;
+static struct sigaction handler;
 
 int
 fx_group_setup(void **state)
@@ -28,7 +30,9 @@ fx_group_setup(void **state)
 	pool = rte_pktmbuf_pool_create(
 		"frames", 4095, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	ext_pool = rte_pktmbuf_pool_create("ext", 8191, 0, 0, 0, SOCKET_ID_ANY);
-	return pool && ext_pool && vport_sigbus_install() == 0 ? 0 : -1;
+	if (!pool || !ext_pool || vport_sigbus_install() != 0)
+		return -1;
+	return sigaction(SIGBUS, NULL, &handler);
 }
 
 int
@@ -143,6 +147,8 @@ fx_new_conf(uint64_t features_off, uint16_t pairs, enum vport_kind kind)
 	char err[256] = "";
 
 	assert_non_null(fx);
+	/* cmocka puts its own in front for each test. */
+	sigaction(SIGBUS, &handler, NULL);
 	fx->out_before = fx_mbufs_out();
 	strcpy(fx->dir, "/tmp/vport-XXXXXX");
 	assert_non_null(mkdtemp(fx->dir));

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What workers ask for. */
+#include "bridge_priv.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+/** Bursts of operations taken from one worker before the next has its turn. */
+#define OP_BURSTS 4
+
+static void
+op_open(struct bridge *b, const struct l4x_op *op)
+{
+	struct bridge_rec *r = bridge_rec_take(b, op->flow);
+
+	if (r == NULL)
+		return;
+	r->pif = op->open.pif;
+	r->head_len = op->open.head_len;
+	r->lender = bridge_lender_number(b, op->open.pif, op->open.queue);
+	if (op->open.proto == IPPROTO_TCP)
+		bridge_tcp_open(b, r, op);
+	else
+		bridge_dgram_open(b, r, op);
+}
+
+static void
+op_adopt(struct bridge *b, const struct l4x_op *op)
+{
+	struct bridge_token token;
+	struct bridge_rec *r;
+
+	bridge_token_take(b, op->adopt.token, &token);
+	r = bridge_rec_take(b, op->flow);
+	if (r == NULL) {
+		if (token.fd >= 0)
+			sock_reset(token.fd);
+		return;
+	}
+	r->pif = op->adopt.pif;
+	r->head_len = op->adopt.head_len;
+	r->lender = bridge_lender_number(b, op->adopt.pif, op->adopt.queue);
+	bridge_tcp_adopt(b, r, op, &token);
+}
+
+static void
+op_refuse(struct bridge *b, const struct l4x_op *op)
+{
+	struct bridge_token token;
+
+	bridge_token_take(b, op->adopt.token, &token);
+	if (token.fd < 0)
+		return;
+	sock_reset(token.fd);
+	bridge_count(b, BRIDGE_COUNT_SOCKETS_CLOSED, 1);
+	bridge_count(b, BRIDGE_COUNT_REFUSED, 1);
+}
+
+/** An operation on a connected TCP socket. */
+static void
+op_stream(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
+{
+	if (unlikely(r->kind != BRIDGE_STREAM))
+		return;
+	switch (op->type) {
+	case L4X_OP_ACK:
+		bridge_tcp_ack(b, r, op);
+		break;
+	case L4X_OP_REWIND:
+		bridge_tcp_rewind(b, r, op->ack.acked);
+		break;
+	case L4X_OP_SHUT:
+		bridge_tcp_shut(b, r, op->send.off);
+		break;
+	case L4X_OP_QUERY:
+		bridge_due(b, r, REC_ASK | REC_DUE_SENT);
+		break;
+	}
+}
+
+static void
+op_one(struct bridge *b, const struct l4x_op *op)
+{
+	struct bridge_rec *r;
+
+	switch (op->type) {
+	case L4X_OP_OPEN:
+		op_open(b, op);
+		return;
+	case L4X_OP_ADOPT:
+		op_adopt(b, op);
+		return;
+	case L4X_OP_REFUSE:
+		op_refuse(b, op);
+		return;
+	}
+	r = bridge_rec_find(b, op->flow);
+	if (r == NULL)
+		return;
+	if (op->type == L4X_OP_CLOSE)
+		bridge_rec_drop(b, r, op->close.reset != 0);
+	else
+		op_stream(b, r, op);
+}
+
+static void
+free_ops(const struct l4x_op *ops, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		rte_pktmbuf_free(ops[i].type == L4X_OP_SEND ? ops[i].send.m : ops[i].dgram.m);
+}
+
+/** SENDs or DGRAMs of one flow in a row. @return how many */
+static unsigned int
+op_run(struct bridge *b, const struct l4x_op *ops, unsigned int n)
+{
+	struct bridge_rec *r = bridge_rec_find(b, ops[0].flow);
+	unsigned int run = 1;
+
+	while (run < n && ops[run].flow == ops[0].flow && ops[run].type == ops[0].type)
+		run++;
+	if (unlikely(r == NULL))
+		free_ops(ops, run);
+	else if (ops[0].type == L4X_OP_SEND && r->kind == BRIDGE_STREAM)
+		bridge_tcp_send(b, r, ops, run);
+	else if (ops[0].type == L4X_OP_DGRAM && (r->kind == BRIDGE_DGRAM || r->kind == BRIDGE_PING))
+		bridge_dgram_send(b, r, ops, run);
+	else
+		free_ops(ops, run);
+	return run;
+}
+
+static void
+do_ops(struct bridge *b, const struct l4x_op *ops, unsigned int n)
+{
+	unsigned int i = 0;
+
+	while (i < n) {
+		if (ops[i].type == L4X_OP_SEND || ops[i].type == L4X_OP_DGRAM)
+			i += op_run(b, &ops[i], n - i);
+		else
+			op_one(b, &ops[i++]);
+	}
+}
+
+unsigned int
+bridge_ops_poll(struct bridge *b, struct bridge_worker *w)
+{
+	struct l4x_op ops[BRIDGE_OP_BURST];
+	unsigned int done = 0, burst, n;
+
+	for (burst = 0; burst < OP_BURSTS; burst++) {
+		n = rte_ring_sc_dequeue_burst_elem(
+			w->chan->ops, ops, sizeof(ops[0]), BRIDGE_OP_BURST, NULL);
+		if (n == 0)
+			break;
+		do_ops(b, ops, n);
+		done += n;
+		if (n < BRIDGE_OP_BURST)
+			break;
+	}
+	if (done != 0)
+		bridge_count(b, BRIDGE_COUNT_OPS, done);
+	return done;
+}

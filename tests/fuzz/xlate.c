@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "xlate.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include <rte_errno.h>
+#include <rte_mempool.h>
+
+#define POOL_SIZE 4095
+/** The largest frame in segments of 2 KiB, and as much again for what is made of it. */
+#define FRAME_MBUFS 160
+#define START_US 1000000000ULL
+#define HEADROOM 128
+
+static struct rte_mempool *pool;
+
+void
+xlate_init(const char *file_prefix)
+{
+	/* Have the kit's assertions abort: there is no test to fail. */
+	setenv("CMOCKA_TEST_ABORT", "1", 1);
+	l4xkit_eal(file_prefix);
+	pool = rte_pktmbuf_pool_create(
+		"fuzz", POOL_SIZE, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	FUZZ_CHECK(pool != NULL, "no pool: %s", rte_strerror(rte_errno));
+}
+
+/** l4xkit_create() with the process's pool: making one takes longer than an input does. */
+static struct l4xkit *
+kit_create(l4xkit_tweak tweak)
+{
+	struct l4xkit *k = calloc(1, sizeof(*k));
+
+	FUZZ_CHECK(k != NULL, "no memory");
+	k->now_us = START_US;
+	k->pool = pool;
+	k->conf = l4xkit_conf();
+	k->params = (struct l4x_params){ .name = "fuzz",
+		.max_flows = XLATE_FLOWS,
+		.socket_id = SOCKET_ID_ANY,
+		.now_us = k->now_us,
+		.secret = "0123456789abcde",
+		.pool = pool };
+	tweak(&k->params, &k->conf);
+	k->l = l4x_create(&k->params);
+	FUZZ_CHECK(k->l != NULL, "l4x_create: %s", rte_strerror(rte_errno));
+	FUZZ_CHECK(l4x_port_set(k->l, &k->conf) == 0, "l4x_port_set");
+	k->limits = (struct pkt_limits){ .mtu = k->conf.mtu, .csum = true };
+	return k;
+}
+
+struct xlate *
+xlate_begin(struct fuzz_tape *tape, l4xkit_tweak tweak)
+{
+	struct xlate *x = calloc(1, sizeof(*x));
+
+	FUZZ_CHECK(x != NULL, "no memory");
+	x->tape = tape;
+	x->k = kit_create(tweak);
+	x->next_token = 1;
+	x->room = 1 << 20;
+	xlate_link(x, true, L4X_OFFLOAD_CSUM | L4X_OFFLOAD_TSO4 | L4X_OFFLOAD_TSO6);
+	return x;
+}
+
+void
+xlate_end(struct xlate *x)
+{
+	struct l4xkit *k = x->k;
+
+	xlate_flush(x, false, POOL_SIZE);
+	xlate_frames(x);
+	for (unsigned int i = 0; l4x_shutdown(k->l, k->now_us) > 0; i++) {
+		FUZZ_CHECK(i < 2 * XLATE_FLOWS, "l4x_shutdown() does not end");
+		l4xkit_collect(k);
+		xlate_frames(x);
+	}
+	l4xkit_collect(k);
+	xlate_frames(x);
+	FUZZ_CHECK(l4x_flow_count(k->l) == 0, "%u flows left", l4x_flow_count(k->l));
+	x->ending = true;
+	xlate_bridge(x, UINT_MAX);
+	for (unsigned int i = 0; i < XLATE_FLOWS; i++)
+		FUZZ_CHECK(!x->socks[i].open, "the socket of flow %u was never closed", i);
+	for (unsigned int i = 0; i < x->n_events; i++)
+		if (x->events[i].type == L4X_EV_ACCEPTED)
+			x->n_tokens--;
+	FUZZ_CHECK(x->n_tokens == 0, "%u tokens without an answer", x->n_tokens);
+	for (unsigned int i = 0; i < x->n_events; i++)
+		l4x_event_free(&x->events[i]);
+	l4xkit_discard(k);
+	l4x_destroy(k->l);
+	FUZZ_CHECK(rte_mempool_in_use_count(pool) == 0, "%u mbufs lost",
+		rte_mempool_in_use_count(pool));
+	free(k);
+	free(x);
+}
+
+/* ---- the guest ---- */
+
+bool
+xlate_has_mbufs(const struct xlate *x)
+{
+	return rte_mempool_avail_count(x->k->pool) > FRAME_MBUFS;
+}
+
+void
+xlate_link(struct xlate *x, bool up, uint32_t offloads)
+{
+	xlate_frames(x);
+	x->offloads = offloads;
+	x->k->limits.tso4 = (offloads & L4X_OFFLOAD_TSO4) != 0;
+	x->k->limits.tso6 = (offloads & L4X_OFFLOAD_TSO6) != 0;
+	x->k->limits.ecn = (offloads & L4X_OFFLOAD_ECN) != 0;
+	l4x_port_link(x->k->l, L4XKIT_PIF, up, offloads);
+}
+
+static void
+rx_foreign(struct l4xkit *k)
+{
+	struct l4x_frame frames[L4X_BURST];
+
+	for (unsigned int i = 0; i < k->n_burst; i++)
+		frames[i] = (struct l4x_frame){ .m = k->burst[i], .pif = L4XKIT_PIF };
+	l4x_rx_handover(k->l, frames, k->n_burst, k->now_us);
+	k->n_burst = 0;
+	l4xkit_collect(k);
+}
+
+void
+xlate_flush(struct xlate *x, bool foreign, unsigned int mbufs)
+{
+	static struct rte_mbuf *held[POOL_SIZE];
+	unsigned int avail = rte_mempool_avail_count(pool), n_held = 0;
+
+	if (mbufs < avail) {
+		n_held = avail - mbufs;
+		FUZZ_CHECK(rte_pktmbuf_alloc_bulk(pool, held, n_held) == 0, "mbufs");
+	}
+	if (foreign)
+		rx_foreign(x->k);
+	else
+		l4xkit_flush(x->k);
+	for (unsigned int i = 0; i < n_held; i++)
+		rte_pktmbuf_free(held[i]);
+}
+
+const struct l4xkit_frame *
+xlate_frame(struct xlate *x)
+{
+	const struct l4xkit_frame *f = l4xkit_frame(x->k);
+
+	if (f == NULL)
+		return NULL;
+	FUZZ_CHECK(f->pif == L4XKIT_PIF, "a frame for port %u", f->pif);
+	FUZZ_CHECK(f->queue < x->k->conf.n_queues, "a frame for queue %u", f->queue);
+	return f;
+}
+
+void
+xlate_frames(struct xlate *x)
+{
+	while (xlate_frame(x) != NULL)
+		;
+}
+
+/* ---- events ---- */
+
+void
+xlate_event(struct xlate *x, const struct l4x_event *ev)
+{
+	struct l4x_event lost = *ev;
+
+	if (x->n_events < XLATE_EVENTS)
+		x->events[x->n_events++] = *ev;
+	else
+		l4x_event_free(&lost);
+}
+
+static bool
+event_room(const struct xlate *x)
+{
+	return x->n_events < XLATE_EVENTS;
+}
+
+unsigned int
+xlate_deliver(struct xlate *x, unsigned int n)
+{
+	n = RTE_MIN(RTE_MIN(n, x->n_events), (unsigned int)L4X_BURST);
+	if (n == 0)
+		return 0;
+	l4xkit_events(x->k, x->events, n);
+	x->n_events -= n;
+	memmove(x->events, x->events + n, x->n_events * sizeof(x->events[0]));
+	return n;
+}
+
+void
+xlate_settle(struct xlate *x)
+{
+	for (unsigned int i = 0; i < 1000; i++) {
+		/* Room for an answer to each. */
+		unsigned int did = xlate_deliver(x, L4X_BURST);
+
+		did += xlate_bridge(x, XLATE_EVENTS / 2);
+		if (did == 0)
+			return;
+	}
+	fuzz_fail(__FILE__, __LINE__, "operations and events without end");
+}
+
+/* ---- what a socket does ---- */
+
+struct xlate_sock *
+xlate_pick(struct xlate *x, uint8_t n)
+{
+	unsigned int open = 0;
+
+	for (unsigned int i = 0; i < XLATE_FLOWS; i++)
+		open += x->socks[i].open;
+	if (open == 0)
+		return NULL;
+	n %= open;
+	for (unsigned int i = 0;; i++)
+		if (x->socks[i].open && n-- == 0)
+			return &x->socks[i];
+}
+
+static void
+tell_sent(struct xlate *x, const struct xlate_sock *s, enum l4x_event_type type, uint8_t flags)
+{
+	struct l4x_event ev = { .type = type, .bridge = x->k->params.bridge, .flow = s->flow };
+
+	ev.sent.taken = s->taken;
+	ev.sent.acked = s->remote ? s->peer_acked : s->taken;
+	ev.sent.space = s->room + s->lie;
+	ev.sent.rtt_us = 200;
+	ev.sent.flags = flags | (s->remote ? L4X_SENT_REMOTE : 0);
+	xlate_event(x, &ev);
+}
+
+void
+xlate_connected(struct xlate *x, struct xlate_sock *s)
+{
+	if (!s->open || s->failed || s->connected || s->proto != IPPROTO_TCP || !event_room(x))
+		return;
+	s->connected = true;
+	tell_sent(x, s, L4X_EV_CONNECTED, 0);
+}
+
+void
+xlate_sent(struct xlate *x, struct xlate_sock *s, uint32_t peer_takes)
+{
+	const uint64_t n = RTE_MIN((uint64_t)peer_takes, s->taken - s->peer_acked);
+
+	if (!s->open || s->failed || !s->connected || !event_room(x))
+		return;
+	s->peer_acked += n;
+	s->room += (uint32_t)n;
+	tell_sent(x, s, L4X_EV_SENT, 0);
+}
+
+struct rte_mbuf *
+xlate_payload(struct xlate *x, uint64_t off, uint32_t len, bool off_tape)
+{
+	static uint8_t bytes[PKT_MAX];
+	size_t n = off_tape ? fuzz_bytes(x->tape, bytes, len) : 0;
+
+	for (; n < len; n++)
+		bytes[n] = xlate_byte(off + n);
+	return l4xkit_payload(x->k, bytes, len);
+}
+
+void
+xlate_data(struct xlate *x, struct xlate_sock *s, uint32_t len)
+{
+	const uint64_t end = s->eof_told ? RTE_MIN(s->limit, s->eof) : s->limit;
+	struct l4x_event ev = { .type = L4X_EV_DATA, .flow = s->flow };
+
+	while (len > 0 && s->open && s->connected && !s->failed && s->read < end && event_room(x) &&
+		xlate_has_mbufs(x)) {
+		ev.len = (uint32_t)RTE_MIN(
+			RTE_MIN(len, s->frame_max), RTE_MIN(end - s->read, (uint64_t)UINT16_MAX));
+		ev.data.off = s->read;
+		ev.data.m = xlate_payload(x, s->read, ev.len, false);
+		s->read += ev.len;
+		s->top = RTE_MAX(s->top, s->read);
+		len -= ev.len;
+		xlate_event(x, &ev);
+	}
+}
+
+void
+xlate_eof(struct xlate *x, struct xlate_sock *s)
+{
+	struct l4x_event ev = { .type = L4X_EV_EOF, .flow = s->flow };
+
+	/* The end is found by who has read all there is. */
+	if (!s->open || !s->connected || s->failed || s->eof_told || s->read != s->top ||
+		!event_room(x))
+		return;
+	s->eof_told = true;
+	s->eof = s->read;
+	ev.data.off = s->eof;
+	xlate_event(x, &ev);
+}
+
+void
+xlate_error(struct xlate *x, struct xlate_sock *s, const struct l4x_event *error)
+{
+	struct l4x_event ev = *error;
+
+	if (!s->open || s->failed || !event_room(x))
+		return;
+	ev.type = L4X_EV_ERROR;
+	ev.flow = s->flow;
+	s->failed = s->proto == IPPROTO_TCP;
+	xlate_event(x, &ev);
+}
+
+void
+xlate_dgram(struct xlate *x, struct xlate_sock *s, uint32_t len)
+{
+	struct l4x_event ev = { .type = L4X_EV_DGRAM, .flow = s->flow, .len = len };
+
+	if (!s->open || s->proto == IPPROTO_TCP || !event_room(x) || !xlate_has_mbufs(x))
+		return;
+	ev.dgram.m = xlate_payload(x, 0, len, true);
+	ev.tos = fuzz_u8(x->tape);
+	ev.ttl = fuzz_u8(x->tape);
+	xlate_event(x, &ev);
+}
+
+void
+xlate_accepted(struct xlate *x, const struct l4x_event *accepted)
+{
+	struct l4x_event ev = *accepted;
+
+	if (!event_room(x) || x->n_tokens == XLATE_TOKENS) {
+		l4x_event_free(&ev);
+		return;
+	}
+	if (ev.type == L4X_EV_ACCEPTED) {
+		ev.accepted.token = x->next_token;
+		x->tokens[x->n_tokens++] = x->next_token++;
+	}
+	xlate_event(x, &ev);
+}
+
+/* ---- operations ---- */
+
+/** The socket of an operation that is for an open one. */
+static struct xlate_sock *
+sock_of(struct xlate *x, const struct l4x_op *op, bool stream)
+{
+	struct xlate_sock *s = &x->socks[flowtab_handle_index(op->flow) % XLATE_FLOWS];
+
+	FUZZ_CHECK(s->open && s->flow == op->flow, "operation %u for a socket that is not open",
+		op->type);
+	FUZZ_CHECK((s->proto == IPPROTO_TCP) == stream, "operation %u for protocol %u", op->type,
+		s->proto);
+	/* It may pass the ERROR on its way, never what comes before CONNECTED. */
+	FUZZ_CHECK(!stream || s->connected, "operation %u for a socket that is not connected",
+		op->type);
+	return s;
+}
+
+static struct xlate_sock *
+sock_open(struct xlate *x, const struct l4x_op *op, uint8_t proto)
+{
+	const uint32_t idx = flowtab_handle_index(op->flow);
+	struct xlate_sock *s = &x->socks[idx % XLATE_FLOWS];
+
+	FUZZ_CHECK(idx < x->k->params.max_flows, "flow index %u", idx);
+	FUZZ_CHECK(!s->open, "two sockets for flow %u", idx);
+	FUZZ_CHECK(op->flow != s->flow, "handle %llx given out twice", (unsigned long long)op->flow);
+	*s = (struct xlate_sock){ .flow = op->flow, .proto = proto, .open = true };
+	s->room = x->room;
+	return s;
+}
+
+/** A guest reaches the host's loopback only where it was let. */
+static void
+check_peer(const struct xlate *x, const struct flowtab_addr *peer)
+{
+	const struct l4x_port_conf *c = &x->k->conf;
+	const bool let = !flowtab_addr_is_any(&c->loopback) ||
+		!flowtab_addr_is_any(&c->loopback6) ||
+		flowtab_addr_is_loopback(&c->dns_forward);
+
+	FUZZ_CHECK(!flowtab_addr_is_loopback(peer) || let, "a connection to the host's loopback");
+	FUZZ_CHECK(!flowtab_addr_is_any(peer), "a connection to no address");
+	FUZZ_CHECK(!flowtab_addr_is_multicast(peer), "a connection to a multicast address");
+	FUZZ_CHECK(!flowtab_addr_eq(peer, &c->gateway) && !flowtab_addr_eq(peer, &c->gateway6),
+		"a connection to the gateway's address");
+}
+
+static void
+op_open(struct xlate *x, const struct l4x_op *op)
+{
+	struct xlate_sock *s = sock_open(x, op, op->open.proto);
+	struct l4x_event refused = { .error.err = ECONNREFUSED };
+	uint8_t how;
+
+	FUZZ_CHECK(op->open.proto == IPPROTO_TCP || op->open.proto == IPPROTO_UDP ||
+			op->open.proto == IPPROTO_ICMP || op->open.proto == IPPROTO_ICMPV6,
+		"protocol %u", op->open.proto);
+	FUZZ_CHECK(op->open.pif == L4XKIT_PIF && op->open.queue < x->k->conf.n_queues,
+		"port %u, queue %u", op->open.pif, op->open.queue);
+	FUZZ_CHECK(op->open.head_len >= 14 + 20 + 8 && op->open.head_len <= HEADROOM, "head_len %u",
+		op->open.head_len);
+	if ((op->open.flags & L4X_OPEN_REUSE) == 0)
+		check_peer(x, &op->open.peer);
+	if (op->open.proto != IPPROTO_TCP)
+		return;
+	how = fuzz_u8(x->tape);
+	if (how % 8 < 6)
+		xlate_connected(x, s);
+	else if (how % 8 == 6)
+		xlate_error(x, s, &refused);
+}
+
+static void
+token_answered(struct xlate *x, uint32_t token)
+{
+	for (unsigned int i = 0; i < x->n_tokens; i++) {
+		if (x->tokens[i] == token) {
+			x->tokens[i] = x->tokens[--x->n_tokens];
+			return;
+		}
+	}
+	fuzz_fail(__FILE__, __LINE__, "token %u was answered before, or never accepted", token);
+}
+
+static void
+op_send(struct xlate *x, const struct l4xkit_op *o)
+{
+	struct xlate_sock *s = sock_of(x, &o->op, true);
+	const uint64_t off = o->op.send.off, end = off + o->len;
+	uint64_t take;
+
+	FUZZ_CHECK(!s->shut, "SEND after SHUT");
+	FUZZ_CHECK(o->len > 0 && off <= s->sent_top, "SEND of %u bytes at %llu, after %llu", o->len,
+		(unsigned long long)off, (unsigned long long)s->sent_top);
+	for (uint32_t i = 0; x->patterned && i < o->len; i++)
+		FUZZ_CHECK(o->data[i] == xlate_byte(off + i), "a wrong byte in SEND at %llu",
+			(unsigned long long)(off + i));
+	s->sent_top = RTE_MAX(s->sent_top, end);
+	if (s->failed)
+		return;
+	take = off <= s->taken && end > s->taken ? end - s->taken : 0;
+	take = RTE_MIN(take, (uint64_t)s->room);
+	s->taken += take;
+	s->room -= (uint32_t)take;
+	if (!s->remote)
+		s->peer_acked = s->taken;
+	tell_sent(x, s, L4X_EV_SENT, end > s->taken ? L4X_SENT_SHORT : 0);
+}
+
+static void
+op_ack(struct xlate *x, const struct l4x_op *op)
+{
+	struct xlate_sock *s = sock_of(x, op, true);
+
+	FUZZ_CHECK(op->ack.acked >= s->acked && op->ack.acked <= s->top,
+		"ACK of %llu, after %llu, with %llu read", (unsigned long long)op->ack.acked,
+		(unsigned long long)s->acked, (unsigned long long)s->top);
+	FUZZ_CHECK(op->ack.limit >= op->ack.acked, "a limit below what is acknowledged");
+	FUZZ_CHECK(op->ack.frame_max > 0 && op->ack.frame_max <= L4X_GSO_MAX, "frame_max %u",
+		op->ack.frame_max);
+	s->acked = op->ack.acked;
+	s->limit = op->ack.limit;
+	s->frame_max = op->ack.frame_max;
+	s->read = RTE_MAX(s->read, s->acked);
+}
+
+static void
+op_rewind(struct xlate *x, const struct l4x_op *op)
+{
+	struct xlate_sock *s = sock_of(x, op, true);
+
+	FUZZ_CHECK(op->ack.acked >= s->acked && op->ack.acked <= s->top,
+		"REWIND to %llu, with %llu acknowledged and %llu read",
+		(unsigned long long)op->ack.acked, (unsigned long long)s->acked,
+		(unsigned long long)s->top);
+	s->read = RTE_MIN(s->read, op->ack.acked);
+}
+
+static void
+op_shut(struct xlate *x, const struct l4x_op *op)
+{
+	struct xlate_sock *s = sock_of(x, op, true);
+
+	FUZZ_CHECK(!s->shut, "SHUT twice");
+	FUZZ_CHECK(op->send.off == s->taken, "SHUT at %llu, with %llu taken",
+		(unsigned long long)op->send.off, (unsigned long long)s->taken);
+	s->shut = true;
+}
+
+static void
+op_dgram(struct xlate *x, const struct l4xkit_op *o)
+{
+	sock_of(x, &o->op, false);
+	FUZZ_CHECK(o->len == o->op.len && o->op.dgram.seg <= o->len, "DGRAM of %u bytes in %u",
+		o->len, o->op.dgram.seg);
+	FUZZ_CHECK(o->len == 0 || o->op.dgram.seg > 0, "DGRAM of %u bytes in segments of 0", o->len);
+}
+
+static void
+op_close(struct xlate *x, const struct l4x_op *op)
+{
+	struct xlate_sock *s = &x->socks[flowtab_handle_index(op->flow) % XLATE_FLOWS];
+
+	FUZZ_CHECK(s->open && s->flow == op->flow, "CLOSE of a socket that is not open");
+	s->open = false;
+}
+
+static void
+do_op(struct xlate *x, const struct l4xkit_op *o)
+{
+	const struct l4x_op *op = &o->op;
+	struct xlate_sock *s;
+
+	switch (op->type) {
+	case L4X_OP_OPEN:
+		op_open(x, op);
+		break;
+	case L4X_OP_ADOPT:
+		token_answered(x, op->adopt.token);
+		s = sock_open(x, op, IPPROTO_TCP);
+		xlate_connected(x, s);
+		break;
+	case L4X_OP_REFUSE:
+		FUZZ_CHECK(op->flow == 0, "REFUSE for a flow");
+		token_answered(x, op->adopt.token);
+		break;
+	case L4X_OP_SEND:
+		op_send(x, o);
+		break;
+	case L4X_OP_DGRAM:
+		op_dgram(x, o);
+		break;
+	case L4X_OP_ACK:
+		op_ack(x, op);
+		break;
+	case L4X_OP_REWIND:
+		op_rewind(x, op);
+		break;
+	case L4X_OP_SHUT:
+		op_shut(x, op);
+		break;
+	case L4X_OP_QUERY:
+		xlate_sent(x, sock_of(x, op, true), 0);
+		break;
+	case L4X_OP_CLOSE:
+		op_close(x, op);
+		break;
+	default:
+		fuzz_fail(__FILE__, __LINE__, "operation %u", op->type);
+	}
+}
+
+unsigned int
+xlate_bridge(struct xlate *x, unsigned int n)
+{
+	const struct l4xkit_op *o;
+	unsigned int i;
+
+	/* An operation has one answer at most, and none is ever lost. */
+	for (i = 0; i < n && (x->ending || event_room(x)) && (o = l4xkit_op(x->k)) != NULL; i++)
+		do_op(x, o);
+	return i;
+}

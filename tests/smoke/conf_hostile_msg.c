@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Messages, memory and descriptors as a hostile front-end sends them. */
+#include "hostile.h"
+
+#include <fcntl.h>
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+/* Connected and negotiated; what follows is the test's. */
+static struct vhu *
+negotiated(void)
+{
+	struct vhu *v = hostile_new();
+
+	assert_int_equal(vhu_connect(v), 0);
+	assert_int_equal(vhu_negotiate(v), 0);
+	return v;
+}
+
+static void
+arp_once(struct vhu *v)
+{
+	size_t len;
+	uint8_t *p = hostile_frame(v, &len);
+
+	vhu_tx(v, 0, NULL, p + 12, len - 12, NULL);
+}
+
+/* ---- memory ---- */
+
+static void
+memory_file_cut_short(void **state)
+{
+	struct vhu *v = hostile_open();
+
+	assert_int_equal(ftruncate(v->mem_fd, 0), 0);
+	vhu_ring_kick(&v->rings[VHU_TX(0)]);
+	vhu_ring_kick(&v->rings[VHU_RX(0)]);
+	host_idle(smoke.g, 50);
+	assert_int_equal(guest_arp(smoke.g), 0);
+	/* Its rings are gone here as well: nothing of them may be touched. */
+	vhu_disconnect(v);
+	assert_int_equal(ftruncate(v->mem_fd, (off_t)v->mem_bytes), 0);
+	vhu_close(v);
+}
+
+static void
+memory_file_cut_short_behind_the_rings(void **state)
+{
+	struct vhu *v = hostile_open();
+	uint8_t *far = v->mem + v->mem_bytes - 65536;
+
+	for (uint16_t i = 0; i < 8; i++) {
+		hostile_desc(&v->rings[VHU_TX(0)], i, vhu_gpa(v, far), 60000, 0, 0);
+		vhu_ring_avail(&v->rings[VHU_TX(0)], i);
+	}
+	assert_int_equal(ftruncate(v->mem_fd, (off_t)v->mem_bytes / 2), 0);
+	vhu_ring_publish(v, &v->rings[VHU_TX(0)]);
+	vhu_ring_kick(&v->rings[VHU_TX(0)]);
+	host_idle(smoke.g, 50);
+	assert_int_equal(guest_arp(smoke.g), 0);
+	vhu_close(v);
+}
+
+static void
+memory_file_smaller_than_its_region(void **state)
+{
+	struct vhu *v = negotiated();
+
+	assert_int_equal(ftruncate(v->mem_fd, 4096), 0);
+	vhu_set_mem(v);
+	hostile_wait();
+	vhu_disconnect(v);
+	assert_int_equal(ftruncate(v->mem_fd, (off_t)v->mem_bytes), 0);
+	vhu_close(v);
+}
+
+static void
+memory_cut_short_while_the_host_sends(void **state)
+{
+	struct guest *a = smoke_guest("a.sock", NULL);
+	static const uint8_t data[65536];
+	struct smoke_conn k;
+
+	assert_non_null(a);
+	k = smoke_out(a, false);
+	assert_true(send(k.fd, data, sizeof(data), MSG_DONTWAIT) > 0);
+	/* The rings stay, the buffers go: the socket is read into nothing. */
+	assert_int_equal(ftruncate(a->v->mem_fd, 65536), 0);
+	send(k.fd, data, sizeof(data), MSG_DONTWAIT);
+	host_idle(smoke.g, 100);
+	assert_int_equal(guest_arp(smoke.g), 0);
+	assert_int_equal(ftruncate(a->v->mem_fd, (off_t)a->v->mem_bytes), 0);
+	close(k.fd);
+	close(k.listener);
+	guest_close(a);
+}
+
+static void
+memory_table_replaced_by_one_that_cannot_be_mapped(void **state)
+{
+	struct vhu *v = hostile_open();
+	int fds[2] = { open("/dev/null", O_RDWR), open("/dev/null", O_RDWR) };
+
+	arp_once(v);
+	vhu_send_ack(v, VHU_SET_MEM_TABLE, &v->table, 8 + 2 * 32, fds, 2);
+	vhu_ring_kick(&v->rings[VHU_TX(0)]);
+	hostile_wait();
+	vhu_close(v);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void
+memory_table_replaced_while_running(void **state)
+{
+	struct vhu *v = hostile_open();
+
+	for (int i = 0; i < 20; i++) {
+		arp_once(v);
+		if (vhu_set_mem(v) < 0)
+			break;
+	}
+	hostile_wait();
+	vhu_close(v);
+}
+
+static void
+table_sent(const struct vhu_mem_table *t, uint32_t size, const int *fds, unsigned int n_fds)
+{
+	struct vhu *v = negotiated();
+
+	vhu_send_ack(v, VHU_SET_MEM_TABLE, t, size, fds, n_fds);
+	hostile_wait();
+	vhu_close(v);
+}
+
+static void
+malformed_memory_tables(void **state)
+{
+	int fd = memfd_create("m", 0), fds[9];
+	struct vhu_mem_table t = { .n = 1,
+		.regions = { { 0x1000, 0x10000, 0x7f0000000000, 0 },
+			{ 0x2000, 0x10000, 0x7f0000001000, 0 } } };
+	struct vhu_mem_table bad;
+
+	for (int i = 0; i < 9; i++)
+		fds[i] = fd;
+	assert_int_equal(ftruncate(fd, 0x10000), 0);
+	table_sent(&t, 40, fds, 0);
+	table_sent(&t, 40, fds, 2);
+	table_sent(&t, 39, fds, 1);
+	table_sent(&t, 4, fds, 1);
+	bad = t;
+	bad.n = 0;
+	table_sent(&bad, 40, NULL, 0);
+	bad.n = 9;
+	table_sent(&bad, sizeof(bad), fds, 9);
+	bad.n = UINT32_MAX;
+	table_sent(&bad, sizeof(bad), fds, 8);
+	bad.n = 2;
+	table_sent(&bad, 8 + 64, fds, 2); /* overlapping */
+	bad = t;
+	bad.regions[0].bytes = 0;
+	table_sent(&bad, 40, fds, 1);
+	bad.regions[0].bytes = UINT64_MAX;
+	table_sent(&bad, 40, fds, 1);
+	bad.regions[0] = (struct vhu_mem_region){ UINT64_MAX - 100, 0x10000, 0x1000, 0 };
+	table_sent(&bad, 40, fds, 1);
+	bad.regions[0] = (struct vhu_mem_region){ 0x1000, 0x10000, 0x1000, UINT64_MAX - 100 };
+	table_sent(&bad, 40, fds, 1);
+	bad.regions[0] = (struct vhu_mem_region){ 0x1000, 0x10000, 0x1000, 0x8001 };
+	table_sent(&bad, 40, fds, 1);
+	close(fd);
+}
+
+static void
+memory_that_is_no_file(void **state)
+{
+	int fds[4], pipes[2];
+	struct vhu_mem_table t = { .n = 1, .regions = { { 0x1000, 0x10000, 0x7f0000000000, 0 } } };
+
+	assert_int_equal(pipe(pipes), 0);
+	fds[0] = open("/tmp", O_RDONLY | O_DIRECTORY);
+	fds[1] = pipes[0];
+	fds[2] = eventfd(0, 0);
+	fds[3] = socket(AF_UNIX, SOCK_STREAM, 0);
+	for (int i = 0; i < 4; i++)
+		table_sent(&t, 40, &fds[i], 1);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	close(pipes[1]);
+}
+
+/* ---- notification descriptors ---- */
+
+static void
+with_call_fd(int fd)
+{
+	struct vhu *v = hostile_open();
+	uint64_t index = VHU_RX(0);
+
+	vhu_send_ack(v, VHU_SET_VRING_CALL, &index, sizeof(index), &fd, 1);
+	for (int i = 0; i < 10; i++)
+		arp_once(v);
+	hostile_wait();
+	assert_int_equal(guest_arp(smoke.g), 0);
+	vhu_close(v);
+}
+
+static void
+call_descriptor_at_its_maximum(void **state)
+{
+	int fd = eventfd(0, 0); /* blocking */
+	uint64_t max = UINT64_MAX - 1;
+
+	assert_int_equal(write(fd, &max, sizeof(max)), sizeof(max));
+	with_call_fd(fd);
+	close(fd);
+}
+
+static void
+call_descriptor_that_is_a_full_pipe(void **state)
+{
+	int pipes[2];
+	char page[4096] = { 0 };
+
+	assert_int_equal(pipe2(pipes, O_NONBLOCK), 0);
+	while (write(pipes[1], page, sizeof(page)) > 0)
+		;
+	fcntl(pipes[1], F_SETFL, 0);
+	with_call_fd(pipes[1]);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+static void
+call_descriptor_that_is_a_broken_pipe_or_socket(void **state)
+{
+	int pipes[2], pair[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	close(pipes[0]);
+	with_call_fd(pipes[1]);
+	close(pipes[1]);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	close(pair[0]);
+	with_call_fd(pair[1]);
+	close(pair[1]);
+}
+
+static void
+kick_descriptor_that_is_no_eventfd(void **state)
+{
+	int pipes[2], fds[3];
+
+	assert_int_equal(pipe(pipes), 0);
+	fds[0] = open("/dev/zero", O_RDWR); /* readable for ever */
+	fds[1] = pipes[0];                  /* end of file for ever */
+	fds[2] = open("/tmp", O_RDONLY | O_DIRECTORY);
+	close(pipes[1]);
+	for (int i = 0; i < 3; i++) {
+		struct vhu *v = hostile_open();
+		uint64_t index = VHU_TX(0);
+		unsigned long cpu;
+
+		vhu_send_ack(v, VHU_SET_VRING_KICK, &index, sizeof(index), &fds[i], 1);
+		hostile_wait();
+		cpu = proc_cpu_ms(smoke.d);
+		host_idle(smoke.g, 200);
+		assert_int_equal(guest_arp(smoke.g), 0);
+		if (proc_cpu_ms(smoke.d) - cpu > 150)
+			print_message("kick descriptor %d keeps the daemon busy\n", i);
+		vhu_close(v);
+		close(fds[i]);
+	}
+}
+
+/* ---- messages ---- */
+
+static void
+sent(uint32_t request, const void *payload, uint32_t size)
+{
+	struct vhu *v = negotiated();
+
+	vhu_set_mem(v);
+	vhu_send_ack(v, request, payload, size, NULL, 0);
+	hostile_wait();
+	vhu_close(v);
+}
+
+static void
+unknown_requests(void **state)
+{
+	static const uint32_t requests[] = { 0, 23, 24, 41, 43, 99, 1000, UINT32_MAX };
+	uint8_t payload[200] = { 0 };
+
+	for (unsigned int i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		sent(requests[i], payload, sizeof(payload));
+}
+
+static void
+every_request_with_a_short_payload(void **state)
+{
+	static const uint8_t zero[8];
+
+	for (uint32_t r = 1; r <= 44; r++) {
+		struct vhu *v = negotiated();
+
+		vhu_send(v, r, 0, zero, r % 8, NULL, 0);
+		vhu_closed_by_peer(v, 2);
+		vhu_close(v);
+	}
+	hostile_wait();
+}
+
+static void
+every_request_before_all_others(void **state)
+{
+	uint8_t payload[256];
+
+	memset(payload, 0xff, sizeof(payload));
+	for (uint32_t r = 1; r <= 44; r++) {
+		struct vhu *v = hostile_new();
+
+		assert_int_equal(vhu_connect(v), 0);
+		vhu_send(v, r, 0, payload, r == VHU_SET_MEM_TABLE ? 256 : r % 2 ? 8 : 16, NULL, 0);
+		vhu_closed_by_peer(v, 2);
+		vhu_close(v);
+	}
+	hostile_wait();
+}
+
+static void
+header_that_lies_about_its_size(void **state)
+{
+	static const uint32_t sizes[] = { 9, 4096, 65536, UINT32_MAX, 0x80000000 };
+
+	for (int i = 0; i < 5; i++) {
+		struct vhu *v = negotiated();
+		uint32_t head[5] = { VHU_SET_VRING_NUM, VHU_MSG_VERSION, sizes[i], 0, 16 };
+
+		vhu_send_bytes(v, head, sizeof(head), NULL, 0);
+		hostile_wait();
+		vhu_close(v);
+	}
+}
+
+static void
+wrong_version_and_reply_flags(void **state)
+{
+	for (uint32_t flags = 0; flags < 16; flags++) {
+		struct vhu *v = negotiated();
+		uint32_t msg[5] = { VHU_SET_VRING_NUM, flags, 8, 0, 16 };
+
+		vhu_send_bytes(v, msg, sizeof(msg), NULL, 0);
+		vhu_closed_by_peer(v, 2);
+		vhu_close(v);
+	}
+	hostile_wait();
+}
+
+static void
+connection_closed_inside_of_a_message(void **state)
+{
+	uint32_t msg[5] = { VHU_SET_VRING_NUM, VHU_MSG_VERSION, 8, 0, 16 };
+
+	for (size_t len = 1; len < sizeof(msg); len += 3) {
+		struct vhu *v = negotiated();
+
+		vhu_send_bytes(v, msg, len, NULL, 0);
+		vhu_close(v);
+	}
+	hostile_wait();
+}
+
+static void
+ring_numbers_out_of_range(void **state)
+{
+	static const uint32_t rings[] = { 4, 5, 15, 255, 256, 0x7fffffff, UINT32_MAX };
+	static const uint32_t requests[] = { VHU_SET_VRING_NUM, VHU_SET_VRING_BASE,
+		VHU_SET_VRING_ENABLE, VHU_SET_VRING_KICK, VHU_SET_VRING_CALL, VHU_SET_VRING_ERR,
+		VHU_GET_VRING_BASE };
+
+	for (unsigned int i = 0; i < 7; i++) {
+		struct vhu_vring_state s = { rings[i], 1 };
+		struct vhu_vring_addr a = { .index = rings[i], .desc = 0x1000 };
+
+		sent(VHU_SET_VRING_ADDR, &a, sizeof(a));
+		for (unsigned int k = 0; k < 7; k++) {
+			struct vhu *v = negotiated();
+
+			vhu_send(v, requests[k], 0, &s, sizeof(s), NULL, 0);
+			vhu_closed_by_peer(v, 2);
+			vhu_close(v);
+		}
+	}
+}
+
+static void
+ring_sizes_out_of_range(void **state)
+{
+	static const uint32_t sizes[] = { 0, 3, 17, 32769, 65535, 65536, UINT32_MAX };
+
+	for (int i = 0; i < 7; i++) {
+		struct vhu *v = negotiated();
+		struct vhu_vring_state s = { VHU_TX(0), sizes[i] };
+
+		vhu_set_mem(v);
+		if (vhu_send_ack(v, VHU_SET_VRING_NUM, &s, sizeof(s), NULL, 0) == 0) {
+			struct vhu_vring_state base = { VHU_TX(0), 0 };
+
+			vhu_send_ack(v, VHU_SET_VRING_BASE, &base, sizeof(base), NULL, 0);
+		}
+		hostile_wait();
+		vhu_close(v);
+	}
+}
+
+static void
+ring_addresses_that_are_nowhere(void **state)
+{
+	static const uint64_t odd[] = { 0, 1, 0x1000, UINT64_MAX, UINT64_MAX - 4096 };
+
+	for (int i = 0; i < 5; i++) {
+		for (int which = 0; which < 3; which++) {
+			struct vhu *v = hostile_open();
+			struct vhu_ring *r = &v->rings[VHU_TX(0)];
+			struct vhu_vring_addr a = { VHU_TX(0), 0, (uintptr_t)r->desc,
+				(uintptr_t)r->used, (uintptr_t)r->avail, 0 };
+
+			*(which == 0 ? &a.desc : which == 1 ? &a.used : &a.avail) = odd[i];
+			vhu_send_ack(v, VHU_SET_VRING_ADDR, &a, sizeof(a), NULL, 0);
+			vhu_ring_kick(r);
+			hostile_wait();
+			vhu_close(v);
+		}
+	}
+}
+
+static void
+ring_that_runs_over_the_end_of_memory(void **state)
+{
+	struct vhu *v = hostile_open();
+	uintptr_t end = (uintptr_t)v->mem + v->mem_bytes;
+	struct vhu_vring_addr a = { VHU_TX(0), 0, end - 16, end - 8, end - 4, 0 };
+
+	vhu_send_ack(v, VHU_SET_VRING_ADDR, &a, sizeof(a), NULL, 0);
+	vhu_ring_kick(&v->rings[VHU_TX(0)]);
+	hostile_wait();
+	vhu_close(v);
+}
+
+static void
+features_that_were_not_offered(void **state)
+{
+	struct vhu *v = hostile_new();
+
+	assert_int_equal(vhu_connect(v), 0);
+	assert_int_equal(vhu_negotiate(v), 0);
+	vhu_set_features(v, UINT64_MAX);
+	vhu_start(v);
+	vhu_ring_kick(&v->rings[VHU_TX(0)]);
+	hostile_wait();
+	vhu_close(v);
+}
+
+static void
+dirty_log_that_is_malformed(void **state)
+{
+	static const uint64_t logs[][2] = { { 0, 0 }, { 16, 0 }, { UINT64_MAX, 0 },
+		{ 4096, UINT64_MAX }, { UINT64_MAX - 4096, 4097 } };
+
+	for (int i = 0; i < 5; i++) {
+		struct vhu *v = hostile_open();
+		int fd = memfd_create("log", 0);
+
+		assert_int_equal(ftruncate(fd, i < 3 ? 16 : 8192), 0);
+		vhu_send(v, VHU_SET_LOG_BASE, 0, logs[i], 16, &fd, 1);
+		vhu_closed_by_peer(v, 5);
+		vhu_set_features(v, v->features | VHU_F_LOG_ALL);
+		arp_once(v);
+		hostile_wait();
+		vhu_close(v);
+		close(fd);
+	}
+}
+
+static void
+inflight_area_that_is_malformed(void **state)
+{
+	struct {
+		uint64_t size, offset;
+		uint16_t queues, ring;
+		uint32_t pad;
+	} bad[] = { { 0, 0, 0, 0, 0 }, { UINT64_MAX, 0, 2, 16, 0 }, { 4096, UINT64_MAX, 2, 16, 0 },
+		{ 16, 0, 0xffff, 0xffff, 0 } };
+
+	for (int i = 0; i < 4; i++) {
+		struct vhu *v = negotiated();
+		int fd = memfd_create("inflight", 0);
+
+		assert_int_equal(ftruncate(fd, 16), 0);
+		vhu_send(v, VHU_SET_INFLIGHT_FD, 0, &bad[i], sizeof(bad[i]), &fd, 1);
+		vhu_send(v, VHU_GET_INFLIGHT_FD, 0, &bad[i], sizeof(bad[i]), NULL, 0);
+		vhu_closed_by_peer(v, 5);
+		vhu_close(v);
+		close(fd);
+	}
+	hostile_wait();
+}
+
+static void
+descriptors_nobody_asked_for_are_closed(void **state)
+{
+	int before, after = 0, fds[8];
+
+	for (int i = 0; i < 8; i++)
+		fds[i] = eventfd(0, 0);
+	hostile_wait();
+	before = proc_open_fds(smoke.d);
+	for (int i = 0; i < 10; i++) {
+		struct vhu *v = negotiated();
+		struct vhu_vring_state s = { 0, 16 };
+
+		vhu_send(v, VHU_SET_VRING_NUM, 0, &s, sizeof(s), fds, 8);
+		vhu_closed_by_peer(v, 5);
+		vhu_close(v);
+		v = negotiated();
+		vhu_send(v, 99, 0, &s, sizeof(s), fds, 8);
+		vhu_closed_by_peer(v, 5);
+		vhu_close(v);
+	}
+	for (int i = 0; i < 20; i++) {
+		host_idle(smoke.g, 50);
+		after = proc_open_fds(smoke.d);
+		if (after <= before + 4)
+			break;
+	}
+	if (after > before + 4)
+		fail_msg("%d file descriptors before, %d after", before, after);
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+}
+
+static void
+hundred_connections_that_say_nothing(void **state)
+{
+	int before = proc_open_fds(smoke.d), after = 0;
+
+	for (int i = 0; i < 100; i++) {
+		struct vhu *v = hostile_new();
+
+		assert_int_equal(vhu_connect(v), 0);
+		vhu_close(v);
+	}
+	for (int i = 0; i < 40; i++) {
+		host_idle(smoke.g, 50);
+		after = proc_open_fds(smoke.d);
+		if (after <= before + 4)
+			break;
+	}
+	assert_true(after <= before + 4);
+}
+
+static void
+second_front_end_on_one_socket_does_no_harm(void **state)
+{
+	struct vhu *v = hostile_open(), *w = hostile_new();
+
+	w->conf.timeout_ms = 300;
+	vhu_reconnect(w);
+	arp_once(v);
+	hostile_wait();
+	vhu_close(w);
+	arp_once(v);
+	hostile_wait();
+	vhu_close(v);
+}
+
+static void
+rings_stopped_and_started_without_end(void **state)
+{
+	struct vhu *v = hostile_open();
+
+	for (int i = 0; i < 30; i++) {
+		arp_once(v);
+		if (vhu_ring_stop(v, VHU_TX(0), NULL) < 0 || vhu_ring_start(v, VHU_TX(0)) < 0 ||
+			vhu_ring_enable(v, VHU_TX(0), true) < 0)
+			fail_msg("ring does not stop and start");
+	}
+	vhu_close(v);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		HOSTILE(memory_file_cut_short),
+		HOSTILE(memory_file_cut_short_behind_the_rings),
+		HOSTILE(memory_file_smaller_than_its_region),
+		HOSTILE(memory_cut_short_while_the_host_sends),
+		HOSTILE(memory_table_replaced_by_one_that_cannot_be_mapped),
+		HOSTILE(memory_table_replaced_while_running),
+		HOSTILE(malformed_memory_tables),
+		HOSTILE(memory_that_is_no_file),
+		HOSTILE(call_descriptor_at_its_maximum),
+		HOSTILE(call_descriptor_that_is_a_full_pipe),
+		HOSTILE(call_descriptor_that_is_a_broken_pipe_or_socket),
+		HOSTILE(kick_descriptor_that_is_no_eventfd),
+		HOSTILE(unknown_requests),
+		HOSTILE(every_request_with_a_short_payload),
+		HOSTILE(every_request_before_all_others),
+		HOSTILE(header_that_lies_about_its_size),
+		HOSTILE(wrong_version_and_reply_flags),
+		HOSTILE(connection_closed_inside_of_a_message),
+		HOSTILE(ring_numbers_out_of_range),
+		HOSTILE(ring_sizes_out_of_range),
+		HOSTILE(ring_addresses_that_are_nowhere),
+		HOSTILE(ring_that_runs_over_the_end_of_memory),
+		HOSTILE(features_that_were_not_offered),
+		HOSTILE(dirty_log_that_is_malformed),
+		HOSTILE(inflight_area_that_is_malformed),
+		HOSTILE(descriptors_nobody_asked_for_are_closed),
+		HOSTILE(hundred_connections_that_say_nothing),
+		HOSTILE(second_front_end_on_one_socket_does_no_harm),
+		HOSTILE(rings_stopped_and_started_without_end),
+	};
+
+	return cmocka_run_group_tests_name("conf_hostile_msg", tests, hostile_up, smoke_down);
+}

@@ -1,0 +1,885 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* drivers/vhost: guests and front-ends that break the rules. Each harms itself alone. */
+#include "test_vport_util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <linux/virtio_net.h>
+
+static uint8_t frame[70000];
+
+/** A guest that keeps to the rules, to see that it is not disturbed. */
+static void
+exchange(struct fx *fx)
+{
+	struct vhu_frame f;
+	struct rte_mbuf *m;
+
+	vhu_rx_post(fx->v, 0, 2048, 1, NULL, false);
+	fx_fill(frame, 1000, 1);
+	m = fx_pass(fx, NULL, frame, 1000, NULL);
+	assert_int_equal(fx_tx(fx, m), 1);
+	vport_queue_flush(fx->q[0]);
+	assert_int_equal(vhu_rx_poll(fx->v, 0, 1000, &f), 1);
+	assert_memory_equal(f.data, frame, 1000);
+	assert_true(vhu_tx_drain(fx->v, 0, 1000));
+}
+
+/** Write a descriptor. */
+static void
+put(struct vhu_ring *r, uint16_t i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
+{
+	r->desc[i] = (struct vring_desc){ addr, len, flags, next };
+}
+
+static void
+offer(struct vhu_ring *r, uint16_t head)
+{
+	r->avail->ring[r->avail->idx % r->size] = head;
+	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + 1), __ATOMIC_RELEASE);
+}
+
+/** What a guest does to the ring, with a page of its memory at hand. */
+struct evil {
+	const char *name;
+	enum vport_counter counter;
+	void (*act)(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag);
+	uint64_t without; /**< features */
+};
+
+static void
+index_too_far(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	__atomic_store_n(&r->avail->idx, (uint16_t)(r->avail->idx + r->size + 1), __ATOMIC_RELEASE);
+}
+
+static void
+head_outside(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	offer(r, (uint16_t)r->size);
+}
+
+static void
+head_far_outside(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	offer(r, 65535);
+}
+
+static void
+address_nowhere(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	put(r, 0, vhu_gpa_hole(fx->v), 100, flag, 0);
+	offer(r, 0);
+}
+
+static void
+address_wraps(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	put(r, 0, UINT64_MAX - 10, 100, flag, 0);
+	offer(r, 0);
+}
+
+static void
+length_past_the_end(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	put(r, 0, gpa, UINT32_MAX, flag, 0);
+	offer(r, 0);
+}
+
+static void
+chain_loops(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	put(r, 0, gpa, 10, flag | VRING_DESC_F_NEXT, 1);
+	put(r, 1, gpa, 10, flag | VRING_DESC_F_NEXT, 0);
+	offer(r, 0);
+}
+
+static void
+chain_loops_with_nothing(
+	struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	put(r, 0, gpa, 0, flag | VRING_DESC_F_NEXT, 0);
+	offer(r, 0);
+}
+
+static void
+chain_leaves_table(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	put(r, 0, gpa, 10, flag | VRING_DESC_F_NEXT, (uint16_t)r->size);
+	offer(r, 0);
+}
+
+static void
+wrong_direction(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	put(r, 0, gpa, 100, flag ^ VRING_DESC_F_WRITE, 0);
+	offer(r, 0);
+}
+
+static void
+wrong_direction_later(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	put(r, 0, gpa, 100, flag | VRING_DESC_F_NEXT, 1);
+	put(r, 1, gpa, 100, flag ^ VRING_DESC_F_WRITE, 0);
+	offer(r, 0);
+}
+
+static void
+indirect(struct vhu_ring *r, uint64_t gpa, uint32_t len, uint16_t flags)
+{
+	put(r, 0, gpa, len, VRING_DESC_F_INDIRECT | flags, 1);
+	offer(r, 0);
+}
+
+static void
+table_empty(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	indirect(r, gpa, 0, 0);
+}
+
+static void
+table_uneven(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	indirect(r, gpa, 17, 0);
+}
+
+static void
+table_too_long(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	indirect(r, gpa, 16 * (VPORT_MAX_CHAIN + 1), 0);
+}
+
+static void
+table_huge(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	indirect(r, gpa, UINT32_MAX & ~15u, 0);
+}
+
+static void
+table_with_next(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	indirect(r, gpa, 16, VRING_DESC_F_NEXT);
+}
+
+static void
+table_nowhere(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	indirect(r, vhu_gpa_hole(fx->v), 16, 0);
+}
+
+static void
+table_in_table(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	struct vring_desc *t = (struct vring_desc *)page;
+
+	t[0] = (struct vring_desc){ gpa, 16, VRING_DESC_F_INDIRECT, 0 };
+	indirect(r, gpa, 16, 0);
+}
+
+static void
+table_left_by_chain(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	struct vring_desc *t = (struct vring_desc *)page;
+
+	t[0] = (struct vring_desc){ gpa, 16, flag | VRING_DESC_F_NEXT, 1 };
+	indirect(r, gpa, 16, 0);
+}
+
+static void
+table_loops(struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	struct vring_desc *t = (struct vring_desc *)page;
+
+	t[0] = (struct vring_desc){ gpa, 1, flag | VRING_DESC_F_NEXT, 0 };
+	indirect(r, gpa, 16, 0);
+}
+
+static void
+table_with_wrong_direction(
+	struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	struct vring_desc *t = (struct vring_desc *)page;
+
+	t[0] = (struct vring_desc){ gpa, 100, flag ^ VRING_DESC_F_WRITE, 0 };
+	indirect(r, gpa, 16, 0);
+}
+
+static void
+table_with_bad_address(
+	struct fx *fx, struct vhu_ring *r, uint64_t gpa, uint8_t *page, uint16_t flag)
+{
+	struct vring_desc *t = (struct vring_desc *)page;
+
+	t[0] = (struct vring_desc){ vhu_gpa_hole(fx->v), 100, flag, 0 };
+	indirect(r, gpa, 16, 0);
+}
+
+#define X(e) VPORT_COUNT_RING_##e
+static const struct evil evils[] = {
+	{ "index_too_far", X(BAD_INDEX), index_too_far, 0 },
+	{ "head_outside", X(BAD_HEAD), head_outside, 0 },
+	{ "head_far_outside", X(BAD_HEAD), head_far_outside, 0 },
+	{ "address_nowhere", X(BAD_ADDR), address_nowhere, 0 },
+	{ "address_wraps", X(BAD_ADDR), address_wraps, 0 },
+	{ "length_past_the_end", X(BAD_ADDR), length_past_the_end, 0 },
+	{ "chain_loops", X(BAD_CHAIN), chain_loops, 0 },
+	{ "chain_loops_with_nothing", X(BAD_CHAIN), chain_loops_with_nothing, 0 },
+	{ "chain_leaves_table", X(BAD_CHAIN), chain_leaves_table, 0 },
+	{ "wrong_direction", X(BAD_CHAIN), wrong_direction, 0 },
+	{ "wrong_direction_later", X(BAD_CHAIN), wrong_direction_later, 0 },
+	{ "table_empty", X(BAD_INDIRECT), table_empty, 0 },
+	{ "table_uneven", X(BAD_INDIRECT), table_uneven, 0 },
+	{ "table_too_long", X(BAD_INDIRECT), table_too_long, 0 },
+	{ "table_huge", X(BAD_INDIRECT), table_huge, 0 },
+	{ "table_with_next", X(BAD_INDIRECT), table_with_next, 0 },
+	{ "table_nowhere", X(BAD_ADDR), table_nowhere, 0 },
+	{ "table_in_table", X(BAD_INDIRECT), table_in_table, 0 },
+	{ "table_left_by_chain", X(BAD_INDIRECT), table_left_by_chain, 0 },
+	{ "table_loops", X(BAD_CHAIN), table_loops, 0 },
+	{ "table_with_wrong_direction", X(BAD_CHAIN), table_with_wrong_direction, 0 },
+	{ "table_with_bad_address", X(BAD_ADDR), table_with_bad_address, 0 },
+	{ "table_not_negotiated", X(BAD_INDIRECT), table_loops, VHU_F_INDIRECT },
+};
+#undef X
+
+/** Reset the guest, and all is well again. */
+static void
+recover(struct fx *fx)
+{
+	assert_int_equal(vhu_reset(fx->v, VHU_FEATURES_LINUX), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	exchange(fx);
+}
+
+static void
+check_stopped(struct fx *fx, const struct evil *e)
+{
+	struct rte_mbuf *m = NULL;
+
+	if (fx_count(fx, e->counter) != 1)
+		print_error("%s: not counted\n", e->name);
+	assert_int_equal(fx_count(fx, e->counter), 1);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_QUEUE_BROKEN), 1);
+	assert_false(vport_queue_ready(fx->q[0]));
+	assert_int_equal(vport_rx_burst(fx->q[0], &m, 1), 0);
+	assert_int_equal(vport_lend(fx->q[0], &m, 1), 0);
+	fx_wait(fx, fx->released[0] == 1);
+	assert_int_equal(fx->stopped[0], 1);
+	assert_true(fx_noted(fx, "queue 0 stopped"));
+}
+
+static void
+stops_queue_whose_tx_ring_is_broken(void **state)
+{
+	for (size_t i = 0; i < sizeof(evils) / sizeof(evils[0]); i++) {
+		struct fx *fx = fx_new();
+		struct rte_mbuf *m;
+		uint8_t *page;
+
+		fx_open(fx, VHU_FEATURES_LINUX & ~evils[i].without);
+		exchange(fx);
+		page = vhu_alloc(fx->v, 8192);
+		evils[i].act(fx, &fx->v->rings[1], vhu_gpa(fx->v, page), page, 0);
+		fx_wait(fx, vport_rx_burst(fx->q[0], &m, 1) == 0 && !vport_queue_ready(fx->q[0]));
+		check_stopped(fx, &evils[i]);
+		recover(fx);
+		fx_free(fx);
+	}
+}
+
+static void
+stops_queue_whose_rx_ring_is_broken(void **state)
+{
+	/* Found out by lending, and by copying. */
+	for (size_t i = 0; i < 2 * sizeof(evils) / sizeof(evils[0]); i++) {
+		const struct evil *e = &evils[i / 2];
+		struct fx *fx = fx_new();
+		struct rte_mbuf *m;
+		uint8_t *page;
+
+		fx->vconf.ring_size = 4;
+		fx_open(fx, VHU_FEATURES_LINUX & ~e->without);
+		exchange(fx);
+		page = vhu_alloc(fx->v, 8192);
+		if (i % 2 == 0) {
+			fx_close(fx);
+			fx->vconf.ring_size = 256;
+			fx->released[0] = fx->stopped[0] = fx->started[0] = 0;
+			fx_wait(fx, !vport_queue_ready(fx->q[0]));
+			fx_open(fx, VHU_FEATURES_LINUX & ~e->without);
+			fx_wait(fx, fx->started[0] == 1);
+			page = vhu_alloc(fx->v, 8192);
+			fx->released[0] = fx->stopped[0] = 0;
+		}
+		e->act(fx, &fx->v->rings[0], vhu_gpa(fx->v, page), page, VRING_DESC_F_WRITE);
+		if (i % 2 == 0) {
+			/* Behind it, so that there is enough to lend. */
+			for (unsigned int k = 0; k < 40 && e->act != index_too_far; k++)
+				offer(&fx->v->rings[0], fx->v->rings[0].avail->ring[0]);
+			assert_int_equal(vport_lend(fx->q[0], &m, 1), 0);
+		} else {
+			m = fx_mbuf(frame, 100);
+			assert_int_equal(vport_tx_burst(fx->q[0], &m, 1), 0);
+			rte_pktmbuf_free(m);
+		}
+		check_stopped(fx, e);
+		recover(fx);
+		fx_free(fx);
+	}
+}
+
+static void
+stops_queue_that_offers_a_head_twice(void **state)
+{
+	struct fx *fx = fx_new();
+	struct rte_mbuf *held, *m;
+
+	fx_open(fx, 0);
+	held = fx_pass(fx, NULL, frame, 1514, NULL);
+	offer(&fx->v->rings[1], fx->v->rings[1].avail->ring[0]);
+	assert_int_equal(vport_rx_burst(fx->q[0], &m, 1), 0);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_RING_BUSY_HEAD), 1);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_QUEUE_BROKEN), 1);
+	fx_wait(fx, fx->stopped[0] == 1);
+	assert_int_equal(fx->released[0], 0);
+	rte_pktmbuf_free(held);
+	fx_wait(fx, fx->released[0] == 1);
+	recover(fx);
+	fx_free(fx);
+}
+
+static void
+stops_queue_that_offers_a_lent_head_twice(void **state)
+{
+	struct fx *fx = fx_new();
+	struct rte_mbuf *m[40];
+
+	fx_open(fx, 0);
+	vhu_rx_post(fx->v, 0, 2048, 33, NULL, false);
+	assert_int_equal(vport_lend(fx->q[0], m, 2), 1);
+	for (unsigned int i = 0; i < 33; i++)
+		offer(&fx->v->rings[0], fx->v->rings[0].avail->ring[0]);
+	assert_int_equal(vport_lend(fx->q[0], m + 1, 33), 32);
+	assert_int_equal(vport_lend(fx->q[0], m + 33, 1), 0);
+	fx_wait(fx, !vport_queue_ready(fx->q[0]) || vport_lend(fx->q[0], m + 33, 1) == 0);
+	for (unsigned int i = 0; i < 33; i++)
+		rte_pktmbuf_free(m[i]);
+	recover(fx);
+	fx_free(fx);
+}
+
+static void
+takes_descriptor_over_the_border_of_regions(void **state)
+{
+	struct fx *fx = fx_new();
+	struct vhu_mem_region *reg;
+	uint8_t *buf;
+	uint64_t border;
+	struct rte_mbuf *m;
+	struct vhu_ring *r;
+
+	/* Regions in one piece for the guest: without the gap after the first. */
+	fx->vconf.regions = 2;
+	fx->v = vhu_new(&fx->vconf);
+	assert_non_null(fx->v);
+	reg = fx->v->table.regions;
+	reg[1].gpa = reg[0].gpa + reg[0].bytes;
+	assert_int_equal(vhu_reconnect(fx->v), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	border = reg[1].gpa;
+	buf = fx->v->mem + reg[0].bytes;
+	fx_fill(buf - 700, 1412, 1);
+	memset(buf - 700, 0, 12);
+	r = &fx->v->rings[1];
+	put(r, 0, border - 700, 1412, 0, 0);
+	offer(r, 0);
+	m = fx_rx_one(fx);
+	fx_assert_bytes(m, buf - 688, 1400);
+	assert_int_equal(m->nb_segs, 3);
+	rte_pktmbuf_free(m);
+	vport_queue_flush(fx->q[0]);
+	fx_wait(fx, __atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE) == 1);
+	vhu_close(fx->v);
+	fx->v = NULL;
+	fx_free(fx);
+}
+
+/* ---- the memory itself ---- */
+
+static void
+stops_queue_whose_memory_is_cut_short(void **state)
+{
+	/* Seen by a read, by a copy, in a lent buffer, by the rings themselves. */
+	for (unsigned int i = 0; i < 4; i++) {
+		struct fx *fx = fx_new();
+		struct rte_mbuf *m = NULL, *lent = NULL;
+		size_t keep;
+
+		fx_open(fx, 0);
+		exchange(fx);
+		assert_non_null(vhu_alloc(fx->v, 65536));
+		vhu_rx_post(fx->v, 0, 2048, 64, NULL, false);
+		assert_int_equal(vport_lend(fx->q[0], &lent, 1), 1);
+		assert_int_equal(vhu_tx(fx->v, 0, NULL, frame, 2000, NULL), 0);
+		keep = i == 3 ? 0 : 16384; /* the rings, and not the frames */
+		assert_int_equal(ftruncate(fx->v->mem_fd, (off_t)keep), 0);
+		if (i == 0) {
+			m = NULL;
+			if (vport_rx_burst(fx->q[0], &m, 1) == 1)
+				rte_pktmbuf_free(m);
+		} else if (i == 1) {
+			m = fx_mbuf(frame, 100);
+			if (vport_tx_burst(fx->q[0], &m, 1) == 0)
+				rte_pktmbuf_free(m);
+		} else if (i == 2) {
+			memset(rte_pktmbuf_mtod(lent, void *), 1, 1000);
+		}
+		for (unsigned int k = 0; k < 3; k++) {
+			m = NULL;
+			if (vport_rx_burst(fx->q[0], &m, 1) == 1)
+				rte_pktmbuf_free(m);
+			vport_queue_flush(fx->q[0]);
+		}
+		assert_int_equal(fx_count(fx, VPORT_COUNT_MEMORY_LOST), 1);
+		assert_int_equal(fx_count(fx, VPORT_COUNT_QUEUE_BROKEN), 1);
+		rte_pktmbuf_free(lent);
+		fx_wait(fx, fx->released[0] == 1);
+		/* Its own front-end must not touch that memory any more, either. */
+		assert_int_equal(ftruncate(fx->v->mem_fd, (off_t)fx->v->mem_bytes), 0);
+		vhu_close(fx->v);
+		fx->v = NULL;
+		fx_wait(fx, fx_noted(fx, "left"));
+		/* The next front-end finds everything in order. */
+		fx_open(fx, 0);
+		exchange(fx);
+		fx_free(fx);
+	}
+}
+
+static void
+survives_memory_cut_short_while_messages_are_handled(void **state)
+{
+	struct fx *fx = fx_new();
+	uint64_t index = 0;
+
+	fx_open(fx, 0);
+	exchange(fx);
+	assert_int_equal(vhu_ring_stop(fx->v, 0, NULL), 0);
+	assert_int_equal(ftruncate(fx->v->mem_fd, 0), 0);
+	/* librte_vhost itself reads the ring when it is set up. */
+	struct vhu_vring_addr addr = { .index = 0,
+		.desc = (uintptr_t)fx->v->rings[0].desc,
+		.avail = (uintptr_t)fx->v->rings[0].avail,
+		.used = (uintptr_t)fx->v->rings[0].used };
+	struct vhu_vring_state num = { 0, 256 };
+
+	vhu_send_ack(fx->v, VHU_SET_VRING_NUM, &num, sizeof(num), NULL, 0);
+	vhu_send_ack(fx->v, VHU_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
+	vhu_send_ack(fx->v, VHU_SET_VRING_KICK, &index, sizeof(index), &fx->v->rings[0].kick_fd, 1);
+	vhu_send_ack(fx->v, VHU_SET_VRING_CALL, &index, sizeof(index), &fx->v->rings[0].call_fd, 1);
+	assert_int_equal(ftruncate(fx->v->mem_fd, (off_t)fx->v->mem_bytes), 0);
+	vhu_close(fx->v);
+	fx->v = NULL;
+	fx_wait(fx, fx_noted(fx, "left"));
+	fx_open(fx, 0);
+	exchange(fx);
+	fx_free(fx);
+}
+
+static void
+stops_queue_on_a_system_calls_word(void **state)
+{
+	struct fx *fx = fx_new();
+
+	fx_open(fx, 0);
+	vport_queue_memory_lost(fx->q[0]);
+	vport_queue_memory_lost(fx->q[0]);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_MEMORY_LOST), 1);
+	fx_wait(fx, fx->released[0] == 1);
+	fx_free(fx);
+}
+
+/* ---- descriptors of files ---- */
+
+static void
+survives_call_descriptors_of_every_kind(void **state)
+{
+	for (unsigned int kind = 0; kind < 5; kind++) {
+		const uint64_t full = UINT64_MAX - 1;
+		struct fx *fx = fx_new();
+		int fds[2] = { -1, -1 };
+		uint64_t index = 0;
+		char byte = 0;
+
+		fx_open(fx, VHU_FEATURES_LINUX & ~VHU_F_EVENT_IDX);
+		switch (kind) {
+		case 0: /* an eventfd at its maximum, that would block */
+			fds[0] = eventfd(0, 0);
+			assert_int_equal(write(fds[0], &full, sizeof(full)), sizeof(full));
+			break;
+		case 1: /* a full pipe */
+			assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+			while (write(fds[1], &byte, 1) == 1)
+				;
+			fcntl(fds[1], F_SETFL, 0);
+			close(fds[0]);
+			fds[0] = dup(fds[1]);
+			break;
+		case 2: /* a pipe that nobody reads */
+			assert_int_equal(pipe(fds), 0);
+			close(fds[0]);
+			fds[0] = dup(fds[1]);
+			break;
+		case 3: /* a closed socket */
+			assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+			close(fds[1]);
+			fds[1] = -1;
+			break;
+		case 4: /* a file */
+			fds[0] = memfd_create("call", 0);
+			break;
+		}
+		assert_int_equal(
+			vhu_send_ack(fx->v, VHU_SET_VRING_CALL, &index, sizeof(index), fds, 1), 0);
+		vhu_rx_post(fx->v, 0, 2048, 4, NULL, false);
+		for (unsigned int i = 0; i < 3; i++) {
+			fx_poll(fx);
+			assert_int_equal(fx_tx(fx, fx_mbuf(frame, 60)), 1);
+		}
+		assert_in_range(fx_count(fx, VPORT_COUNT_CALL_FAILED), 2, 4);
+		assert_true(vport_queue_ready(fx->q[0]));
+		close(fds[0]);
+		if (fds[1] >= 0)
+			close(fds[1]);
+		vhu_close(fx->v);
+		fx->v = NULL;
+		fx_free(fx);
+	}
+}
+
+static void
+takes_no_kick_from_what_is_no_eventfd(void **state)
+{
+	struct fx *fx = fx_new();
+	uint64_t index = 1;
+	int fds[2];
+
+	fx_open(fx, 0);
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(
+		vhu_send_ack(fx->v, VHU_SET_VRING_KICK, &index, sizeof(index), &fds[0], 1), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	assert_int_equal(vport_queue_kick_fd(fx->q[0], true), -1);
+	assert_true(vport_queue_kick_fd(fx->q[0], false) >= 0);
+	exchange(fx);
+	close(fds[0]);
+	close(fds[1]);
+	fx_free(fx);
+}
+
+static void
+serves_guest_that_polls_without_calls_and_kicks(void **state)
+{
+	struct fx *fx = fx_new();
+	uint64_t value;
+	struct vhu_frame f;
+
+	fx_open(fx, 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		value = i | 0x100;
+		assert_int_equal(
+			vhu_send_ack(fx->v, VHU_SET_VRING_CALL, &value, sizeof(value), NULL, 0), 0);
+		assert_int_equal(
+			vhu_send_ack(fx->v, VHU_SET_VRING_KICK, &value, sizeof(value), NULL, 0), 0);
+	}
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	assert_int_equal(vport_queue_kick_fd(fx->q[0], true), -1);
+	vhu_rx_post(fx->v, 0, 2048, 4, NULL, false);
+	assert_int_equal(fx_tx(fx, fx_mbuf(frame, 60)), 1);
+	fx->v->conf.busy = true;
+	assert_int_equal(vhu_rx_poll(fx->v, 0, 1000, &f), 1);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_CALL_FAILED), 0);
+	vhu_close(fx->v);
+	fx->v = NULL;
+	fx_free(fx);
+}
+
+/* ---- messages ---- */
+
+struct bad_message {
+	const char *name;
+	uint32_t request;
+	uint32_t size;
+	uint8_t payload[272];
+	unsigned int n_fds;
+	int fd; /**< 0: a file of 4 KiB; 1: a pipe */
+};
+
+#define REGION(gpa, bytes, uva, offset) B8(gpa), B8(bytes), B8(uva), B8(offset)
+#define B8(v)                                                                        \
+	(uint8_t)(v), (uint8_t)((uint64_t)(v) >> 8), (uint8_t)((uint64_t)(v) >> 16), \
+		(uint8_t)((uint64_t)(v) >> 24), (uint8_t)((uint64_t)(v) >> 32),      \
+		(uint8_t)((uint64_t)(v) >> 40), (uint8_t)((uint64_t)(v) >> 48),      \
+		(uint8_t)((uint64_t)(v) >> 56)
+#define B4(v)                                                                        \
+	(uint8_t)(v), (uint8_t)((uint32_t)(v) >> 8), (uint8_t)((uint32_t)(v) >> 16), \
+		(uint8_t)((uint32_t)(v) >> 24)
+
+static const struct bad_message bad_messages[] = {
+	{ "nothing", 0, 0, { 0 }, 0, 0 },
+	{ "unknown", 1000, 0, { 0 }, 8, 0 },
+	{ "inflight area of 64 GiB", 31, 24, { B8(0), B8(0), 255, 255, 255, 255 }, 0, 0 },
+	{ "inflight area from outside", 32, 24, { B8(4096), B8(0), 1, 0, 0, 1 }, 1, 0 },
+	{ "IOTLB", 22, 32, { 0 }, 0, 0 },
+	{ "postcopy", 29, 0, { 0 }, 0, 0 },
+	{ "config", 24, 12, { 0 }, 0, 0 },
+	{ "back-end channel not negotiated", 21, 0, { 0 }, 1, 0 },
+	{ "status not negotiated", 39, 8, { 1 }, 0, 0 },
+	{ "features cut", VHU_SET_FEATURES, 4, { 0 }, 0, 0 },
+	{ "features not offered", VHU_SET_FEATURES, 8, { B8(UINT64_MAX) }, 0, 0 },
+	{ "protocol not offered", VHU_SET_PROTOCOL_FEATURES, 8, { B8(UINT64_MAX) }, 0, 0 },
+	{ "ring not there", VHU_SET_VRING_NUM, 8, { B4(2), B4(256) }, 0, 0 },
+	{ "ring far away", VHU_SET_VRING_BASE, 8, { B4(255), B4(0) }, 0, 0 },
+	{ "ring impossible", VHU_GET_VRING_BASE, 8, { B4(UINT32_MAX), B4(0) }, 0, 0 },
+	{ "ring size 3", VHU_SET_VRING_NUM, 8, { B4(0), B4(3) }, 0, 0 },
+	{ "ring size 65536", VHU_SET_VRING_NUM, 8, { B4(0), B4(65536) }, 0, 0 },
+	{ "ring size cut", VHU_SET_VRING_NUM, 4, { B4(0) }, 0, 0 },
+	{ "ring size with files", VHU_SET_VRING_NUM, 8, { B4(0), B4(256) }, 8, 0 },
+	{ "kick of no ring", VHU_SET_VRING_KICK, 8, { B8(7) }, 1, 0 },
+	{ "kick without file", VHU_SET_VRING_KICK, 8, { B8(0) }, 0, 0 },
+	{ "call with two files", VHU_SET_VRING_CALL, 8, { B8(0) }, 2, 0 },
+	{ "log past its file", VHU_SET_LOG_BASE, 16, { B8(1 << 20), B8(0) }, 1, 0 },
+	{ "log at an offset", VHU_SET_LOG_BASE, 16, { B8(4096), B8(4096) }, 1, 0 },
+	{ "log of nothing", VHU_SET_LOG_BASE, 16, { B8(0), B8(0) }, 1, 0 },
+	{ "log without file", VHU_SET_LOG_BASE, 16, { B8(4096), B8(0) }, 0, 0 },
+	{ "log that is a pipe", VHU_SET_LOG_BASE, 16, { B8(4096), B8(0) }, 1, 1 },
+	{ "memory of none", VHU_SET_MEM_TABLE, 8, { B8(0) }, 0, 0 },
+	{ "memory of 9", VHU_SET_MEM_TABLE, 264, { B8(9) }, 8, 0 },
+	{ "memory cut", VHU_SET_MEM_TABLE, 16, { B8(1) }, 1, 0 },
+	{ "memory without file", VHU_SET_MEM_TABLE, 40, { B8(1), REGION(0, 4096, 4096, 0) }, 0, 0 },
+	{ "memory that is a pipe", VHU_SET_MEM_TABLE, 40, { B8(1), REGION(0, 4096, 4096, 0) }, 1,
+		1 },
+	{ "memory past its file", VHU_SET_MEM_TABLE, 40, { B8(1), REGION(0, 1 << 20, 4096, 0) }, 1,
+		0 },
+	{ "memory of no size", VHU_SET_MEM_TABLE, 40, { B8(1), REGION(0, 0, 4096, 0) }, 1, 0 },
+	{ "memory that wraps", VHU_SET_MEM_TABLE, 40,
+		{ B8(1), REGION(UINT64_MAX - 100, 4096, 4096, 0) }, 1, 0 },
+	{ "memory with wrapping offset", VHU_SET_MEM_TABLE, 40,
+		{ B8(1), REGION(0, 4096, 4096, UINT64_MAX - 4000) }, 1, 0 },
+	{ "memory that overlaps", VHU_SET_MEM_TABLE, 72,
+		{ B8(2), REGION(0, 4096, 4096, 0), REGION(4095, 1, 65536, 0) }, 2, 0 },
+};
+
+static void
+refuses_bad_messages_and_forgets_no_descriptor(void **state)
+{
+	struct fx *fx = fx_new(), *other = fx_new();
+	int files[8], file = memfd_create("file", 0), ends[2], before = 0;
+
+	assert_int_equal(ftruncate(file, 4096), 0);
+	assert_int_equal(pipe(ends), 0);
+	fx_open(other, 0);
+	/* The first round shows what librte_vhost opens for itself. */
+	for (size_t round = 0; round < 2; round++) {
+		for (size_t i = 0; i < sizeof(bad_messages) / sizeof(bad_messages[0]); i++) {
+			const struct bad_message *b = &bad_messages[i];
+
+			for (unsigned int k = 0; k < 8; k++)
+				files[k] = b->fd ? ends[1] : file;
+			fx_open(fx, 0);
+			exchange(fx);
+			/* Without REPLY_ACK wanted, an error ends the connection. */
+			assert_int_equal(vhu_send(fx->v, b->request, 0, b->payload, b->size, files,
+						 b->n_fds),
+				0);
+			if (!vhu_closed_by_peer(fx->v, 3000)) {
+				print_error("taken: %s\n", b->name);
+				fail();
+			}
+			vhu_close(fx->v);
+			fx->v = NULL;
+			fx_wait(fx, !vport_queue_ready(fx->q[0]) && !fx->releasing[0]);
+			exchange(other);
+		}
+		usleep(20000);
+		if (round == 0)
+			before = fx_file_count();
+	}
+	assert_int_equal(fx_file_count(), before);
+	close(file);
+	close(ends[0]);
+	close(ends[1]);
+	fx_free(other);
+	fx_free(fx);
+}
+
+static void
+goes_on_after_a_refused_message_that_wanted_an_answer(void **state)
+{
+	struct fx *fx = fx_new();
+	struct vhu_mem_table table = { .n = 1 };
+	int file = memfd_create("file", 0);
+
+	fx_open(fx, 0);
+	exchange(fx);
+	table.regions[0].bytes = 4096;
+	assert_int_equal(vhu_send_ack(fx->v, VHU_SET_MEM_TABLE, &table, 40, &file, 1), -EPROTO);
+	/* Nothing was taken down for it. */
+	exchange(fx);
+	assert_int_equal(fx->stopped[0], 0);
+	close(file);
+	fx_free(fx);
+}
+
+static void
+is_not_held_up_by_half_a_message(void **state)
+{
+	struct fx *fx = fx_new(), *other = fx_new();
+	const uint32_t half[] = { VHU_SET_FEATURES, 1, 8 };
+
+	fx_open(other, 0);
+	fx->v = vhu_new(&fx->vconf);
+	assert_int_equal(vhu_connect(fx->v), 0);
+	assert_int_equal(vhu_send_bytes(fx->v, half, sizeof(half), NULL, 0), 0);
+	usleep(50000);
+	/* Others wait for as long as one read may take, and no longer. */
+	assert_int_equal(vhu_ring_enable(other->v, 0, false), 0);
+	fx_wait(other, other->released[0] == 1);
+	assert_true(vhu_closed_by_peer(fx->v, 3000));
+	vhu_close(fx->v);
+	fx->v = NULL;
+	fx_free(other);
+	fx_free(fx);
+}
+
+static void
+takes_no_ring_that_lies_outside_memory(void **state)
+{
+	struct fx *fx = fx_new();
+	struct vhu_vring_addr addr;
+	struct vhu_ring *r;
+
+	fx_open(fx, 0);
+	r = &fx->v->rings[0];
+	addr = (struct vhu_vring_addr){ .index = 0,
+		.desc = (uintptr_t)r->desc,
+		.avail = (uintptr_t)r->avail,
+		/* The used ring's last entries lie past the end. */
+		.used = (uintptr_t)fx->v->mem + fx->v->mem_bytes - 512 };
+	vhu_send_ack(fx->v, VHU_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
+	fx_wait(fx, fx_count(fx, VPORT_COUNT_QUEUE_BROKEN) == 1);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_RING_BAD_ADDR), 1);
+	assert_false(vport_queue_ready(fx->q[0]));
+	/* Not aligned. */
+	addr.used = (uintptr_t)r->used + 2;
+	vhu_send_ack(fx->v, VHU_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
+	fx_wait(fx, fx_count(fx, VPORT_COUNT_QUEUE_BROKEN) == 2);
+	addr.used = (uintptr_t)r->used;
+	assert_int_equal(vhu_send_ack(fx->v, VHU_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	exchange(fx);
+	fx_free(fx);
+}
+
+static void
+is_not_upset_by_messages_in_any_order(void **state)
+{
+	const uint32_t requests[] = { VHU_SET_OWNER, VHU_RESET_OWNER, VHU_SET_VRING_ENABLE,
+		VHU_GET_VRING_BASE, VHU_SET_VRING_BASE, VHU_SET_VRING_NUM, VHU_SET_VRING_KICK,
+		VHU_SET_VRING_CALL, VHU_SET_VRING_ADDR, VHU_SET_MEM_TABLE, VHU_SET_FEATURES };
+	uint32_t x = 7;
+
+	for (unsigned int i = 0; i < 60; i++) {
+		struct fx *fx = fx_new();
+
+		fx_open(fx, 0);
+		for (unsigned int k = 0; k < 12; k++) {
+			struct vhu *v = fx->v;
+			const unsigned int pick = (x = x * 1664525u + 1013904223u) >> 16;
+			const unsigned int ring = (x >> 8) & 1;
+			struct vhu_vring_state st = { ring, (x >> 9) & 1 };
+			struct vhu_ring *r = &v->rings[ring];
+			uint64_t index = ring;
+			int rc = 0;
+
+			switch (requests[pick % 11]) {
+			case VHU_SET_VRING_NUM:
+				st.num = 1u << (x % 9);
+				break;
+			case VHU_SET_VRING_KICK:
+				rc = vhu_send_ack(v, VHU_SET_VRING_KICK, &index, 8, &r->kick_fd, 1);
+				goto next;
+			case VHU_SET_VRING_CALL:
+				rc = vhu_send_ack(v, VHU_SET_VRING_CALL, &index, 8, &r->call_fd, 1);
+				goto next;
+			case VHU_SET_VRING_ADDR:
+				rc = vhu_ring_start(v, ring);
+				goto next;
+			case VHU_SET_MEM_TABLE:
+				rc = vhu_set_mem(v);
+				goto next;
+			case VHU_SET_FEATURES:
+				rc = vhu_set_features(v, v->offered & VHU_FEATURES_LINUX);
+				goto next;
+			case VHU_GET_VRING_BASE:
+				rc = vhu_ring_stop(v, ring, NULL);
+				goto next;
+			case VHU_RESET_OWNER:
+			case VHU_SET_OWNER:
+				rc = vhu_send_ack(v, requests[pick % 11], NULL, 0, NULL, 0);
+				goto next;
+			}
+			rc = vhu_send_ack(v, requests[pick % 11], &st, sizeof(st), NULL, 0);
+		next:
+			if (rc < 0)
+				break;
+			fx_poll(fx);
+			if (vport_queue_ready(fx->q[0])) {
+				struct rte_mbuf *m;
+
+				vport_queue_flush(fx->q[0]);
+				if (vport_rx_burst(fx->q[0], &m, 1) == 1)
+					rte_pktmbuf_free(m);
+			}
+		}
+		vhu_close(fx->v);
+		fx->v = NULL;
+		fx_wait(fx, !vport_queue_ready(fx->q[0]) && !fx->releasing[0]);
+		fx_open(fx, 0);
+		exchange(fx);
+		fx_free(fx);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(stops_queue_whose_tx_ring_is_broken),
+		cmocka_unit_test(stops_queue_whose_rx_ring_is_broken),
+		cmocka_unit_test(stops_queue_that_offers_a_head_twice),
+		cmocka_unit_test(stops_queue_that_offers_a_lent_head_twice),
+		cmocka_unit_test(takes_descriptor_over_the_border_of_regions),
+		cmocka_unit_test(stops_queue_whose_memory_is_cut_short),
+		cmocka_unit_test(survives_memory_cut_short_while_messages_are_handled),
+		cmocka_unit_test(stops_queue_on_a_system_calls_word),
+		cmocka_unit_test(survives_call_descriptors_of_every_kind),
+		cmocka_unit_test(takes_no_kick_from_what_is_no_eventfd),
+		cmocka_unit_test(serves_guest_that_polls_without_calls_and_kicks),
+		cmocka_unit_test(refuses_bad_messages_and_forgets_no_descriptor),
+		cmocka_unit_test(goes_on_after_a_refused_message_that_wanted_an_answer),
+		cmocka_unit_test(is_not_held_up_by_half_a_message),
+		cmocka_unit_test(takes_no_ring_that_lies_outside_memory),
+		cmocka_unit_test(is_not_upset_by_messages_in_any_order),
+	};
+
+	return cmocka_run_group_tests_name(
+		"vport_hostile", tests, fx_group_setup, fx_group_teardown);
+}
