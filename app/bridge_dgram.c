@@ -19,7 +19,7 @@
 #define GSO_SEGS 64u
 #define GSO_BYTES 65000u
 /** iovecs of one datagram when a UDP_SEGMENT send is taken apart again. */
-#define SPLIT_IOV 64
+#define SPLIT_IOV 512
 /** Messages of one sendmmsg(). */
 #define MSGS 64
 
@@ -179,6 +179,12 @@ static bool
 send_failed(struct bridge *b, struct bridge_rec *r, struct batch *batch, uint32_t i, int err,
 	bool again)
 {
+	if (batch->seg[i] != 0 && (err == EINVAL || err == EMSGSIZE || err == EIO)) {
+		/* No checksum offload, or larger than the path takes. */
+		r->flags |= REC_NO_GSO;
+		send_split(b, r, &batch->msgs[i].msg_hdr, batch->seg[i]);
+		return false;
+	}
 	switch (err) {
 	case EFAULT:
 		bridge_rec_fail_io(b, r, err);
@@ -186,20 +192,9 @@ send_failed(struct bridge *b, struct bridge_rec *r, struct batch *batch, uint32_
 	case EAGAIN:
 	case ENOBUFS:
 		break;
-	case EINVAL:
 	case EMSGSIZE:
-	case EIO:
-		if (batch->seg[i] != 0) {
-			/* No checksum offload, or larger than the path takes. */
-			r->flags |= REC_NO_GSO;
-			send_split(b, r, &batch->msgs[i].msg_hdr, batch->seg[i]);
-			return false;
-		}
-		if (err == EMSGSIZE) {
-			r->flags |= REC_ERRQ; /* which tells the MTU */
-			break;
-		}
-		/* fall through */
+		r->flags |= REC_ERRQ; /* which tells the MTU */
+		break;
 	default:
 		/* Most likely the answer to an earlier datagram: the error queue has it. */
 		r->flags |= REC_ERRQ;

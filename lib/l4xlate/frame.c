@@ -19,12 +19,14 @@ l4x_mbuf(struct l4x *l)
 void
 l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_type)
 {
-	struct rte_ether_hdr *eth;
+	const struct rte_ether_hdr eth = {
+		.dst_addr = port->guest_mac,
+		.src_addr = port->conf.gateway_mac,
+		.ether_type = rte_cpu_to_be_16(ether_type),
+	};
 
-	eth = (struct rte_ether_hdr *)rte_pktmbuf_prepend(m, L4X_ETH_LEN);
-	eth->dst_addr = port->guest_mac;
-	eth->src_addr = port->conf.gateway_mac;
-	eth->ether_type = rte_cpu_to_be_16(ether_type);
+	/* A guest may lend buffers at odd addresses. */
+	memcpy(rte_pktmbuf_prepend(m, L4X_ETH_LEN), &eth, sizeof(eth));
 	m->l2_len = L4X_ETH_LEN;
 }
 

@@ -159,9 +159,13 @@ sent_short(struct l4x *l, struct l4x_tcp *t)
 	t->handed = t->taken;
 	t->flags |= L4X_TCP_KICK | L4X_TCP_ACK_NOW;
 	t->flags &= ~L4X_TCP_FIN_IN;
-	/* The one case in which a window is taken back: it was more than the socket could keep. */
+	/*
+	 * The one case in which a window is taken back: it was more than the socket could keep.
+	 * What space it told along with that is not believed: the next news will have it.
+	 */
+	t->space = 0;
 	t->wnd_told = 0;
-	t->edge = t->taken + t->space;
+	t->edge = t->taken;
 }
 
 static void

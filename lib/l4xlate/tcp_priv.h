@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * What the files of TCP translation share:
- *   tcp.c        entry points: dispatch by state, opening, adopting, ending
+ *   tcp.c        entry points: dispatch by state, ending
+ *   tcp_open.c   a guest opens, a connection is accepted, the handshake
  *   tcp_in.c     guest -> socket: sequence check, the guest's acknowledgements, SEND, FIN
  *   tcp_ack.c    what the guest is told: acknowledgements, windows; SENT events
  *   tcp_out.c    socket -> guest: DATA, EOF, credit, retransmission
@@ -78,6 +79,19 @@ void l4x_tcp_close(struct l4x *l, uint32_t idx, bool reset);
 void l4x_tcp_abort(struct l4x *l, uint32_t idx);
 /** An ACK that nobody may make us send without bound (RFC 5961, 7). */
 void l4x_tcp_challenge(struct l4x *l, uint32_t idx);
+
+/* ---- tcp_open.c ---- */
+
+/** RFC 9293, 3.10.7.2: a SYN that belongs to no flow. p is not freed. */
+void l4x_tcp_syn_in(struct l4x *l, const struct l4x_pkt *p, const struct tcp_rx *r);
+void l4x_tcp_connected(struct l4x *l, uint32_t idx, const struct l4x_event *ev);
+/** The socket could not be connected: tell the guest what happened, as well as it can be told. */
+void l4x_tcp_open_failed(struct l4x *l, uint32_t idx, int err);
+/* A segment in one of the states of the handshake; not freed. */
+void l4x_tcp_opening_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r);
+/** @return true: established, the segment goes on */
+bool l4x_tcp_syn_rcvd_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r);
+void l4x_tcp_syn_sent_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r);
 /** The handshake is complete. win: the guest's window in bytes; seq: of the segment that told it.
  */
 void l4x_tcp_establish(struct l4x *l, uint32_t idx, uint32_t win, uint32_t seq);

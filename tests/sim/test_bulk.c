@@ -22,7 +22,6 @@ bulk_up(void **state)
 {
 	struct sim_conf c = { .up = 8 * MB };
 	struct sim_result r = sim_run(&c);
-	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_int_equal(r.counters[L4X_COUNT_TCP_SHORT], 0);
 	assert_int_equal(r.counters[L4X_COUNT_TCP_RTO], 0);
@@ -34,7 +33,6 @@ bulk_down(void **state)
 {
 	struct sim_conf c = { .down = 8 * MB };
 	struct sim_result r = sim_run(&c);
-	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_int_equal(r.counters[L4X_COUNT_TCP_RETRANSMIT], 0);
 	assert_true(r.took_us < 3 * SIM_S);
@@ -45,7 +43,6 @@ bulk_both_ways_at_once(void **state)
 {
 	struct sim_conf c = { .up = 4 * MB, .down = 4 * MB };
 	struct sim_result r = sim_run(&c);
-	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_int_equal(r.counters[L4X_COUNT_TCP_RETRANSMIT], 0);
 }
@@ -137,7 +134,6 @@ slow_peer_closes_the_window_and_opens_it(void **state)
 		.up = 2 * MB, .peer_rate = 2000, .sndbuf = 64 * KB, .peer_waits = true
 	};
 	struct sim_result r = sim_run(&c);
-	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	/* The peer's pace, not that of timers. */
 	assert_true(r.took_us < 1500 * SIM_MS);
@@ -152,7 +148,6 @@ socket_that_takes_less_than_it_said(void **state)
 {
 	struct sim_conf c = { .up = 2 * MB, .peer_rate = 4000, .sndbuf = 64 * KB, .lies = true };
 	struct sim_result r = sim_run(&c);
-	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_true(r.counters[L4X_COUNT_TCP_SHORT] > 0);
 	assert_true(r.took_us < 10 * SIM_S);
@@ -174,7 +169,6 @@ remote_peer_acknowledges_after_a_round_trip(void **state)
 		.up = 2 * MB, .down = 500 * KB, .remote_us = 30000, .sndbuf = 512 * KB
 	};
 	struct sim_result r = sim_run(&c);
-	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_true(r.took_us < 3 * SIM_S);
 	c.loss = 200;
@@ -188,7 +182,6 @@ slow_guest_closes_its_window_and_opens_it(void **state)
 {
 	struct sim_conf c = { .down = 1 * MB, .app_rate = 2000, .rcvbuf = 32 * KB };
 	struct sim_result r = sim_run(&c);
-	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_true(r.took_us < 2 * SIM_S);
 	c.loss = 200;
@@ -201,7 +194,6 @@ guest_that_pauses_for_long(void **state)
 {
 	struct sim_conf c = { .down = 512 * KB, .pause_ms = 20000, .rcvbuf = 32 * KB };
 	struct sim_result r = sim_run(&c);
-	print_message("took %lu ms short %lu rto %lu fast %lu rexmit %lu up %lu down %lu\n", r.took_us/1000, r.counters[L4X_COUNT_TCP_SHORT], r.counters[L4X_COUNT_TCP_RTO], r.counters[L4X_COUNT_TCP_FAST], r.counters[L4X_COUNT_TCP_RETRANSMIT], r.frames_up, r.frames_down);
 
 	assert_true(r.counters[L4X_COUNT_TCP_PROBE] > 0);
 	c.loss = 500;

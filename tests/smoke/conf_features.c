@@ -260,12 +260,14 @@ second_pair_may_be_disabled(void **state)
 	smoke_echo(smoke.g, &k);
 	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_RX(1), false), 0);
 	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_TX(1), false), 0);
+	smoke_take_back(smoke.g);
 	smoke.g->pair = 0;
 	/* The guest has turned to one pair: what is under way comes there. */
 	smoke_echo(smoke.g, &k);
 	works();
 	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_RX(1), true), 0);
 	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_TX(1), true), 0);
+	guest_refresh(smoke.g);
 	smoke.g->pair = 1;
 	smoke_echo(smoke.g, &k);
 	smoke_drop(&k);

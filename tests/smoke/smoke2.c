@@ -138,14 +138,19 @@ smoke_file(const char *text)
 	return path;
 }
 
+/* In one step: the daemon may be about to read it. */
 void
 smoke_file_write(const char *path, const char *text)
 {
-	FILE *f = fopen(path, "w");
+	char temporary[160];
+	FILE *f;
 
+	snprintf(temporary, sizeof(temporary), "%s.new", path);
+	f = fopen(temporary, "w");
 	assert_non_null(f);
 	fputs(text, f);
 	assert_int_equal(fclose(f), 0);
+	assert_int_equal(rename(temporary, path), 0);
 }
 
 /* ---- what the daemon says ---- */

@@ -370,6 +370,38 @@ without_buffers_it_waits_and_says_so(void **state)
 }
 
 static void
+waiting_flows_are_served_in_turn(void **state)
+{
+	struct rig *r = *state;
+	struct l4x_event ev;
+	unsigned int got[12] = { 0 }, total, i;
+	int fd[12];
+
+	for (i = 0; i < 12; i++) {
+		fd[i] = connect_flow(r, FLOW(i));
+		assert_int_equal(host_write(fd[i], 0, 10000), 10000);
+		op_ack(r, FLOW(i), 0, 65536, 1000);
+	}
+	rig_run(r, 2);
+	/* Fewer buffers than flows, again and again: each flow has its share. */
+	for (total = 0; total < 48;) {
+		rig_lend(r, 1);
+		rig_run(r, 1);
+		while (r->n_events != 0) {
+			ev = r->events[0];
+			assert_true(rig_take(r, L4X_EV_DATA, ev.flow, &ev));
+			rte_pktmbuf_free(ev.data.m);
+			got[flowtab_handle_index(ev.flow)]++;
+			total++;
+		}
+	}
+	for (i = 0; i < 12; i++) {
+		assert_int_equal(got[i], 4);
+		close(fd[i]);
+	}
+}
+
+static void
 recalled_buffers_are_given_back(void **state)
 {
 	struct rig *r = *state;
@@ -561,6 +593,7 @@ main(void)
 		T(segments_of_a_buffer_stay_together),
 		T(buffers_without_room_for_headers_go_back),
 		T(without_buffers_it_waits_and_says_so),
+		T(waiting_flows_are_served_in_turn),
 		T(recalled_buffers_are_given_back),
 		BOTH(a_full_event_ring_loses_nothing),
 		T(one_busy_flow_does_not_starve_another),

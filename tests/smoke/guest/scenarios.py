@@ -218,9 +218,12 @@ def restart(rig, check):
             check(f"daemon_ends_cleanly_{count}", rig.ends_cleanly)
             rig.weir.start()
             check(f"reaches_host_after_restart_{count}", _reconnects, guest, web.port)
+        # A daemon that is killed leaves rings that the guest's driver cannot go on with: buffers
+        # were used out of order, and QEMU keeps no record of that for network cards.
         rig.weir.process.kill()
         rig.weir.start()
-        check("reaches_host_after_daemon_was_killed", _reconnects, guest, web.port)
+        check("guest_comes_back_by_reset_after_daemon_was_killed", _resets, guest)
+        check("fetches_page_after_daemon_was_killed", _reaches, guest, web.port)
         check("daemon_ends_cleanly", rig.ends_cleanly)
 
 
