@@ -368,7 +368,7 @@ bridge_dgram_read(struct bridge *b, struct bridge_rec *r)
 	struct batch batch;
 	uint32_t max, n;
 
-	batch.bl = bridge_rec_lender(b, r);
+	batch.bl = bridge_rec_lender_in_use(b, r);
 	batch.head_len = r->head_len;
 	if (r->flags & REC_ERRQ)
 		done += bridge_err_read(b, r);

@@ -130,6 +130,27 @@ lender_running(const struct bridge_lender *bl)
 		atomic_load_explicit(&bl->l->state, memory_order_acquire) == LENDER_RUNNING;
 }
 
+struct bridge_lender *
+bridge_rec_lender_in_use(struct bridge *b, struct bridge_rec *r)
+{
+	struct bridge_lender *bl = bridge_rec_lender(b, r);
+	const struct bridge_port *port = &b->ports[r->pif];
+	unsigned int q;
+
+	if (bl == NULL || likely(lender_running(bl)) || port->conf == NULL)
+		return bl;
+	for (q = 0; q < port->conf->n_queues; q++) {
+		struct bridge_lender *other =
+			port->lenders[q] == 0 ? NULL : &b->lenders[port->lenders[q] - 1];
+
+		if (other == NULL || other->l->worker != bl->l->worker || !lender_running(other))
+			continue;
+		r->lender = port->lenders[q];
+		return other;
+	}
+	return bl;
+}
+
 uint32_t
 bridge_lender_fill(struct bridge_lender *bl, uint32_t want)
 {
@@ -194,13 +215,19 @@ wake_waiters(struct bridge *b, struct bridge_lender *bl)
 }
 
 static void
-give_back(struct bridge_lender *bl)
+give_back(struct bridge *b, struct bridge_lender *bl)
 {
+	struct bridge_rec *r;
 	struct rte_mbuf *m;
 
 	free_held(bl);
 	while (rte_ring_sc_dequeue(bl->l->bufs, (void **)&m) == 0)
 		rte_pktmbuf_free(m);
+	/* Who waits here may find another queue pair of the guest. */
+	while ((r = bridge_list_pop(b, &bl->wait, BRIDGE_LIST_READY)) != NULL) {
+		r->flags &= ~REC_ON_WAIT;
+		bridge_ready(b, r);
+	}
 	atomic_store_explicit(&bl->l->hungry, 0, memory_order_relaxed);
 	/* Pairs with the worker's acquire: it may give the guest's rings back. */
 	atomic_store_explicit(&bl->l->state, LENDER_STOPPED, memory_order_release);
@@ -231,7 +258,7 @@ bridge_lenders_poll(struct bridge *b)
 		if (bl->l == NULL)
 			continue;
 		if (unlikely(lender_recalled(bl))) {
-			give_back(bl);
+			give_back(b, bl);
 			b->workers[bl->l->worker].told = true;
 			done++;
 		}

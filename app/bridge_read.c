@@ -231,7 +231,7 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t
 unsigned int
 bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 {
-	struct plan p = { .bl = bridge_rec_lender(b, r), .head_len = r->head_len };
+	struct plan p = { .bl = bridge_rec_lender_in_use(b, r), .head_len = r->head_len };
 	struct msghdr msg = { .msg_iov = b->iov };
 	unsigned int told;
 	uint32_t want, skip;

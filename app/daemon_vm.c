@@ -117,8 +117,10 @@ make_port(struct daemon_vm *vm)
 	char err[256] = "";
 
 	vm->vport = vport_create(&conf, err, sizeof(err));
-	if (vm->vport != NULL)
+	if (vm->vport != NULL) {
+		vm->port->live_queues = vport_live_queues(vm->vport);
 		return 0;
+	}
 	vm_error(vm, ethdev ? "port" : "socket", *err != '\0' ? err : strerror(rte_errno));
 	return rte_errno != 0 ? -rte_errno : -EIO;
 }
@@ -301,6 +303,7 @@ daemon_vm_change(struct daemon_vm *vm, const struct conf_vm *conf)
 		port->pif = vm->pif;
 		port->n_queues = vm->port->n_queues;
 		memcpy(port->queue_worker, vm->port->queue_worker, sizeof(port->queue_worker));
+		port->live_queues = vm->port->live_queues;
 		ret = tell_change(vm, port);
 	}
 	if (ret != 0) {

@@ -108,6 +108,18 @@ unsigned int worker_ports_poll(struct worker *w)
 	return done;
 }
 
+/** A queue pair of the guest that it does use, in place of one that it does not. */
+static struct worker_queue *
+worker_queue_other(struct worker *w, uint16_t pif)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->n_queues; i++)
+		if (w->queues[i].pif == pif && w->queues[i].ready)
+			return &w->queues[i];
+	return NULL;
+}
+
 /** One run of frames for one queue. */
 static void worker_tx_run(
 	struct worker *w, uint16_t pif, uint8_t queue, struct rte_mbuf **frames, uint16_t n)
@@ -115,7 +127,9 @@ static void worker_tx_run(
 	struct worker_queue *q = worker_queue_find(w, pif, queue);
 	uint16_t sent = 0;
 
-	if (likely(q != NULL && q->ready)) {
+	if (unlikely(q == NULL || !q->ready))
+		q = worker_queue_other(w, pif);
+	if (likely(q != NULL)) {
 		sent = vport_tx_burst(q->vq, frames, n);
 		q->dirty = true;
 	}

@@ -181,6 +181,7 @@ offer_all(struct vport *vp)
 			return -ENOMEM;
 		s->free = session_free;
 		vport_session_offer(vp->queues[i], s);
+		atomic_store_explicit(&vp->live, i + 1, memory_order_relaxed);
 	}
 	return 0;
 }
@@ -190,6 +191,7 @@ recall_all(struct vport *vp)
 {
 	for (uint16_t i = 0; i < vp->conf.n_queues; i++)
 		free(vport_session_recall(vp->queues[i]));
+	atomic_store_explicit(&vp->live, 0, memory_order_relaxed);
 }
 
 static int
@@ -247,7 +249,7 @@ eth_info(const struct vport *vp, struct vport_info *info)
 	info->connected = vp->started && !vp->dying;
 	info->features = 0;
 	info->offloads = 0;
-	info->n_queues = info->connected ? vp->conf.n_queues : 0;
+	info->n_queues = (uint16_t)atomic_load_explicit(&vp->live, memory_order_relaxed);
 	info->guest_node = -1;
 }
 

@@ -41,7 +41,7 @@ update_info(struct vhost_port *port)
 
 	for (uint16_t i = 0; i < port->base.conf.n_queues; i++)
 		pairs += port->base.queues[i]->mine != NULL;
-	atomic_store_explicit(&port->pairs, pairs, memory_order_relaxed);
+	atomic_store_explicit(&port->base.live, pairs, memory_order_relaxed);
 	atomic_store_explicit(&port->features, conn ? conn->features : 0, memory_order_relaxed);
 	atomic_store_explicit(&port->connected, conn && conn->announced, memory_order_relaxed);
 }
@@ -332,7 +332,7 @@ port_info(const struct vport *vp, struct vport_info *info)
 	info->connected = atomic_load_explicit(&port->connected, memory_order_relaxed);
 	info->features = atomic_load_explicit(&port->features, memory_order_relaxed);
 	info->offloads = vnet_offloads(info->features);
-	info->n_queues = (uint16_t)atomic_load_explicit(&port->pairs, memory_order_relaxed);
+	info->n_queues = (uint16_t)atomic_load_explicit(&port->base.live, memory_order_relaxed);
 	info->guest_node = info->connected
 		? atomic_load_explicit(&port->guest_node, memory_order_relaxed)
 		: -1;

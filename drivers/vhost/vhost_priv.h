@@ -34,7 +34,8 @@ struct vhost_session {
 	uint64_t features;
 	unsigned int hdr_bytes;
 	uint32_t frame_max; /**< bytes of the largest frame that is sent to the guest */
-	uint32_t reserve;   /**< heads of the guest's rx ring that are not lent, see vhost_may_lend() */
+	uint32_t reserve; /**< heads of the guest's rx ring that are not lent, see vhost_may_lend()
+			   */
 	bool mergeable;
 	bool lendable;                            /**< false: its buffers are copied into */
 	enum vport_counter unusable;              /**< 0: it is fine */
@@ -72,7 +73,6 @@ struct vhost_port {
 	bool registered;
 	/* For vport_info(), any thread. */
 	_Atomic uint64_t features;
-	_Atomic uint32_t pairs;
 	_Atomic int guest_node;
 	_Atomic bool connected;
 };
@@ -94,14 +94,27 @@ bool vhost_queue_arm(struct vport_queue *q);
 void vhost_queue_disarm(struct vport_queue *q);
 int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
 /**
- * May one of `have` heads be lent? A guest that offers few buffers (firmware has eight, whatever the
- * size of its ring) shares them between lending and copying.
+ * May one of `have` heads be lent? A guest that offers few buffers (firmware has eight, whatever
+ * the size of its ring) shares them between lending and copying.
  */
 static inline bool
 vhost_may_lend(const struct vhost_session *s, uint32_t have)
 {
 	return have > RTE_MIN(s->reserve, (have + s->rx.out) / 2);
 }
+/**
+ * The ring said something impossible. Of memory that is gone it says nothing true: then that is
+ * why.
+ * @param error -(enum vport_counter)
+ */
+static inline void
+vhost_break(struct vport_queue *q, const struct vhost_session *s, int error)
+{
+	const bool lost = atomic_load_explicit(&s->mem->lost, memory_order_relaxed);
+
+	vport_break(q, lost ? VPORT_COUNT_MEMORY_LOST : (enum vport_counter)(-error));
+}
+
 /** True if the queue pair can go on: its memory is there. */
 static inline bool
 vhost_memory_ok(struct vport_queue *q, const struct vhost_session *s)

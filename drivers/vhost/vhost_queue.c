@@ -77,19 +77,19 @@ vhost_queue_flush(struct vport_queue *q)
 
 /** Heads on offer after the guest was asked to kick for the next. */
 static int32_t
-arm_ring(struct vport_queue *q, struct vhost_ring *r)
+arm_ring(struct vport_queue *q, const struct vhost_session *s, struct vhost_ring *r)
 {
 	const int32_t before = vring_offered(r);
 	int32_t after;
 
 	if (before < 0) {
-		vport_break(q, (enum vport_counter) - before);
+		vhost_break(q, s, before);
 		return before;
 	}
 	vring_arm(r, r->avail_seen);
 	after = vring_offered(r);
 	if (after < 0)
-		vport_break(q, (enum vport_counter) - after);
+		vhost_break(q, s, after);
 	return after;
 }
 
@@ -102,14 +102,14 @@ vhost_queue_arm(struct vport_queue *q)
 
 	if (!vhost_memory_ok(q, s) || atomic_load_explicit(&s->tx.freed, memory_order_relaxed) != 0)
 		return true;
-	n = arm_ring(q, &s->tx);
+	n = arm_ring(q, s, &s->tx);
 	if (n != 0)
 		return true;
 	/* A refill is news only to who has run short. */
 	n = vring_offered(&s->rx);
 	if (n < 0 || vhost_may_lend(s, (uint32_t)n + held))
 		return n < 0;
-	n = arm_ring(q, &s->rx);
+	n = arm_ring(q, s, &s->rx);
 	return n < 0 || vhost_may_lend(s, (uint32_t)n + held);
 }
 

@@ -151,6 +151,12 @@ vport_queue(struct vport *vp, uint16_t queue)
 	return queue < vp->conf.n_queues ? vp->queues[queue] : NULL;
 }
 
+const _Atomic uint32_t *
+vport_live_queues(const struct vport *vp)
+{
+	return &vp->live;
+}
+
 void
 vport_info(const struct vport *vp, struct vport_info *info)
 {

@@ -96,6 +96,7 @@ struct vport {
 	bool started, dying;
 	_Atomic uint32_t
 		kept; /**< abandoned sessions: while there are any, the port is not freed */
+	_Atomic uint32_t live; /**< queue pairs set up; under lock, read by any thread */
 	struct vport_queue *queues[VPORT_MAX_QUEUES];
 };
 

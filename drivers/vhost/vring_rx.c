@@ -147,13 +147,13 @@ vring_rx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n)
 
 		if (head < 0) {
 			if (unlikely(head < -1))
-				vport_break(q, (enum vport_counter) - head);
+				vhost_break(q, s, head);
 			break;
 		}
 		n_spans = vring_walk(&s->tx, (uint16_t)head, s->spans, VRING_MAX_SPANS, &total);
 		if (unlikely(n_spans < 0)) {
 			vring_unfetch(&s->tx, (uint16_t)head);
-			vport_break(q, (enum vport_counter) - n_spans);
+			vhost_break(q, s, n_spans);
 			break;
 		}
 		result = take_frame(

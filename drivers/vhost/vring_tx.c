@@ -122,7 +122,7 @@ lend_one(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf **buf)
 
 	if (unlikely(n < 0)) {
 		if (n < -1)
-			vport_break(q, (enum vport_counter) - n);
+			vhost_break(q, s, n);
 		return LEND_END;
 	}
 	h = &s->rx.heads[head];
@@ -194,7 +194,7 @@ vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n)
 		return 0;
 	have = heads_at_hand(&s->rx);
 	if (unlikely(have < 0)) {
-		vport_break(q, (enum vport_counter) - have);
+		vhost_break(q, s, have);
 		return 0;
 	}
 	if (!s->lendable)
@@ -346,7 +346,7 @@ gather(struct vport_queue *q, struct vhost_session *s, uint64_t need, unsigned i
 			n = -(int)VPORT_COUNT_RING_BAD_CHAIN;
 		}
 		if (n < 0) {
-			vport_break(q, (enum vport_counter) - n);
+			vhost_break(q, s, n);
 			return COPY_BROKEN;
 		}
 		s->ids[*n_heads] = head;

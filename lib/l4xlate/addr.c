@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "l4x_priv.h"
 
+#include <stdatomic.h>
+
 #include <flowtab_siphash.h>
 
 #define PORT_DNS 53
@@ -52,18 +54,27 @@ l4x_addr_is_broadcast(const struct l4x_port_conf *conf, const struct flowtab_add
 	return v4 == (rte_be_to_cpu_32(conf->gateway.v4) | UINT32_MAX >> conf->prefix_len);
 }
 
-/** Destinations that lie nowhere, or only on the host itself. */
-static bool
-is_unroutable(const struct flowtab_addr *a)
+bool
+l4x_addr_is_nobody(const struct flowtab_addr *a)
 {
 	static const uint8_t zero[12];
 
 	if (flowtab_addr_is_loopback(a) || flowtab_addr_is_multicast(a))
 		return true;
-	/* connect() to 0.0.0.0 reaches the host's own loopback. RFC 4291, 2.5.5.1 for ::/96. */
+	/* RFC 1122, 3.2.1.3; RFC 4291, 2.5.5.1. */
 	if (flowtab_addr_is_v4(a))
 		return a->b[12] == 0 || a->b[12] >= 240;
-	return memcmp(a->b, zero, sizeof(zero)) == 0 || flowtab_addr_is_linklocal(a);
+	return memcmp(a->b, zero, sizeof(zero)) == 0;
+}
+
+/**
+ * Destinations that lie nowhere, or only on the host itself; connect() to 0.0.0.0 reaches the
+ * host's own loopback.
+ */
+static bool
+is_unroutable(const struct flowtab_addr *a)
+{
+	return l4x_addr_is_nobody(a) || (!flowtab_addr_is_v4(a) && flowtab_addr_is_linklocal(a));
 }
 
 int
@@ -169,6 +180,16 @@ l4x_inbound(const struct l4x_port *port, const struct l4x_event *accepted, uint8
 	return 0;
 }
 
+static uint32_t
+queues_in_use(const struct l4x_port_conf *conf)
+{
+	uint32_t live = conf->n_queues;
+
+	if (conf->live_queues != NULL)
+		live = atomic_load_explicit(conf->live_queues, memory_order_relaxed);
+	return RTE_MAX(RTE_MIN(live, (uint32_t)conf->n_queues), 1u);
+}
+
 /*
  * The guest's own address is left out: a worker that has not heard the guest yet does not know
  * which of its addresses it uses, and must come to the same result.
@@ -184,7 +205,7 @@ l4x_steer_queue(const struct l4x_port_conf *conf, const uint8_t key[16],
 	words[2] = (uint64_t)guest_side->eport << 32 | (uint64_t)guest_side->oport << 16 |
 		guest_side->proto;
 	hash = (uint32_t)flowtab_siphash13(&sip, words, RTE_DIM(words));
-	return (uint8_t)((uint64_t)hash * conf->n_queues >> 32);
+	return (uint8_t)((uint64_t)hash * queues_in_use(conf) >> 32);
 }
 
 uint8_t

@@ -255,6 +255,8 @@ bool l4x_addr_is_guest(const struct l4x_port *port, const struct flowtab_addr *a
 bool l4x_addr_on_link(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
 /** 255.255.255.255 or the subnet's broadcast address. */
 bool l4x_addr_is_broadcast(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
+/** Addresses that no host has on any link: loopback, multicast, reserved. */
+bool l4x_addr_is_nobody(const struct flowtab_addr *a);
 /** The queue pair that l4x_steer() finds; conf->queue_worker[] of it is the owner. */
 uint8_t l4x_steer_queue(const struct l4x_port_conf *conf, const uint8_t key[16],
 	const struct flowtab_tuple *guest_side);

@@ -77,9 +77,10 @@ struct l4x_tcp {
 	uint8_t retries;       /**< timeouts without an acknowledgement in between */
 	uint8_t backoff;       /**< doublings of the timeout, until a round trip was timed */
 	uint8_t probes;        /**< keepalives and window probes without any answer */
-	uint8_t idle_polls;    /**< QUERYs in a row that have changed nothing */
+	uint8_t idle_polls;    /**< how often in a row QUERY has changed nothing */
 	uint8_t poll_ms : 5;   /**< half the socket's round trip, bounded */
 	uint8_t answering : 1; /**< data went to the guest since an ACK last waited in vain */
+	uint8_t tso : 1;       /**< op_frame was made for a guest that takes TSO */
 	uint16_t flags;        /**< L4X_TCP_* */
 	uint16_t mss;          /**< payload of one segment to the guest */
 	uint16_t rcv_mss;      /**< payload of one segment from the guest, as we have told it */

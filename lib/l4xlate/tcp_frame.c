@@ -107,13 +107,23 @@ l4x_tcp_rst(struct l4x *l, uint32_t idx)
 	flow_send_empty(l, idx, &s);
 }
 
+/** RFC 1122, 4.2.3.10: not for what was sent to many, nor from an address that nobody has. */
+static bool
+may_reset(const struct l4x_pkt *p)
+{
+	const struct flowtab_addr *dst = &p->tuple.oaddr;
+
+	return !p->l2_multicast && !l4x_addr_is_nobody(dst) &&
+		!l4x_addr_is_broadcast(&p->port->conf, dst);
+}
+
 void
 l4x_tcp_rst_for(struct l4x *l, const struct l4x_pkt *p)
 {
 	const struct rte_tcp_hdr *th = l4x_pkt_l4(p);
 	struct tcp_seg s = { .flags = RTE_TCP_RST_FLAG };
 
-	if ((th->tcp_flags & RTE_TCP_RST_FLAG) != 0 || p->l2_multicast ||
+	if ((th->tcp_flags & RTE_TCP_RST_FLAG) != 0 || !may_reset(p) ||
 		!l4x_error_allowed(l, p->port))
 		return;
 	if ((th->tcp_flags & RTE_TCP_ACK_FLAG) != 0) {

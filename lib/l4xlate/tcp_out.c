@@ -18,11 +18,11 @@ frame_max(const struct l4x *l, uint32_t idx)
 {
 	const struct l4x_flow *f = &l->flows[idx];
 	uint16_t hdr = TCP_HDR_LEN + (f->v4 ? L4X_IP4_LEN : L4X_IP6_LEN);
-	uint16_t mss = f->tcp.mss;
+	bool tso = has_tso(l, idx);
 
-	if (!has_tso(l, idx))
-		return mss;
-	return (uint16_t)((L4X_GSO_MAX - hdr) / mss * mss);
+	if (likely(f->tcp.op_frame != 0 && f->tcp.tso == tso))
+		return f->tcp.op_frame;
+	return tso ? (uint16_t)((L4X_GSO_MAX - hdr) / f->tcp.mss * f->tcp.mss) : f->tcp.mss;
 }
 
 /** The stream offset up to which the guest takes data. */
@@ -153,6 +153,7 @@ l4x_tcp_out_flush(struct l4x *l, uint32_t idx)
 		t->op_acked = (uint32_t)t->una;
 		t->op_limit = (uint32_t)limit;
 		t->op_frame = frame;
+		t->tso = has_tso(l, idx);
 		t->flags &= ~L4X_TCP_CREDIT;
 	}
 	if ((t->flags & L4X_TCP_REWIND) != 0) {

@@ -3,7 +3,7 @@
 
 /** Doublings of a timeout at most: enough to reach the longest. */
 #define BACKOFF_MAX 16
-/** QUERYs without news before they come less often, and how seldom at most. */
+/** QUERY without news: so many times before it comes less often, and how seldom at most. */
 #define POLLS_EAGER 50
 #define POLL_SHIFT_MAX 8
 #define POLL_MAX_US 160000

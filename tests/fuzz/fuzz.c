@@ -27,3 +27,19 @@ fuzz_fail(const char *file, int line, const char *fmt, ...)
 	fputc('\n', stderr);
 	abort();
 }
+
+void
+fuzz_trace(const char *fmt, ...)
+{
+	static int wanted = -1;
+	va_list ap;
+
+	if (wanted < 0)
+		wanted = getenv("FUZZ_TRACE") != NULL;
+	if (wanted == 0)
+		return;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}

@@ -24,10 +24,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 __attribute__((noreturn, format(printf, 3, 4))) void fuzz_fail(
 	const char *file, int line, const char *fmt, ...);
 
-#define FUZZ_CHECK(holds, ...)                                                                     \
-	do {                                                                                       \
-		if (!(holds))                                                                      \
-			fuzz_fail(__FILE__, __LINE__, __VA_ARGS__);                                \
+/** With FUZZ_TRACE set in the environment: a line that tells how an input runs. */
+__attribute__((format(printf, 1, 2))) void fuzz_trace(const char *fmt, ...);
+
+#define FUZZ_CHECK(holds, ...)                                      \
+	do {                                                        \
+		if (!(holds))                                       \
+			fuzz_fail(__FILE__, __LINE__, __VA_ARGS__); \
 	} while (0)
 
 struct fuzz_tape {

@@ -91,7 +91,7 @@ put_ethernet(const struct l4xkit *k, uint8_t *f, uint8_t first)
 	memcpy(f, k->conf.gateway_mac.addr_bytes, 6);
 	memcpy(f + 6, l4xkit_guest_mac, 6);
 	pkt_put16(f + 12,
-		first >> 4 == 4         ? PKT_ETH_IP4
+		first >> 4 == 4           ? PKT_ETH_IP4
 			: first >> 4 == 6 ? PKT_ETH_IP6
 					  : PKT_ETH_ARP);
 	return 14;
@@ -176,9 +176,9 @@ step_listener(struct xlate *x)
 	struct l4x_event ev = { .type = L4X_EV_ACCEPTED };
 
 	ev.accepted.peer = l4xkit_addr(peers[how % RTE_DIM(peers)]);
-	ev.accepted.local = l4xkit_addr(
-		flowtab_addr_is_v4(&ev.accepted.peer) ? "198.51.100.1" : "2001:db8::1");
-	ev.accepted.peer_port = htons(fuzz_u8(x->tape) + (how >> 4));
+	ev.accepted.local =
+		l4xkit_addr(flowtab_addr_is_v4(&ev.accepted.peer) ? "198.51.100.1" : "2001:db8::1");
+	ev.accepted.peer_port = htons(1 + fuzz_u8(x->tape) + (how >> 4));
 	ev.accepted.guest_port = htons(80 + (how >> 5));
 	ev.accepted.local_port = htons(8080);
 	ev.accepted.pif = (how & 0x10) != 0 && (how & 0x20) != 0 ? 2 : L4XKIT_PIF;

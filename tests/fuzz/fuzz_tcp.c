@@ -134,6 +134,8 @@ send_raw(struct xlate *x, struct conn *c, uint8_t flags, int64_t off, uint32_t l
 	}
 	for (uint32_t i = 0; i < len; i++)
 		data[i] = xlate_byte((uint64_t)off + i);
+	fuzz_trace("  > :%u flags %02x off %lld len %u ack %lld win %u", c->gport, flags,
+		(long long)off, len, (long long)ack, c->win);
 	note_sent(c, flags, off, len, ack, c->win);
 	m = l4xkit_mbuf(x->k, frame, (uint32_t)pkt_build_tcp(frame, &ip, &tcp, data, len), 0, 0);
 	if (len > MSS) {
@@ -172,12 +174,17 @@ static void
 step_any(struct xlate *x, struct conn *c)
 {
 	const uint8_t flags = fuzz_u8(x->tape);
-	const int64_t off = (int64_t)c->sent + (int16_t)fuzz_u16(x->tape);
+	int64_t off = (int64_t)c->sent + (int16_t)fuzz_u16(x->tape);
 	const uint32_t len = fuzz_u16(x->tape);
 	const int64_t ack = (int64_t)c->got + (int16_t)fuzz_u16(x->tape);
 
 	c->win = fuzz_u16(x->tape);
 	c->odd |= (flags & (PKT_FIN | PKT_RST | PKT_SYN | PKT_ACK)) != PKT_ACK;
+	/* Numbers of SYNs differ by what the pattern repeats after. */
+	if ((flags & PKT_SYN) != 0) {
+		off = off / 65536 * 65536;
+		c->mixed |= off != 0;
+	}
 	send_raw(x, c, flags, off, RTE_MIN(len, 40000u), ack);
 }
 
@@ -238,7 +245,9 @@ conn_of(const struct pkt_view *v)
 static void
 syn_seen(struct conn *c, const struct pkt_view *v)
 {
-	const bool again = c->wisn_known && c->wisn == v->tcp.seq;
+	/* Its number may be the last one's, where no time has passed. */
+	const bool ended = c->fin_seen && c->acked_fin;
+	const bool again = c->wisn_known && c->wisn == v->tcp.seq && !ended;
 
 	if (again)
 		return;
@@ -253,8 +262,8 @@ static void
 check_ack(struct conn *c, const struct pkt_view *v)
 {
 	const uint64_t end = c->sent + c->fin_sent;
-	const int64_t off = (int32_t)(v->tcp.ack - c->isn - 1 - (uint32_t)c->acked) +
-		(int64_t)c->acked;
+	const int64_t off =
+		(int32_t)(v->tcp.ack - c->isn - 1 - (uint32_t)c->acked) + (int64_t)c->acked;
 
 	if (c->mixed)
 		return;
@@ -265,18 +274,19 @@ check_ack(struct conn *c, const struct pkt_view *v)
 		(long long)off);
 	c->acked_fin = c->fin_sent && (uint64_t)off == end;
 	c->acked = (uint64_t)off - c->acked_fin;
-	c->window = (uint32_t)v->tcp.win
-		<< (c->scale < 0 || (v->tcp.flags & PKT_SYN) != 0 ? 0 : 8);
+	c->window = (uint32_t)v->tcp.win << (c->scale < 0 || (v->tcp.flags & PKT_SYN) != 0 ? 0 : 8);
 }
 
 static void
 check_data(struct conn *c, const struct pkt_view *v)
 {
-	const int64_t off = (int32_t)(v->tcp.seq - c->wisn - 1 - (uint32_t)c->got) +
-		(int64_t)c->got;
+	const int64_t off =
+		(int32_t)(v->tcp.seq - c->wisn - 1 - (uint32_t)c->got) + (int64_t)c->got;
 	const uint64_t end = (uint64_t)off + v->data_len;
 
 	FUZZ_CHECK(v->data_len == 0 || off >= 0, "data before the stream");
+	if (off < 0)
+		return; /* a probe */
 	for (size_t i = 0; i < v->data_len; i++)
 		FUZZ_CHECK(v->data[i] == xlate_byte((uint64_t)off + i),
 			"a wrong byte for the guest at %llu", (unsigned long long)off + i);
@@ -284,7 +294,7 @@ check_data(struct conn *c, const struct pkt_view *v)
 		"data up to %llu, past the window's %llu", (unsigned long long)end,
 		(unsigned long long)c->edge);
 	c->top = RTE_MAX(c->top, end);
-	if (off >= 0 && (uint64_t)off <= c->got && end > c->got)
+	if ((uint64_t)off <= c->got && end > c->got)
 		c->got = end;
 	if ((v->tcp.flags & PKT_FIN) != 0 && end == c->got)
 		c->fin_seen = true;
@@ -299,6 +309,7 @@ look(struct xlate *x)
 		const struct pkt_view *v = &x->k->view;
 		struct conn *c = conn_of(v);
 
+		fuzz_trace("  < %s", pkt_text(v));
 		if (c == NULL)
 			continue;
 		if ((v->tcp.flags & PKT_RST) != 0) {

@@ -277,8 +277,7 @@ main(int argc, char **argv)
 	run_mutants(count);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	fprintf(stderr, "%lu mutations, %ld ms\n", count,
-		(long)(end.tv_sec - begin.tv_sec) * 1000 +
-			(end.tv_nsec - begin.tv_nsec) / 1000000);
+		(long)(end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000);
 	for (unsigned int i = 0; i < n_inputs; i++)
 		free(inputs[i].bytes);
 	unlink(shown_path);

@@ -174,6 +174,7 @@ xlate_event(struct xlate *x, const struct l4x_event *ev)
 {
 	struct l4x_event lost = *ev;
 
+	fuzz_trace("  event %u flow %llx len %u", ev->type, (unsigned long long)ev->flow, ev->len);
 	if (x->n_events < XLATE_EVENTS)
 		x->events[x->n_events++] = *ev;
 	else
@@ -376,7 +377,8 @@ sock_open(struct xlate *x, const struct l4x_op *op, uint8_t proto)
 
 	FUZZ_CHECK(idx < x->k->params.max_flows, "flow index %u", idx);
 	FUZZ_CHECK(!s->open, "two sockets for flow %u", idx);
-	FUZZ_CHECK(op->flow != s->flow, "handle %llx given out twice", (unsigned long long)op->flow);
+	FUZZ_CHECK(
+		op->flow != s->flow, "handle %llx given out twice", (unsigned long long)op->flow);
 	*s = (struct xlate_sock){ .flow = op->flow, .proto = proto, .open = true };
 	s->room = x->room;
 	return s;
@@ -388,8 +390,7 @@ check_peer(const struct xlate *x, const struct flowtab_addr *peer)
 {
 	const struct l4x_port_conf *c = &x->k->conf;
 	const bool let = !flowtab_addr_is_any(&c->loopback) ||
-		!flowtab_addr_is_any(&c->loopback6) ||
-		flowtab_addr_is_loopback(&c->dns_forward);
+		!flowtab_addr_is_any(&c->loopback6) || flowtab_addr_is_loopback(&c->dns_forward);
 
 	FUZZ_CHECK(!flowtab_addr_is_loopback(peer) || let, "a connection to the host's loopback");
 	FUZZ_CHECK(!flowtab_addr_is_any(peer), "a connection to no address");
@@ -506,7 +507,8 @@ op_dgram(struct xlate *x, const struct l4xkit_op *o)
 	sock_of(x, &o->op, false);
 	FUZZ_CHECK(o->len == o->op.len && o->op.dgram.seg <= o->len, "DGRAM of %u bytes in %u",
 		o->len, o->op.dgram.seg);
-	FUZZ_CHECK(o->len == 0 || o->op.dgram.seg > 0, "DGRAM of %u bytes in segments of 0", o->len);
+	FUZZ_CHECK(
+		o->len == 0 || o->op.dgram.seg > 0, "DGRAM of %u bytes in segments of 0", o->len);
 }
 
 static void
@@ -524,6 +526,8 @@ do_op(struct xlate *x, const struct l4xkit_op *o)
 	const struct l4x_op *op = &o->op;
 	struct xlate_sock *s;
 
+	fuzz_trace("  operation %u flow %llx len %u %llu", op->type, (unsigned long long)op->flow,
+		op->len, (unsigned long long)op->ack.acked);
 	switch (op->type) {
 	case L4X_OP_OPEN:
 		op_open(x, op);

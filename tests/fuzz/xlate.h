@@ -93,8 +93,8 @@ void xlate_event(struct xlate *x, const struct l4x_event *ev);
 /** len bytes in an mbuf, as read at a stream offset. */
 struct rte_mbuf *xlate_payload(struct xlate *x, uint64_t off, uint32_t len, bool off_tape);
 
-/** The byte at an offset of a stream. Repeats after 64 KiB, and so does not depend on the ISN if ISNs
- * differ by multiples of that. */
+/** The byte at an offset of a stream. Repeats after 64 KiB, and so does not depend on the ISN if
+ * ISNs differ by multiples of that. */
 static inline uint8_t
 xlate_byte(uint64_t off)
 {

@@ -210,14 +210,23 @@ parse_ia(const uint8_t *o, size_t len, struct dhcp6_reply *r)
 static const char *
 parse_iaaddr(const uint8_t *o, size_t len, struct dhcp6_reply *r)
 {
-	if (len < 24 || r->addr.len != 0)
-		return "IAADDR cut short or given twice";
+	uint32_t preferred, valid;
+
+	if (len < 24)
+		return "IAADDR cut short";
+	preferred = pkt_get32(o + 16);
+	valid = pkt_get32(o + 20);
+	if (preferred > valid)
+		return "preferred lifetime over valid lifetime";
+	/* One that is taken back may stand beside the one to use (RFC 8415, 18.3.4). */
+	if (valid == 0 && r->addr.len != 0)
+		return NULL;
+	if (r->addr.len != 0 && r->valid != 0)
+		return "two addresses in an IA";
 	r->addr.len = 16;
 	memcpy(r->addr.b, o, 16);
-	r->preferred = pkt_get32(o + 16);
-	r->valid = pkt_get32(o + 20);
-	if (r->preferred > r->valid)
-		return "preferred lifetime over valid lifetime";
+	r->preferred = preferred;
+	r->valid = valid;
 	return parse_options6(o + 24, len - 24, r, 2);
 }
 

@@ -127,7 +127,7 @@ struct dhcp6_reply {
 	size_t client_id_len, server_id_len;
 	bool has_ia;
 	uint32_t iaid, t1, t2;
-	struct pkt_addr addr; /**< of the first IAADDR */
+	struct pkt_addr addr; /**< of the IAADDR with a lifetime, else of the first */
 	uint32_t preferred, valid;
 	bool has_status;
 	uint16_t status; /**< of the message */

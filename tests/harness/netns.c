@@ -113,6 +113,26 @@ add_address(const struct netns *ns, const char *dev, unsigned int n, const char 
 	return netns_run(ns, cmd) == 0 ? 0 : -EIO;
 }
 
+/* A TAP in either network, and a wire between them. */
+static int
+join(struct netns *ns, unsigned int n)
+{
+	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), here, there;
+	char name[16];
+
+	snprintf(name, sizeof(name), "weir%u", n);
+	here = wire_tap(name);
+	if (own < 0 || here < 0 || setns(ns->fd, CLONE_NEWNET) < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "peer%u", n);
+	there = wire_tap(name);
+	/* Left in the peer's network nothing would be true any more. */
+	if (setns(own, CLONE_NEWNET) < 0)
+		abort();
+	close(own);
+	return there < 0 ? -ENODEV : wire_start(&ns->wire, here, there);
+}
+
 int
 netns_peer(struct netns *ns, unsigned int n, const char *here, const char *there, const char *here6,
 	const char *there6)
@@ -120,6 +140,7 @@ netns_peer(struct netns *ns, unsigned int n, const char *here, const char *there
 	char cmd[256];
 	int rc;
 
+	memset(ns, 0, sizeof(*ns));
 	ns->fd = -1;
 	ns->pid = holder();
 	if (ns->pid < 0)
@@ -128,9 +149,7 @@ netns_peer(struct netns *ns, unsigned int n, const char *here, const char *there
 	ns->fd = open(cmd, O_RDONLY | O_CLOEXEC);
 	if (ns->fd < 0)
 		return -errno;
-	snprintf(cmd, sizeof(cmd), "ip link add weir%u type veth peer name peer%u netns %d", n, n,
-		(int)ns->pid);
-	rc = netns_run(NULL, cmd) == 0 ? 0 : -EIO;
+	rc = join(ns, n);
 	if (rc == 0)
 		rc = add_address(NULL, "weir", n, here);
 	if (rc == 0)
@@ -148,20 +167,10 @@ netns_peer(struct netns *ns, unsigned int n, const char *here, const char *there
 	return rc;
 }
 
-int
-netns_netem(struct netns *ns, unsigned int n, const char *netem)
+void
+netns_link(struct netns *ns, unsigned int delay_ms, unsigned int loss_permille)
 {
-	char cmd[256];
-	int rc;
-
-	snprintf(cmd, sizeof(cmd), "tc qdisc %s dev weir%u root %s %s",
-		netem != NULL ? "replace" : "del", n, netem != NULL ? "netem" : "",
-		netem != NULL ? netem : "");
-	rc = netns_run(NULL, cmd);
-	snprintf(cmd, sizeof(cmd), "tc qdisc %s dev peer%u root %s %s",
-		netem != NULL ? "replace" : "del", n, netem != NULL ? "netem" : "",
-		netem != NULL ? netem : "");
-	return rc == 0 && netns_run(ns, cmd) == 0 ? 0 : -EIO;
+	wire_set(&ns->wire, delay_ms, loss_permille);
 }
 
 int
@@ -192,6 +201,7 @@ netns_close(struct netns *ns)
 		kill(ns->pid, SIGKILL);
 		waitpid(ns->pid, NULL, 0);
 	}
+	wire_stop(&ns->wire);
 	ns->fd = -1;
 	ns->pid = 0;
 }

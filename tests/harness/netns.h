@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * Network namespaces for tests: a network of the test's own, and peers behind a link with delay and
- * loss. Nothing outlives the test: the namespaces have no names.
+ * loss (wire.h). Nothing outlives the test: the namespaces have no names.
  *
  * Needs root; netns_private() says whether it could be had, and a test that needs it is skipped
  * otherwise. A socket belongs to the namespace it was made in, so a peer needs no process: make its
@@ -16,9 +16,12 @@
 
 #include <sys/types.h>
 
+#include "wire.h"
+
 struct netns {
 	pid_t pid; /**< holds the namespace open */
 	int fd;
+	struct wire wire;
 };
 
 /**
@@ -29,14 +32,14 @@ bool netns_private(void);
 /** Have /etc/resolv.conf read as text, in this process and its children. 0 or -errno */
 int netns_resolv_conf(const char *text);
 /**
- * A peer network behind a veth pair (weir<n> here, peer<n> there).
+ * A peer network behind a wire (weir<n> here, peer<n> there).
  * @param here, there addresses with prefix, IPv4 and IPv6: "192.0.2.1/24"; NULL: none
  * @return 0 or -errno
  */
 int netns_peer(struct netns *ns, unsigned int n, const char *here, const char *there,
 	const char *here6, const char *there6);
-/** tc qdisc netem on both ends: e.g. "delay 10ms loss 1%"; NULL: none. 0 or -errno */
-int netns_netem(struct netns *ns, unsigned int n, const char *netem);
+/** Delay and loss of the link, each way. */
+void netns_link(struct netns *ns, unsigned int delay_ms, unsigned int loss_permille);
 /** A socket in the peer's network. -1 with errno set */
 int netns_socket(const struct netns *ns, int domain, int type, int protocol);
 /** A command in the peer's network (ns NULL: in this one). Its exit status. */

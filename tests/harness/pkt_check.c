@@ -219,13 +219,19 @@ check_udp(const struct ctx *c)
 	return check_l4_sum(c, 6);
 }
 
-/* The quote of an ICMP error: at least a header and 8 bytes (RFC 792; RFC 4443, 3). */
+/* The quote of an ICMP error: a header and 8 bytes (RFC 792; RFC 4443, 3), or all there was. */
 static const char *
 check_quote(const struct pkt_view *v, bool v6)
 {
 	const uint8_t *q = v->data;
+	size_t head = v6 ? 40 : 20, whole;
 
-	if (v->data_len < (v6 ? 48u : 28u))
+	if (v->data_len < head)
+		return "ICMP error with a short quote";
+	if (!v6)
+		head = (size_t)(q[0] & 15) * 4;
+	whole = v6 ? head + pkt_get16(q + 4) : pkt_get16(q + 2);
+	if (v->data_len < head || (v->data_len < head + 8 && v->data_len < whole))
 		return "ICMP error with a short quote";
 	if (q[0] >> 4 != (v6 ? 6 : 4))
 		return "ICMP error quotes another IP version";
@@ -233,7 +239,7 @@ check_quote(const struct pkt_view *v, bool v6)
 		return "ICMPv6 error over the minimum MTU";
 	if (!v6 && v->l3_len > 576)
 		return "ICMP error over 576 bytes";
-	if (!v6 && pkt_sum_fold(pkt_sum(q, (size_t)(q[0] & 15) * 4, 0)) != 0)
+	if (!v6 && pkt_sum_fold(pkt_sum(q, head, 0)) != 0)
 		return "ICMP error quotes a header with a wrong checksum";
 	return NULL;
 }

@@ -98,7 +98,8 @@ rig_push_raw(struct rig *r, uint8_t flags, uint32_t seq, uint32_t ack, uint32_t 
 		tcp.sack_ok = true;
 	}
 	fill(data, (uint64_t)(int64_t)(int32_t)(seq - r->gisn - 1), len);
-	l4xkit_push(r->k, frame, pkt_build_tcp(frame, &ip, &tcp, data, len));
+	len = (uint32_t)pkt_build_tcp(frame, &ip, &tcp, data, len);
+	l4xkit_push_mbuf(r->k, l4xkit_mbuf(r->k, frame, len, 0, r->gseg));
 }
 
 void

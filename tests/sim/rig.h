@@ -31,12 +31,14 @@ struct rig {
 	uint32_t gisn, wisn; /**< initial sequence numbers: the guest's, weir's */
 	uint16_t gwin;       /**< window field of the guest's segments */
 	int gscale;          /**< offered by the guest, -1: none */
-	uint16_t gmss;       /**< offered by the guest, 0: none */
-	uint64_t ack;        /**< offset that the guest's segments acknowledge */
-	bool ack_fin;        /**< ... and weir's FIN as well */
-	uint64_t flow;       /**< handle */
-	uint32_t space;      /**< told by the next rig_sent(), rig_connected() */
-	uint64_t acked;      /**< acknowledged by the peer, in the next rig_sent() */
+	uint32_t
+		gseg; /**< the guest's frames come in pieces of so many bytes, 0: as large as fit */
+	uint16_t gmss;  /**< offered by the guest, 0: none */
+	uint64_t ack;   /**< offset that the guest's segments acknowledge */
+	bool ack_fin;   /**< ... and weir's FIN as well */
+	uint64_t flow;  /**< handle */
+	uint32_t space; /**< told by the next rig_sent(), rig_connected() */
+	uint64_t acked; /**< acknowledged by the peer, in the next rig_sent() */
 	uint8_t sent_flags;
 	uint32_t rtt_us;
 	const struct pkt_view *view; /**< of the last frame */

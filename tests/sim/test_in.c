@@ -19,6 +19,30 @@ hands_a_burst_on_as_one_send(void **state)
 }
 
 static void
+chain_of_too_many_pieces_for_one_send_becomes_several(void **state)
+{
+	struct rig *r = rig_create(NULL);
+	uint64_t off = 0;
+
+	rig_open(r);
+	r->gseg = 20;
+	for (unsigned int i = 0; i < L4X_BURST; i++)
+		rig_push(r, PKT_ACK, i * MSS, MSS);
+	rig_flush(r);
+	for (unsigned int i = 0; i < 3; i++) {
+		const struct l4xkit_op *o = rig_op(r, L4X_OP_SEND);
+
+		assert_int_equal(o->op.send.off, off);
+		for (uint32_t j = 0; j < o->len; j++)
+			assert_int_equal(o->data[j], rig_byte(off + j));
+		off += o->len;
+	}
+	assert_int_equal(off, L4X_BURST * MSS);
+	rig_quiet(r);
+	rig_destroy(r);
+}
+
+static void
 acknowledges_what_the_socket_has_taken(void **state)
 {
 	struct rig *r = rig_create(NULL);
@@ -425,6 +449,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hands_a_burst_on_as_one_send),
+		cmocka_unit_test(chain_of_too_many_pieces_for_one_send_becomes_several),
 		cmocka_unit_test(acknowledges_what_the_socket_has_taken),
 		cmocka_unit_test(acknowledges_for_a_remote_peer_what_that_has_acknowledged),
 		cmocka_unit_test(acknowledgement_never_moves_back),

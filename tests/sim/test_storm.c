@@ -10,6 +10,8 @@
 #define ROUNDS 20000
 
 static uint64_t rng;
+/** Whose connection came from outside last. */
+static unsigned int accepted;
 
 static uint32_t
 rnd(uint32_t below)
@@ -28,10 +30,10 @@ struct party {
 static uint32_t
 near(uint32_t seq)
 {
-	static const int32_t off[] = { 0, 0, 0, 0, 1, -1, 2, 100, -100, 1460, 70000, -70000,
-		1 << 20, INT32_MIN, INT32_MAX, 1 << 30 };
+	static const int32_t off[] = { 1, -1, 2, 100, -100, 1460, 70000, -70000, 1 << 20, INT32_MIN,
+		INT32_MAX, 1 << 30 };
 
-	return seq + (uint32_t)off[rnd(16)];
+	return rnd(4) != 0 ? seq : seq + (uint32_t)off[rnd(12)];
 }
 
 static void
@@ -40,14 +42,17 @@ any_segment(struct rig *r, struct party *p, unsigned int i)
 	static const uint8_t flags[] = { PKT_ACK, PKT_ACK, PKT_ACK, PKT_ACK, PKT_ACK | PKT_PSH,
 		PKT_SYN, PKT_SYN, PKT_SYN | PKT_ACK, PKT_ACK | PKT_FIN, PKT_RST, PKT_RST | PKT_ACK,
 		PKT_FIN, 0, 0xff, PKT_ACK | PKT_URG | PKT_ECE | PKT_CWR };
-	uint8_t f = flags[rnd(15)];
+	/* Mostly what keeps a connection alive, or it never gets far. */
+	uint8_t f = flags[rnd(12) == 0 ? rnd(15) : rnd(5)];
 	uint32_t len = rnd(4) == 0 ? rnd(3000) : 0, seq = near(p->gnxt);
 
+	if (p->flow == 0 && rnd(2) != 0)
+		f = PKT_SYN;
 	r->gport = (uint16_t)(40000 + i);
 	r->gwin = rnd(3) == 0 ? 0 : (uint16_t)rnd(65536);
 	r->gscale = (int)rnd(17) - 1;
 	r->gmss = (uint16_t)(rnd(2) ? rnd(3000) : 1460);
-	if ((f & PKT_SYN) != 0 && rnd(2))
+	if ((f & PKT_SYN) != 0 && rnd(2) != 0)
 		seq = rnd(UINT32_MAX);
 	rig_push_raw(r, f, seq, near(p->wnxt), len);
 	if ((f & PKT_SYN) != 0)
@@ -104,7 +109,7 @@ party_of(struct party *parties, uint64_t flow)
 
 /** Believe what comes back, so that states further on are reached. */
 static void
-listen(struct rig *r, struct party *parties)
+hear(struct rig *r, struct party *parties)
 {
 	const struct l4xkit_op *o;
 	struct party *p;
@@ -125,10 +130,17 @@ listen(struct rig *r, struct party *parties)
 			*p = (struct party){ .flow = o->op.flow, .gnxt = p->gnxt, .wnxt = p->wnxt };
 			continue;
 		}
+		if (o->op.type == L4X_OP_ADOPT) {
+			p = &parties[accepted];
+			*p = (struct party){ .flow = o->op.flow, .gnxt = p->gnxt, .wnxt = p->wnxt };
+			continue;
+		}
 		p = party_of(parties, o->op.flow);
 		if (p == NULL)
 			continue;
-		if (o->op.type == L4X_OP_SEND)
+		if (o->op.type == L4X_OP_CLOSE)
+			p->flow = 0;
+		else if (o->op.type == L4X_OP_SEND)
 			p->taken = rnd(4) == 0 ? o->op.send.off + rnd(o->len + 1)
 					       : o->op.send.off + o->len;
 		else if (o->op.type == L4X_OP_REWIND)
@@ -151,21 +163,22 @@ storm(uint64_t seed)
 		for (unsigned int n = rnd(4); n > 0; n--)
 			any_segment(r, &parties[who], who);
 		rig_flush(r);
-		listen(r, parties);
+		hear(r, parties);
 		for (unsigned int n = 0; n < 4; n++)
 			ev[n] = any_event(r, &parties[rnd(TUPLES)]);
 		l4xkit_events(r->k, ev, 4);
 		if (rnd(50) == 0) {
 			r->gport = (uint16_t)(40000 + who);
+			accepted = who;
 			rig_accepted(r);
 		}
-		l4xkit_advance(r->k, rnd(20) == 0 ? rnd(40 * (uint32_t)RIG_S) : rnd(3000));
+		l4xkit_advance(r->k, rnd(100) == 0 ? rnd(40 * (uint32_t)RIG_S) : rnd(3000));
 		if (rnd(200) == 0)
 			l4x_port_link(r->k->l, L4XKIT_PIF, rnd(2), L4X_OFFLOAD_CSUM);
 		else if (rnd(50) == 0)
 			l4x_port_link(
 				r->k->l, L4XKIT_PIF, true, L4X_OFFLOAD_CSUM | L4X_OFFLOAD_TSO4);
-		listen(r, parties);
+		hear(r, parties);
 	}
 	rig_destroy(r);
 }

@@ -274,6 +274,19 @@ second_pair_may_be_disabled(void **state)
 	smoke.g->pair = 0;
 }
 
+/** Each pair has its own worker: a connection of the second one's ends with it, others begin. */
+static void
+second_worker_is_left_alone_when_its_pair_is_disabled(void **state)
+{
+	guest_without(0, 2);
+	works();
+	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_RX(1), false), 0);
+	assert_int_equal(vhu_ring_enable(smoke.g->v, VHU_TX(1), false), 0);
+	smoke_take_back(smoke.g);
+	smoke.g->pair = 0;
+	works();
+}
+
 static int
 up(void **state)
 {
@@ -328,11 +341,17 @@ main(void)
 		SMOKE(connection_may_move_between_pairs),
 		SMOKE(second_pair_may_be_disabled),
 	};
+	const struct CMUnitTest workers[] = {
+		SMOKE(one_pair_is_enough_where_two_are_offered),
+		SMOKE(both_pairs_carry_traffic),
+		SMOKE(connection_may_move_between_pairs),
+		SMOKE(second_worker_is_left_alone_when_its_pair_is_disabled),
+	};
 	int failed = cmocka_run_group_tests_name("conf_features", one, up, smoke_down);
 
 	failed += cmocka_run_group_tests_name("conf_features: pairs", pairs, up_pairs, smoke_down);
 	if (sysconf(_SC_NPROCESSORS_ONLN) >= 2)
 		failed += cmocka_run_group_tests_name(
-			"conf_features: workers", pairs, up_workers, smoke_down);
+			"conf_features: workers", workers, up_workers, smoke_down);
 	return failed;
 }

@@ -153,6 +153,8 @@ struct vport_info {
 	int guest_node;    /**< NUMA node of the guest's memory, -1 unknown */
 };
 void vport_info(const struct vport *vp, struct vport_info *info);
+/** The number of queue pairs set up now, to be watched by any thread while the port lives. */
+const _Atomic uint32_t *vport_live_queues(const struct vport *vp);
 
 enum vport_sync {
 	VPORT_SYNC_NONE,    /**< nothing has changed */

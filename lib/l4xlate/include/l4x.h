@@ -84,6 +84,12 @@ struct l4x_port_conf {
 	/** Which worker polls queue pair q: the flow's owner is one of these. */
 	uint8_t n_queues;
 	uint8_t queue_worker[L4X_MAX_QUEUES];
+	/**
+	 * How many queue pairs, from the first on, the guest uses at present: shared by all who steer,
+	 * written by the port's owner. NULL: all. Only those can be owners: an owner must have a
+	 * queue pair to answer on.
+	 */
+	const _Atomic uint32_t *live_queues;
 };
 
 /** Limits in ms, each a configuration key (tcp.md). 0 in l4x_params.timeouts means the default. */

@@ -97,6 +97,8 @@ def configures_itself(guest):
     assert lines["dhcp"].startswith(f"{ADDRESS[4]}/24 router {GATEWAY[4]}"), text
     assert lines["slaac"].startswith("fd00:2::"), text
     assert lines["dhcp6"].startswith(ADDRESS[6]), text
+    shown = guest.check("ip addr show dev eth0")
+    assert f"inet {ADDRESS[4]}/24" in shown and f"inet6 {ADDRESS[6]}/128" in shown, shown
     assert GATEWAY[4] in lines["route"], text
     assert "fe80::" in lines["route6"], text
     return lines

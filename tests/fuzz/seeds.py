@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""tests/fuzz/seeds.py - write the seed corpus of the fuzz targets
+
+  tests/fuzz/seeds.py [--help] [DIR]
+
+  DIR   where to (default: corpus beside this file)
+
+Small inputs that reach deep; what their bytes mean stands at the top of each fuzz_*.c.
+"""
+import pathlib
+import socket
+import struct
+import sys
+
+GUEST, GATEWAY = "10.0.2.15", "10.0.2.2"
+GUEST6, GATEWAY6 = "fd00:2::15", "fd00:2::2"
+PEER, PEER6 = "192.0.2.7", "2001:db8::7"
+LINK6 = "fe80::5054:ff:fe12:3456"
+MAC = bytes([0x52, 0x54, 0, 0x12, 0x34, 0x56])
+
+
+def u8(n):
+    return struct.pack("<B", n & 0xff)
+
+
+def u16(n):
+    return struct.pack("<H", n & 0xffff)
+
+
+def u32(n):
+    return struct.pack("<I", n & 0xffffffff)
+
+
+def be16(n):
+    return struct.pack(">H", n & 0xffff)
+
+
+def be32(n):
+    return struct.pack(">I", n & 0xffffffff)
+
+
+# ---- packets; lengths and checksums are the target's to fill in ----
+
+def ip4(proto, body, dst=PEER, src=GUEST, frag=0, options=b"", ttl=64, ident=7):
+    options += bytes(-len(options) % 4)
+    return (bytes([0x45 + len(options) // 4, 0]) + be16(20 + len(options) + len(body)) +
+            be16(ident) + be16(frag) + bytes([ttl, proto, 0, 0]) +
+            socket.inet_aton(src) + socket.inet_aton(dst) + options + body)
+
+
+def ip6(proto, body, dst=PEER6, src=GUEST6, hops=64):
+    return (be32(0x60000000) + be16(len(body)) + bytes([proto, hops]) +
+            socket.inet_pton(socket.AF_INET6, src) + socket.inet_pton(socket.AF_INET6, dst) + body)
+
+
+def udp(sport, dport, body=b""):
+    return be16(sport) + be16(dport) + be16(8 + len(body)) + b"\0\0" + body
+
+
+def tcp(flags, seq=1000, ack=0, body=b"", sport=40000, dport=80, options=b""):
+    options += bytes(-len(options) % 4)
+    return (be16(sport) + be16(dport) + be32(seq) + be32(ack) +
+            bytes([(5 + len(options) // 4) << 4, flags]) + be16(8192) + b"\0\0\0\0" +
+            options + body)
+
+
+def echo(kind, body=b"ping"):
+    return bytes([kind, 0, 0, 0]) + be16(500) + be16(1) + body
+
+
+def arp(op, tpa=GATEWAY):
+    return (be16(1) + be16(0x0800) + b"\6\4" + be16(op) + MAC + socket.inet_aton(GUEST) +
+            bytes(6) + socket.inet_aton(tpa))
+
+
+def dhcp(kind, options=b""):
+    head = bytes([1, 1, 6, 0]) + be32(0x1234) + bytes(20) + MAC + bytes(10) + bytes(192)
+    return udp(68, 67, head + bytes([99, 130, 83, 99, 53, 1, kind]) + options +
+               bytes([55, 6, 1, 3, 6, 12, 15, 26, 255]))
+
+
+def dhcp6(kind, options=b""):
+    client = be16(1) + be16(10) + be16(3) + be16(1) + MAC
+    return udp(546, 547, bytes([kind, 1, 2, 3]) + client + options +
+               be16(3) + be16(12) + be32(1) + bytes(8) + be16(6) + be16(4) + be16(23) + be16(24))
+
+
+SYN_OPTIONS = bytes([2, 4, 5, 180, 1, 3, 3, 7, 4, 2])
+
+
+# ---- fuzz_frames ----
+
+ETHERNET, LENGTHS, SUMS, VOUCHED, GSO, CUT, LONG, FLUSH = (1 << i for i in range(8))
+WHOLE = ETHERNET | LENGTHS | SUMS | FLUSH
+
+
+def frame(body, flags=WHOLE, long=0, gso=0, cut=None):
+    """One step; a body longer than 255 bytes goes on in zeros."""
+    flags |= (LONG if long else 0) | (GSO if gso else 0) | (CUT if cut else 0)
+    return (b"\0" + u8(flags) + u8(min(len(body), 255)) + (u16(long) if long else b"") +
+            body[:255] + (bytes(cut) if cut else b"") + (u16(gso) if gso else b""))
+
+
+def time(us8, shift):
+    return b"\x08" + u8(us8) + u8(shift)
+
+
+def sock(what, rest=b"", n=0):
+    return b"\x0b" + u8(what | n << 3) + rest
+
+
+def dgram(body, n=0):
+    """A datagram from the peer; with TOS and TTL."""
+    return sock(6, u8(len(body)) + b"\0" + body + b"\0\x40", n)
+
+
+SETTLE, DUMP = b"\x0f", b"\xff"
+
+
+def frames_seeds():
+    syn = frame(ip4(6, tcp(2, options=SYN_OPTIONS))) + b"\0"
+    query = frame(ip4(17, udp(5000, 53, b"query")))
+    yield "arp-dhcp", b"\0" + frame(arp(1)) + \
+        frame(ip4(17, dhcp(1), "255.255.255.255", "0.0.0.0"), long=14 + 20 + 8 + 260) + \
+        frame(ip4(17, dhcp(3, bytes([50, 4, 10, 0, 2, 15])), "255.255.255.255", "0.0.0.0"),
+              long=14 + 20 + 8 + 264) + frame(arp(1, PEER))
+    yield "nd-dhcp6", b"\0" + \
+        frame(ip6(58, bytes([133, 0, 0, 0, 0, 0, 0, 0, 1, 1]) + MAC, "ff02::2", LINK6, 255)) + \
+        frame(ip6(58, bytes([135, 0, 0, 0, 0, 0, 0, 0]) +
+                  socket.inet_pton(socket.AF_INET6, GATEWAY6) + b"\1\1" + MAC,
+                  "ff02::1:ff00:2", GUEST6, 255)) + \
+        frame(ip6(17, dhcp6(1), "ff02::1:2", LINK6)) + \
+        frame(ip6(17, dhcp6(11), "ff02::1:2", LINK6)) + time(255, 24)
+    yield "tcp", b"\0" + syn + SETTLE + sock(2, u16(1000)) + SETTLE + \
+        frame(ip4(6, tcp(0x10, 1001, 1))) + frame(ip4(6, tcp(4, 1001))) + time(200, 14) + DUMP
+    yield "tcp-refused", b"\0" + frame(ip4(6, tcp(2, options=SYN_OPTIONS))) + b"\6" + \
+        frame(ip6(6, tcp(2, options=SYN_OPTIONS))) + b"\7" + sock(4, b"\2") + SETTLE
+    yield "udp", b"\0" + query + dgram(b"reply") + SETTLE + \
+        frame(ip6(17, udp(5000, 7, b"six"))) + dgram(bytes(255), 1) + SETTLE + \
+        sock(4, b"\x08\3\3\0\0") + SETTLE + time(255, 20) + DUMP
+    yield "udp-gso", b"\1" + frame(ip4(17, udp(5000, 7)), long=3042, gso=500, cut=(3, 200)) + \
+        frame(ip4(17, udp(5000, 7)), long=1042, flags=WHOLE & ~FLUSH) + \
+        frame(ip4(17, udp(5000, 7)), long=1042)
+    yield "tcp-tso", b"\2" + syn + frame(ip4(6, tcp(0x10, 1001, 1)), long=20054, gso=1448,
+                                         cut=(0, 255), flags=WHOLE | VOUCHED)
+    yield "echo", b"\0" + frame(ip4(1, echo(8), GATEWAY)) + frame(ip4(1, echo(8))) + \
+        dgram(echo(0)) + frame(ip6(58, echo(128), GATEWAY6)) + \
+        frame(ip6(58, echo(128))) + SETTLE
+    half = WHOLE & ~FLUSH
+    whole = udp(5000, 7, bytes(24))
+    yield "fragments", b"\0" + frame(ip4(17, whole[:16], frag=0x2000), half & ~LENGTHS) + \
+        frame(ip4(17, whole[16:], frag=2), WHOLE & ~LENGTHS | VOUCHED) + \
+        frame(ip6(44, bytes([17, 0]) + be16(1) + be32(9) + whole[:16]), half & ~LENGTHS) + \
+        frame(ip6(44, bytes([17, 0]) + be16(16) + be32(9) + whole[16:]), WHOLE & ~LENGTHS) + \
+        frame(ip4(17, whole[:16], frag=0x2000, ident=8)) + time(240, 16)
+    yield "options", b"\0" + frame(ip4(6, tcp(2), options=bytes([7, 7, 4, 0, 0, 0, 0, 0]))) + \
+        frame(ip4(6, tcp(2), options=bytes([131, 3, 4]))) + \
+        frame(ip6(0, bytes([60, 0, 5, 2, 0, 0, 1, 0]) + bytes([17, 0, 1, 4, 0, 0, 0, 0]) +
+                  udp(1, 2)), VOUCHED | WHOLE & ~LENGTHS)
+    yield "dns-forward", b"\x08" + frame(ip4(17, udp(5000, 53, b"query"), GATEWAY)) + \
+        frame(ip6(17, udp(5000, 53, b"query"), GATEWAY6)) + frame(ip4(132, bytes(12)))
+    yield "listener", b"\4" + b"\x0c\0\1" + SETTLE + b"\x0c\x09\2" + u16(5) + b"hello" + SETTLE + \
+        b"\x0c\x0c\3" + u16(1) + b"x" + SETTLE + b"\xfd\x70" + SETTLE
+    yield "queues", b"\x60" + query + frame(ip4(6, tcp(2, sport=1))) + \
+        frame(ip4(6, tcp(2, sport=2)), WHOLE & ~FLUSH) + b"\x1e" + DUMP + b"\xfd\x60\4\xfd\x80"
+    yield "starved", b"\0" + frame(ip4(6, tcp(2)), WHOLE & ~FLUSH) + b"\x2e" + \
+        frame(ip4(17, udp(5000, 7), GATEWAY), WHOLE & ~FLUSH) + b"\x6e" + SETTLE
+
+
+# ---- fuzz_tcp ----
+
+def conn(what, rest=b"", more=False, n=0):
+    return u8(what | n << 6 | (0x80 if more else 0)) + rest
+
+
+def any_seg(flags, off=0, length=0, ack=0, win=8192):
+    return conn(1, u8(flags) + u16(off) + u16(length) + u16(ack) + u16(win))
+
+
+def tsock(what, rest=b"", n=0):
+    return u8(0x0b | n << 6) + u8(what) + rest
+
+
+def tcp_seeds():
+    opened = conn(5, b"\0") + SETTLE + b"\0" + conn(2, u16(8192)) + SETTLE
+    accepted = conn(12) + SETTLE + conn(5, b"\0") + SETTLE
+    both = conn(0, u8(100)) + SETTLE + tsock(2, u16(5000)) + SETTLE + conn(2, u16(8192)) + SETTLE
+    yield "open", b"\0" + opened + both + conn(4) + SETTLE + tsock(4) + SETTLE + \
+        conn(2, u16(8192)) + conn(8, b"\xff\x0d")
+    yield "accept", b"\4" + accepted + both + tsock(4) + SETTLE + conn(2, u16(8192)) + conn(4) + \
+        SETTLE + conn(8, b"\xff\x0d")
+    yield "open6", b"\1" + opened + both + conn(6, b"\0") + SETTLE
+    yield "retransmit", b"\0" + opened + tsock(2, u16(9000)) + SETTLE + conn(7) + SETTLE + \
+        conn(8, b"\xff\x0c") + SETTLE + conn(8, b"\xff\x0d") + SETTLE + conn(2, u16(0)) + SETTLE + \
+        conn(8, b"\xff\x0d") + conn(2, u16(100)) + SETTLE
+    yield "short", b"\0" + opened + tsock(5, u16(1000)) + conn(0, u8(255)) + conn(0, u8(255)) + \
+        SETTLE + tsock(5, u16(30000)) + tsock(1, u16(0)) + SETTLE + conn(3) + SETTLE + conn(4) + \
+        SETTLE
+    yield "remote", b"\0" + opened + tsock(0x86) + conn(0, u8(255)) + SETTLE + \
+        tsock(1, u16(500)) + SETTLE + conn(8, b"\xff\x07") + SETTLE + tsock(1, u16(5000)) + SETTLE
+    yield "gap", b"\0" + opened + any_seg(0x10, 1000, 200) + any_seg(0x10, -1200, 100) + SETTLE + \
+        any_seg(0x11, 0, 40000) + any_seg(0x02) + any_seg(0x04, 5) + SETTLE
+    yield "burst", b"\0" + conn(5, b"\0", True) + conn(6, b"\0", True) + conn(5, b"\0") + SETTLE + \
+        b"\0" + conn(2, u16(8192), True) + conn(0, u8(9), True) + conn(4, b"", True) + conn(14) + \
+        SETTLE + tsock(2, u16(9)) + tsock(4) + SETTLE
+    yield "keepalive", b"\x30" + opened + conn(8, b"\xff\x0d") + conn(8, b"\xff\x0d") + SETTLE + \
+        conn(8, b"\xff\x10")
+    yield "two", b"\x0a" + conn(5, b"\0") + SETTLE + b"\0" + conn(2, u16(99)) + \
+        conn(12, n=1) + SETTLE + conn(5, b"\xff", n=1) + SETTLE + tsock(3, u16(99)) + \
+        tsock(3, u16(999), 1) + conn(9) + conn(10) + SETTLE
+
+
+TARGETS = {"frames": frames_seeds, "tcp": tcp_seeds}
+
+
+def main(argv):
+    if any(a in ("-h", "--help") for a in argv) or len(argv) > 1:
+        print(__doc__)
+        return 0 if len(argv) == 1 else 2
+    top = pathlib.Path(argv[0] if argv else pathlib.Path(__file__).resolve().parent / "corpus")
+    for target, seeds in TARGETS.items():
+        folder = top / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in seeds():
+            (folder / name).write_bytes(data)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
