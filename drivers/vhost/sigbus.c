@@ -29,7 +29,7 @@ static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 static struct sigaction previous;
 static int install_result;
-static _Thread_local _Atomic bool *guard;
+static _Thread_local bool guard;
 
 static struct sigbus_range *
 free_range(void)
@@ -80,9 +80,9 @@ sigbus_unwatch(struct sigbus_range *r)
 }
 
 void
-sigbus_guard(_Atomic bool *lost)
+sigbus_guard(bool on)
 {
-	guard = lost;
+	guard = on;
 }
 
 static struct sigbus_range *
@@ -131,10 +131,8 @@ back(uintptr_t addr)
 		return true;
 	}
 	for (unsigned int i = 0; guard && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		if (replace(addr, sizes[i])) {
-			atomic_store_explicit(guard, true, memory_order_release);
+		if (replace(addr, sizes[i]))
 			return true;
-		}
 	}
 	return false;
 }

@@ -30,9 +30,9 @@ struct sigbus_range;
 struct sigbus_range *sigbus_watch(void *start, size_t bytes, size_t page, _Atomic bool *lost);
 void sigbus_unwatch(struct sigbus_range *r);
 /**
- * Until the next call the calling thread works for somebody whose mappings are not known (a message
- * is handled by librte_vhost): any page whose file is gone is replaced. NULL: no more.
+ * While on, the calling thread works on mappings that are not watched, because nobody has told of
+ * them yet (a message is in librte_vhost's hands): any page whose file is gone is replaced.
  */
-void sigbus_guard(_Atomic bool *lost);
+void sigbus_guard(bool on);
 
 #endif

@@ -209,7 +209,8 @@ pre_handle(int vid, void *message)
 
 	if (conn == NULL)
 		return RTE_VHOST_MSG_RESULT_ERR;
-	sigbus_guard(&conn->lost);
+	/* The thread is librte_vhost's own: it stays on between messages. */
+	sigbus_guard(true);
 	conn->request = VHU_NONE;
 	bad = vet(conn, msg);
 	if (bad == NULL && msg->request == VHU_SET_MEM_TABLE)

@@ -58,8 +58,7 @@ struct vhost_conn {
 	int fd;         /**< librte_vhost's socket, to look whether the peer is there; -1 unknown */
 	bool have_mem;  /**< librte_vhost has a memory table */
 	bool announced; /**< a line for the log was written */
-	_Atomic bool lost; /**< memory vanished while a message was handled */
-	uint32_t request;  /**< being handled by librte_vhost, 0: none */
+	uint32_t request; /**< being handled by librte_vhost, 0: none */
 	uint32_t request_ring;
 	uint64_t features;
 	struct guestmem *mem; /**< NULL: not mapped yet */
@@ -95,12 +94,12 @@ void vhost_queue_disarm(struct vport_queue *q);
 int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
 /**
  * May one of `have` heads be lent? A guest that offers few buffers (firmware has eight, whatever
- * the size of its ring) shares them between lending and copying.
+ * the size of its ring) shares them between lending and copying; the last one is never lent.
  */
 static inline bool
 vhost_may_lend(const struct vhost_session *s, uint32_t have)
 {
-	return have > RTE_MIN(s->reserve, (have + s->rx.out) / 2);
+	return have > RTE_MAX(1u, RTE_MIN(s->reserve, (have + s->rx.out) / 2));
 }
 /**
  * The ring said something impossible. Of memory that is gone it says nothing true: then that is

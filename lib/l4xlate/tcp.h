@@ -81,6 +81,7 @@ struct l4x_tcp {
 	uint8_t poll_ms : 5;   /**< half the socket's round trip, bounded */
 	uint8_t answering : 1; /**< data went to the guest since an ACK last waited in vain */
 	uint8_t tso : 1;       /**< op_frame was made for a guest that takes TSO */
+	uint8_t told_mss : 1;  /**< the guest's SYN had the MSS option */
 	uint16_t flags;        /**< L4X_TCP_* */
 	uint16_t mss;          /**< payload of one segment to the guest */
 	uint16_t rcv_mss;      /**< payload of one segment from the guest, as we have told it */

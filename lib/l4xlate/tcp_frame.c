@@ -58,7 +58,8 @@ void
 l4x_tcp_syn(struct l4x *l, uint32_t idx)
 {
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
-	struct tcp_seg s = { .seq = t->iss, .flags = RTE_TCP_SYN_FLAG, .opt_len = 4 };
+	struct tcp_seg s = { .seq = t->iss, .flags = RTE_TCP_SYN_FLAG };
+	const bool first = t->state == L4X_TCP_SYN_SENT;
 
 	if (t->state == L4X_TCP_SYN_RCVD) {
 		s.flags |= RTE_TCP_ACK_FLAG;
@@ -68,16 +69,18 @@ l4x_tcp_syn(struct l4x *l, uint32_t idx)
 	s.win = (uint16_t)RTE_MIN(t->space, UINT16_MAX);
 	t->wnd_told = s.win;
 	t->edge = s.win;
-	s.opt[0] = 2;
-	s.opt[1] = 4;
-	s.opt[2] = (uint8_t)(t->rcv_mss >> 8);
-	s.opt[3] = (uint8_t)t->rcv_mss;
-	if (t->state == L4X_TCP_SYN_SENT || (t->flags & L4X_TCP_SCALED)) {
-		s.opt[4] = 1;
-		s.opt[5] = 3;
-		s.opt[6] = 3;
-		s.opt[7] = TCP_RCV_SHIFT;
-		s.opt_len = 8;
+	/* A guest that offers no option may not know how to read one. */
+	if (first || t->told_mss) {
+		const uint8_t mss[4] = { 2, 4, (uint8_t)(t->rcv_mss >> 8), (uint8_t)t->rcv_mss };
+
+		memcpy(s.opt, mss, sizeof(mss));
+		s.opt_len = sizeof(mss);
+	}
+	if (first || (t->flags & L4X_TCP_SCALED)) {
+		const uint8_t scale[4] = { 1, 3, 3, TCP_RCV_SHIFT };
+
+		memcpy(&s.opt[s.opt_len], scale, sizeof(scale));
+		s.opt_len += sizeof(scale);
 	}
 	flow_send_empty(l, idx, &s);
 }

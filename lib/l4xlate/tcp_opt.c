@@ -59,6 +59,7 @@ l4x_tcp_mss(const struct l4x_port *port, bool v4, uint16_t told, struct l4x_tcp 
 
 	if (mss == 0)
 		mss = v4 ? MSS_DEFAULT4 : MSS_DEFAULT6;
+	t->told_mss = told != 0;
 	t->rcv_mss = port->conf.mtu - hdr;
 	t->mss = RTE_MIN(RTE_MAX(mss, MSS_MIN), t->rcv_mss);
 }

@@ -26,6 +26,20 @@ class Totals:
                          for kind in (report.PASSED, report.FAILED, report.SKIPPED))
 
 
+def build_all(build, totals):
+    """Build as much as can be built; what cannot is one failure, and the tests still run."""
+    print(f"== building in {build}", flush=True)
+    start = time.monotonic()
+    done = subprocess.run(["ninja", "-C", build, "-k", "0"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        lines = [line for line in done.stdout.splitlines()
+                 if "error:" in line or line.startswith("FAILED:") or "undefined" in line]
+        print("\n".join(lines[:30] or done.stdout.splitlines()[-10:]))
+        totals.add("build", [(build, report.FAILED, "does not build")])
+    print(f"built in {time.monotonic() - start:.0f} s", flush=True)
+
+
 def run_check(totals):
     """scripts/check, and that each of its checks can fail."""
     for argv in (["--self-test"], []):
@@ -77,6 +91,10 @@ def main(argv):
     totals.add("report", [("counts_cases", report.FAILED if error else report.PASSED, error or "")])
     if error:
         print(f"the counting itself is wrong: {error}")
+    if set(suites) - {"check", "bench"}:
+        build_all(build, totals)
+    if "bench" in suites:
+        build_all(plain, totals)
     for suite in suites:
         if suite == "check":
             run_check(totals)

@@ -211,7 +211,138 @@ def tcp_seeds():
         tsock(3, u16(999), 1) + conn(9) + conn(10) + SETTLE
 
 
-TARGETS = {"frames": frames_seeds, "tcp": tcp_seeds}
+# ---- fuzz_ring ----
+
+EVENT_IDX, INDIRECT, MERGE, VERSION_1, CSUM, GUEST_CSUM, TSO, LOG = (1 << i for i in range(8))
+
+
+def ring(features, size=4, place=0, avail=(0, 0)):
+    return u8(features) + u8(size) + u8(size) + u8(place) + u16(avail[0]) + u16(avail[1])
+
+
+def rstep(what, rest=b"", on=0):
+    """on: 1 for the guest's rx ring."""
+    return u8(what | on << 4) + rest
+
+
+def chain(length, n=1, at=0, on=0, header=None):
+    return rstep(0, u8(n - 1) + u8(0 if header is None else 1) + u16(length) + u8(at) +
+                 (header or b""), on)
+
+
+def desc(i, addr, length, flags=0, after=0, table=b"", on=0):
+    return rstep(2, u8(i) + u8(flags | (0x80 if table else 0)) + table + addr + u16(length) +
+                 u8(after), on)
+
+
+def region(r, off):
+    return u8(0x10 * 2 | r) + u16(off)
+
+
+def before_end(r, n):
+    return u8(r) + u8(n)
+
+
+OFFER, RECEIVE, KEEP, LEND, SEND, FREE, FLUSH_RINGS, RESTART = 3, 6, 0x26, 8, 9, 0xfb, 12, 14
+
+
+def ring_seeds():
+    receive, keep = rstep(RECEIVE, b"\x1f"), rstep(KEEP, b"\x1f")
+    lend, flush = rstep(LEND, b"\3"), rstep(FLUSH_RINGS)
+    yield "receive", ring(MERGE | VERSION_1) + chain(72) + chain(1000, 3) + receive + \
+        chain(2000, 5, 9) + keep + flush + rstep(FREE) + flush + chain(10) + receive + flush
+    gso = bytes([1, 1]) + u16(54) + u16(1000) + u16(34) + u16(16) + u16(0)
+    yield "offload", ring(VERSION_1 | CSUM | TSO, 5) + chain(9000, 4, header=gso) + \
+        chain(100, header=gso) + chain(300, header=b"\1\0\0\0\0\0\xff\xff\4\0\0\0") + keep + \
+        flush + rstep(FREE) + rstep(RESTART)
+    yield "indirect", ring(INDIRECT | EVENT_IDX, 3, 3, (65534, 7)) + \
+        desc(0, region(2, 0), 10, 1, 1, region(1, 0)) + \
+        desc(1, region(2, 64), 600, 0, 0, region(1, 0)) + desc(2, region(1, 0), 32, 4) + \
+        rstep(OFFER, b"\2") + keep + rstep(13) + desc(3, region(1, 0), 17, 4) + \
+        rstep(OFFER, b"\3") + receive + rstep(RESTART)
+    yield "border", ring(VERSION_1, 4) + desc(0, before_end(0, 20), 600) + rstep(OFFER, b"\0") + \
+        keep + desc(1, before_end(3, 30), 60) + rstep(OFFER, b"\1") + receive + rstep(RESTART)
+    yield "loop", ring(0, 2) + desc(0, region(2, 0), 9, 1, 1) + desc(1, region(2, 9), 9, 1, 0) + \
+        rstep(OFFER, b"\0") + receive + rstep(RESTART) + rstep(5, u16(9)) + receive + \
+        rstep(RESTART)
+    buffers = b"".join(chain(1600, 2, 30 * i, 1) for i in range(4))
+    yield "lend", ring(MERGE | VERSION_1 | EVENT_IDX, 6) + buffers * 5 + lend + \
+        rstep(SEND, b"\x10" + u16(1500)) + rstep(SEND, b"\x30" + u16(2900)) + flush + \
+        rstep(SEND, b"\x50" + u16(400)) + rstep(FREE) + rstep(13, on=1) + rstep(13) + \
+        rstep(RESTART)
+    yield "copy", ring(GUEST_CSUM | VERSION_1, 4) + buffers + rstep(SEND, b"\x08" + u16(900)) + \
+        rstep(SEND, b"\x2c" + u16(3000)) + rstep(SEND, b"\x04" + u16(60)) + flush
+    yield "merge", ring(MERGE | TSO | GUEST_CSUM | LOG, 4) + chain(300, 1, 0, 1) * 12 + \
+        rstep(SEND, b"\x2c" + u16(2500)) + rstep(SEND, b"\0" + u16(1500)) * 3 + lend + flush + \
+        rstep(RESTART)
+    yield "overlap", ring(MERGE, 3) + desc(0, region(0, 0), 8192, 2, on=1) + \
+        rstep(OFFER, b"\0", 1) + rstep(SEND, b"\0" + u16(2000)) + receive + rstep(RESTART)
+    yield "lost", ring(VERSION_1, 3) + chain(700) + keep + b"\xff" + receive + rstep(RESTART)
+
+
+# ---- fuzz_conf ----
+
+FILE = b"""[weir]
+workers = 1,3-5
+bridges = inline
+memory = 512
+network = 10.1.0.0/16
+timeout-tcp-syn = 20
+# a comment
+[network.lab]
+subnet = 192.168.7.0/24
+subnet6 = fd07::/64
+gateway = 192.168.7.1
+dns = 9.9.9.9, 2620:fe::fe
+search = lab.example.org
+mtu = 9000
+
+[vm.web]
+socket = /tmp/web.sock
+queues = 4
+network = lab
+address = 192.168.7.20
+mac = 02:00:00:00:00:01
+tcp = 8080:80, [::1]:9000-9010:90, 127.0.0.1:22
+udp = 5353
+loopback = gateway
+hostname = web.example.org
+mark = 0x20
+[vm.db]
+socket = /tmp/db.sock
+mode = client
+address6 = none
+new-flows-per-s = 100
+"""
+
+
+def conf_seeds():
+    yield "file", FILE
+    yield "vm", b"\0web,socket=/tmp/web.sock,tcp=8080:80/2222:22\0db,socket=/tmp/a,,b,mtu=1280\0"
+    yield "options", b"[vm.a]\nsocket=/a\n\0--memory=64\0--poll\0busy\0--network6\0none\0a,queues=2"
+    yield "resolv", b"[vm.a]\nsocket=/a\n\0@nameserver 127.0.0.53\nsearch a.example b.example\n" \
+        b"nameserver ::1\n\0b,socket=/b,dns=host/none,dns-forward=1.1.1.1\0"
+    yield "errors", b"\xef\xbb\xbf[weir]\nmtu=1\nmtu=2\n[vm.a\nx\n[vm.b]\nsocket=\ntcp=0,70000,1-\n" \
+        b"[network.n]\ngateway=10.0.0.1\nsubnet=10.0.0.0/31\n[vm.c]\nsocket=/c\nnetwork=n\n"
+    yield "small", b"[weir]\nnetwork=10.0.0.0/30\nnetwork6=fd00::/126\n[vm.a]\nsocket=/a\n" \
+        b"[vm.b]\nport=net_tap0\nloopback=10.0.0.3/::1\n"
+
+
+# ---- fuzz_control ----
+
+def control_seeds():
+    yield "ping", b'{"cmd":"ping"}\n\1\2{"cmd":"flow list","args":{"proto":"tcp","port":1000}}\n\1'
+    yield "parts", b'{"cmd":"parts","args":{"n":5}}\n{"cmd":"ping"}\n\1\2\5{"cmd":"big"}\n\1\4\1'
+    yield "filters", b'{"cmd":"flow list","args":{"proto":"99","addr":"::7"}}\n' \
+        b'{"cmd":"flow list","args":{"addr":5}}\n{"cmd":"flow list","args":{"port":-1}}\n' \
+        b'{"cmd":"flow list","args":{"proto":[]}}\n\1'
+    yield "nonsense", b'{"cmd":"\xff\xfe"}\n[]\n{"cmd":"ping","cmd":"ping"}\n\n{"cmd":5}\n\1' \
+        b'{"cmd":"ping","args":[]}\n{"cmd":"a\\u0000b"}\n' + b"[" * 3000 + b"\n"
+    yield "late", b'{"cmd":\1\3\3\3\3"ping"}\n\1\5' + b"x" * 9000 + b"\1\2"
+
+
+TARGETS = {"frames": frames_seeds, "tcp": tcp_seeds, "ring": ring_seeds, "conf": conf_seeds,
+           "control": control_seeds}
 
 
 def main(argv):

@@ -411,7 +411,7 @@ op_open(struct xlate *x, const struct l4x_op *op)
 		"protocol %u", op->open.proto);
 	FUZZ_CHECK(op->open.pif == L4XKIT_PIF && op->open.queue < x->k->conf.n_queues,
 		"port %u, queue %u", op->open.pif, op->open.queue);
-	FUZZ_CHECK(op->open.head_len >= 14 + 20 + 8 && op->open.head_len <= HEADROOM, "head_len %u",
+	FUZZ_CHECK(op->open.head_len >= 14 + 20 && op->open.head_len <= HEADROOM, "head_len %u",
 		op->open.head_len);
 	if ((op->open.flags & L4X_OPEN_REUSE) == 0)
 		check_peer(x, &op->open.peer);
