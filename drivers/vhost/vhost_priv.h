@@ -32,6 +32,7 @@ struct vhost_session {
 	struct guestmem *mem;
 	struct guestlog *log;
 	uint64_t features;
+	uint32_t offloads; /**< VPORT_OFFLOAD_* */
 	unsigned int hdr_bytes;
 	uint32_t frame_max; /**< bytes of the largest frame that is sent to the guest */
 	uint32_t reserve; /**< heads of the guest's rx ring that are not lent, see vhost_may_lend()

@@ -113,13 +113,12 @@ fill_ring(struct vhost_conn *conn, struct vhost_session *s, struct vhost_ring *r
 static void
 set_limits(struct vhost_session *s, uint16_t mtu)
 {
-	const uint32_t offloads = vnet_offloads(s->features);
-
+	s->offloads = vnet_offloads(s->features);
 	s->hdr_bytes = vnet_hdr_bytes(s->features);
 	s->mergeable = s->features & VNET_F(VIRTIO_NET_F_MRG_RXBUF);
 	/* What is lent is written to without our knowing where: not while writes are logged. */
 	s->lendable = s->log == NULL;
-	s->frame_max = offloads & (VPORT_OFFLOAD_TSO4 | VPORT_OFFLOAD_TSO6)
+	s->frame_max = s->offloads & (VPORT_OFFLOAD_TSO4 | VPORT_OFFLOAD_TSO6)
 		? 65535 + RTE_ETHER_HDR_LEN
 		: RTE_MAX((uint32_t)mtu, 1500u) + RTE_ETHER_HDR_LEN;
 }

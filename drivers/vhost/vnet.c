@@ -230,9 +230,8 @@ gso_to_guest(struct virtio_net_hdr *h, const struct rte_mbuf *m, uint32_t offloa
 }
 
 bool
-vnet_to_guest(struct virtio_net_hdr *h, struct rte_mbuf *m, uint64_t features)
+vnet_to_guest(struct virtio_net_hdr *h, struct rte_mbuf *m, uint32_t offloads)
 {
-	const uint32_t offloads = vnet_offloads(features);
 	const uint16_t offset = csum_offset(m->ol_flags);
 
 	memset(h, 0, sizeof(*h));

@@ -28,9 +28,10 @@ bool vnet_from_guest(
 	const struct virtio_net_hdr *h, uint32_t len, uint64_t features, struct rte_mbuf *m);
 /**
  * To the guest: fill the header, num_buffers aside; completes what the guest does not take.
+ * @param offloads VPORT_OFFLOAD_*
  * @return false: the frame cannot go to this guest
  */
-bool vnet_to_guest(struct virtio_net_hdr *h, struct rte_mbuf *m, uint64_t features);
+bool vnet_to_guest(struct virtio_net_hdr *h, struct rte_mbuf *m, uint32_t offloads);
 /**
  * Complete the checksums that ol_flags asks for and clear those flags.
  * @param which RTE_MBUF_F_TX_* checksum flags to complete

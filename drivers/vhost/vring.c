@@ -199,7 +199,7 @@ walk_indirect(struct walk *w, const struct vring_desc *d)
 }
 
 int
-vring_walk(struct vhost_ring *r, uint16_t head, struct vring_span *spans, unsigned int room,
+vring_walk_chain(struct vhost_ring *r, uint16_t head, struct vring_span *spans, unsigned int room,
 	uint64_t *total)
 {
 	struct walk w = { .r = r, .spans = spans, .room = room };
@@ -232,7 +232,7 @@ vring_walk(struct vhost_ring *r, uint16_t head, struct vring_span *spans, unsign
 }
 
 void
-vring_copy_out(void *to, const struct vring_span *spans, uint64_t off, uint32_t len)
+vring_gather(void *to, const struct vring_span *spans, uint64_t off, uint32_t len)
 {
 	uint8_t *at = to;
 

@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <linux/virtio_ring.h>
 
@@ -125,8 +126,30 @@ int32_t vring_offered(struct vhost_ring *r);
  * @param total receives the sum of their lengths
  * @return number of pieces, or -(enum vport_counter)
  */
-int vring_walk(struct vhost_ring *r, uint16_t head, struct vring_span *spans, unsigned int room,
-	uint64_t *total);
+int vring_walk_chain(struct vhost_ring *r, uint16_t head, struct vring_span *spans,
+	unsigned int room, uint64_t *total);
+
+/** vring_walk_chain(), short for what is most common: one descriptor in one region. */
+static inline int
+vring_walk(struct vhost_ring *r, uint16_t head, struct vring_span *spans, unsigned int room,
+	uint64_t *total)
+{
+	const struct vring_desc *d = &r->desc[head];
+	const uint16_t plain = r->write ? VRING_DESC_F_WRITE : 0;
+	const uint32_t bytes = __atomic_load_n(&d->len, __ATOMIC_RELAXED);
+	const uint64_t gpa = __atomic_load_n(&d->addr, __ATOMIC_RELAXED);
+	uint64_t len = bytes;
+	uint8_t *addr;
+
+	if (__atomic_load_n(&d->flags, __ATOMIC_RELAXED) != plain || bytes == 0 || room == 0)
+		return vring_walk_chain(r, head, spans, room, total);
+	addr = guestmem_at(r->mem, gpa, &len);
+	if (unlikely(len != bytes))
+		return vring_walk_chain(r, head, spans, room, total);
+	*spans = (struct vring_span){ addr, gpa, bytes };
+	*total = bytes;
+	return 1;
+}
 
 /** Put a head into the used ring; told to the guest by vring_publish(). */
 static inline void
@@ -171,6 +194,14 @@ vring_head_of(const struct vhost_ring *r, const struct rte_mbuf *m)
 }
 
 /** Copy len bytes from offset off of a chain. The caller has checked that they are there. */
-void vring_copy_out(void *to, const struct vring_span *spans, uint64_t off, uint32_t len);
+void vring_gather(void *to, const struct vring_span *spans, uint64_t off, uint32_t len);
+static inline void
+vring_copy_out(void *to, const struct vring_span *spans, uint32_t off, uint32_t len)
+{
+	if (likely((uint64_t)off + len <= spans->len))
+		memcpy(to, spans->addr + off, len);
+	else
+		vring_gather(to, spans, off, len);
+}
 
 #endif

@@ -305,7 +305,8 @@ scatter(struct scatter *sc, const void *from, uint32_t len)
 		}
 		part = RTE_MIN(len, sc->span->len - sc->off);
 		memcpy(sc->span->addr + sc->off, at, part);
-		guestlog_write(sc->s->log, sc->span->gpa + sc->off, part);
+		if (unlikely(sc->s->log != NULL))
+			guestlog_write(sc->s->log, sc->span->gpa + sc->off, part);
 		sc->off += part;
 		at += part;
 		len -= part;
@@ -357,6 +358,23 @@ gather(struct vport_queue *q, struct vhost_session *s, uint64_t need, unsigned i
 	return COPY_DONE;
 }
 
+/** All of it goes into the first span. */
+static void
+copy_flat(const struct vhost_session *s, const struct rte_mbuf *m,
+	const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t bytes)
+{
+	uint8_t *at = s->spans[0].addr;
+
+	memcpy(at, hdr, s->hdr_bytes);
+	at += s->hdr_bytes;
+	for (; m; m = m->next) {
+		memcpy(at, rte_pktmbuf_mtod(m, const void *), m->data_len);
+		at += m->data_len;
+	}
+	if (unlikely(s->log != NULL))
+		guestlog_write(s->log, s->spans[0].gpa, bytes);
+}
+
 static enum copy_result
 copy(struct vport_queue *q, struct vhost_session *s, const struct rte_mbuf *m,
 	struct virtio_net_hdr_mrg_rxbuf *hdr)
@@ -373,6 +391,11 @@ copy(struct vport_queue *q, struct vhost_session *s, const struct rte_mbuf *m,
 		return result;
 	}
 	hdr->num_buffers = (uint16_t)n_heads;
+	if (likely(left <= s->spans[0].len)) {
+		copy_flat(s, m, hdr, (uint32_t)left);
+		vring_use(&s->rx, s->ids[0], (uint32_t)left);
+		return COPY_DONE;
+	}
 	scatter(&sc, hdr, s->hdr_bytes);
 	for (; m; m = m->next)
 		scatter(&sc, rte_pktmbuf_mtod(m, const void *), m->data_len);
@@ -387,31 +410,40 @@ copy(struct vport_queue *q, struct vhost_session *s, const struct rte_mbuf *m,
 
 /* ---- both ---- */
 
+/** What a burst has done, to be counted at its end. */
+struct tally {
+	uint32_t pkts, zero_copy;
+	uint64_t bytes;
+};
+
 /** @return false: the guest has no buffer for it, or cannot be served any more */
 static bool
-send_frame(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf *m)
+send_frame(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf *m, struct tally *t)
 {
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 	const uint32_t bytes = m->pkt_len;
 	unsigned int n_heads;
-	enum copy_result result = COPY_TOO_BIG;
 
-	if (!vnet_to_guest(&hdr.hdr, m, s->features))
+	if (!vnet_to_guest(&hdr.hdr, m, s->offloads))
 		goto too_big;
 	n_heads = parts_of(s, m);
 	if (n_heads) {
 		publish(s, m, n_heads, &hdr);
-		vport_count(q, VPORT_COUNT_TX_ZERO_COPY, 1);
+		t->zero_copy++;
 	} else {
-		result = copy(q, s, m, &hdr);
-		if (result == COPY_NO_BUFFER || result == COPY_BROKEN)
-			return false;
-		if (result == COPY_TOO_BIG)
+		switch (copy(q, s, m, &hdr)) {
+		case COPY_DONE:
+			rte_pktmbuf_free(m);
+			break;
+		case COPY_TOO_BIG:
 			goto too_big;
-		rte_pktmbuf_free(m);
+		case COPY_NO_BUFFER:
+		case COPY_BROKEN:
+			return false;
+		}
 	}
-	vport_count(q, VPORT_COUNT_TX_PKTS, 1);
-	vport_count(q, VPORT_COUNT_TX_BYTES, bytes);
+	t->pkts++;
+	t->bytes += bytes;
 	return true;
 too_big:
 	vport_count(q, VPORT_COUNT_TX_TOO_BIG, 1);
@@ -423,15 +455,19 @@ uint16_t
 vring_tx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n)
 {
 	struct vhost_session *s = vhost_session(q);
+	struct tally t = { 0 };
 	uint16_t sent;
 
 	vring_drain(&s->rx);
 	if (unlikely(!vhost_memory_ok(q, s)))
 		return 0;
 	for (sent = 0; sent < n; sent++) {
-		if (!send_frame(q, s, frames[sent]))
+		if (!send_frame(q, s, frames[sent], &t))
 			break;
 	}
+	vport_count(q, VPORT_COUNT_TX_PKTS, t.pkts);
+	vport_count(q, VPORT_COUNT_TX_BYTES, t.bytes);
+	vport_count(q, VPORT_COUNT_TX_ZERO_COPY, t.zero_copy);
 	if (sent < n)
 		vport_count(q, VPORT_COUNT_TX_NO_BUFFER, n - sent);
 	return sent;

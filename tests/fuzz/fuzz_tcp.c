@@ -422,6 +422,84 @@ step(struct xlate *x)
 	look(x);
 }
 
+/* ---- everybody behaves ---- */
+
+static bool
+is_done(const struct conn *c)
+{
+	const bool open = c->inbound ? c->wisn_known : c->syn_sent;
+
+	return !open || c->odd || c->mixed || (c->acked == c->sent && c->acked_fin && c->fin_seen);
+}
+
+/** The guest sends what is due, and no more than it may. */
+static void
+heal_guest(struct xlate *x, struct conn *c)
+{
+	const uint32_t left = (uint32_t)(c->sent - c->acked);
+
+	c->win = 8192;
+	if (!c->wisn_known)
+		send_raw(x, c, PKT_SYN, 0, 0, 0);
+	else if (c->inbound && !c->syn_sent)
+		send_raw(x, c, PKT_SYN | PKT_ACK, 0, 0, 0);
+	else if (left > 0)
+		send_seg(x, c, PKT_ACK, c->acked, RTE_MIN(RTE_MIN(left, c->window), (uint32_t)MSS));
+	else if (!c->acked_fin)
+		send_seg(x, c, PKT_ACK | PKT_FIN, c->sent, 0);
+	else
+		send_seg(x, c, PKT_ACK, c->sent + 1, 0);
+}
+
+/** The socket takes everything, reads everything, and comes to its end. */
+static void
+heal_sock(struct xlate *x, struct xlate_sock *s, bool first)
+{
+	if (!s->open)
+		return;
+	s->room = 1 << 20;
+	s->lie = 0;
+	s->peer_acked = s->taken;
+	xlate_connected(x, s);
+	if (first)
+		xlate_sent(x, s, 0);
+	xlate_data(x, s, UINT16_MAX);
+	xlate_eof(x, s);
+}
+
+static void
+heal(struct xlate *x)
+{
+	bool done = false;
+
+	x->room = 1 << 20;
+	xlate_link(x, true, x->offloads);
+	for (unsigned int round = 0; round < HEAL_ROUNDS && !done; round++) {
+		done = true;
+		xlate_settle(x);
+		for (unsigned int i = 0; i < XLATE_FLOWS; i++)
+			heal_sock(x, &x->socks[i], round == 0);
+		xlate_settle(x);
+		look(x);
+		for (unsigned int i = 0; i < CONNS; i++) {
+			if (is_done(&conns[i]))
+				continue;
+			done = false;
+			heal_guest(x, &conns[i]);
+		}
+		xlate_flush(x, false, UINT32_MAX);
+		xlate_settle(x);
+		l4xkit_advance(x->k, HEAL_US);
+		look(x);
+	}
+	for (unsigned int i = 0; i < CONNS; i++)
+		FUZZ_CHECK(is_done(&conns[i]),
+			"connection %u hangs: %llu of %llu acknowledged%s, %llu got%s", i,
+			(unsigned long long)conns[i].acked, (unsigned long long)conns[i].sent,
+			conns[i].acked_fin ? " and FIN" : "", (unsigned long long)conns[i].got,
+			conns[i].fin_seen ? " and FIN" : "");
+}
+
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -443,6 +521,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(x);
 	xlate_flush(x, false, UINT32_MAX);
 	look(x);
+	heal(x);
 	xlate_end(x);
 	return 0;
 }

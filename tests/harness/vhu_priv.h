@@ -13,6 +13,8 @@
 void vhu_violate(struct vhu *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** poll() until something is ready or the time is over; calls conf.idle. True: ready. */
 bool vhu_wait_fds(struct vhu *v, struct pollfd *fds, unsigned int n, uint64_t deadline_ms);
+/** Guest memory and its regions. 0 or -errno */
+int vhu_mem_make(struct vhu *v);
 int vhu_ring_make(struct vhu *v, unsigned int index);
 void vhu_ring_destroy(struct vhu *v, unsigned int index);
 /** SET_VRING_ADDR, with logging if LOG_ALL is negotiated. */

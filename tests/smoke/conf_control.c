@@ -254,6 +254,8 @@ ctl(int status, const char *a, const char *b, const char *c)
 static void
 contains(char *text, const char *const *words)
 {
+	if (text == NULL)
+		return;
 	for (; *words != NULL; words++)
 		if (strstr(text, *words) == NULL)
 			fail_msg("\"%s\" is not in:\n%s", *words, text);

@@ -4,7 +4,8 @@
 
 #define BULK 1000000
 
-/** What a guest declines, with all that the specification has depend on it (virtio 1.2, 5.1.3.1). */
+/** What a guest declines, with all that the specification has depend on it (virtio 1.2, 5.1.3.1).
+ */
 #define NO_CSUM (VHU_F_CSUM | VHU_F_HOST_TSO | VHU_F(VIRTIO_NET_F_HOST_ECN))
 #define NO_GUEST_CSUM (VHU_F_GUEST_CSUM | VHU_F_GUEST_TSO | VHU_F(VIRTIO_NET_F_GUEST_ECN))
 
@@ -12,8 +13,9 @@ static void
 guest_without(uint64_t declined, unsigned int pairs)
 {
 	/* A bit that nobody offers: 0 would stand for the default. */
-	struct guest_conf conf = { .vhu = { .features = (VHU_FEATURES_LINUX & ~declined) | VHU_F(63),
-					   .pairs = pairs } };
+	struct guest_conf conf = {
+		.vhu = { .features = (VHU_FEATURES_LINUX & ~declined) | VHU_F(63), .pairs = pairs }
+	};
 
 	guest_close(smoke.g);
 	smoke.g = smoke_guest("a.sock", &conf);

@@ -184,7 +184,8 @@ wrong_file_changes_nothing(void **state)
 static void
 keys_that_cannot_change_are_named(void **state)
 {
-	reload("[weir]\nmemory = 128\nmax-flows = 4096\nhugepages = off\ncontrol = %d/control.sock\n" A,
+	reload("[weir]\nmemory = 128\nmax-flows = 4096\nhugepages = off\ncontrol = "
+	       "%d/control.sock\n" A,
 		"memory: cannot change while weir runs");
 	reload(HEAD "[vm.a]\nsocket = %d/other.sock\nloopback = gateway\n",
 		"socket: cannot change while weir runs");
@@ -261,7 +262,8 @@ log_level_changes(void **state)
 {
 	const size_t before = strlen(proc_log(smoke.d));
 
-	write_conf("[weir]\nmemory = 64\nmax-flows = 4096\nhugepages = off\ncontrol = %d/control.sock\n"
+	write_conf("[weir]\nmemory = 64\nmax-flows = 4096\nhugepages = off\ncontrol = "
+		   "%d/control.sock\n"
 		   "log-level = error\n" A);
 	kill(smoke.d->pid, SIGHUP);
 	vhu_sleep_ms(200);

@@ -62,8 +62,7 @@ control_socket_in_use_is_refused_and_stays(void **state)
 	int fd = unix_socket(path, true);
 
 	smoke_refused(1, "in use by another weir",
-		(const char *[]){ SIZE, "--control", path, "--vm",
-			"a,socket=%d/a.sock", NULL });
+		(const char *[]){ SIZE, "--control", path, "--vm", "a,socket=%d/a.sock", NULL });
 	assert_int_equal(access(path, F_OK), 0);
 	close(fd);
 	unlink(path);
@@ -78,8 +77,7 @@ file_that_is_no_socket_is_not_removed(void **state)
 	smoke_refused(
 		1, path, (const char *[]){ SMALL, "--vm", in_dir("a,socket=%s/precious"), NULL });
 	smoke_refused(1, path,
-		(const char *[]){ SIZE, "--control", path, "--vm",
-			"a,socket=%d/a.sock", NULL });
+		(const char *[]){ SIZE, "--control", path, "--vm", "a,socket=%d/a.sock", NULL });
 	assert_int_equal(access(path, F_OK), 0);
 	unlink(path);
 }
@@ -90,8 +88,8 @@ missing_directory_is_named(void **state)
 	smoke_refused(1, "/no/such/dir/a.sock",
 		(const char *[]){ SMALL, "--vm", "a,socket=/no/such/dir/a.sock", NULL });
 	smoke_refused(1, "/no/such/dir/control.sock",
-		(const char *[]){ SIZE, "--control",
-			"/no/such/dir/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
+		(const char *[]){ SIZE, "--control", "/no/such/dir/control.sock", "--vm",
+			"a,socket=%d/a.sock", NULL });
 }
 
 static void
@@ -141,8 +139,9 @@ what_cannot_be_had_is_named(void **state)
 	smoke_refused(
 		1, "--vm a: port: ", (const char *[]){ SMALL, "--vm", "a,port=net_nosuch0", NULL });
 	/* DPDK shows its usage first. */
-	smoke_run(&r, (const char *[]){ SMALL, "--eal", "--nonsense", "--vm", "a,socket=%d/a.sock",
-			      NULL });
+	smoke_run(&r,
+		(const char *[]){
+			SMALL, "--eal", "--nonsense", "--vm", "a,socket=%d/a.sock", NULL });
 	assert_int_equal(r.status, 1);
 	assert_non_null(strstr(r.said, "weir: error: DPDK does not start"));
 	assert_non_null(strstr(r.said, "eal: --nonsense"));
@@ -162,8 +161,8 @@ missing_huge_pages_are_named(void **state)
 	if (n != 0)
 		skip();
 	smoke_refused(1, "vm.nr_hugepages",
-		(const char *[]){ "--max-flows", "4096", "--memory", "64", "--hugepages", "on", "--control",
-			"%d/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
+		(const char *[]){ "--max-flows", "4096", "--memory", "64", "--hugepages", "on",
+			"--control", "%d/control.sock", "--vm", "a,socket=%d/a.sock", NULL });
 }
 
 static void
@@ -176,8 +175,8 @@ stale_sockets_are_removed(void **state)
 
 	unix_socket(path, false);
 	unix_socket(control, false);
-	d = proc_spawn_plain((const char *[]){ SIZE, "--control",
-		control, "--vm", in_dir("a,socket=%s/stale.sock"), NULL });
+	d = proc_spawn_plain((const char *[]){
+		SIZE, "--control", control, "--vm", in_dir("a,socket=%s/stale.sock"), NULL });
 	assert_non_null(d);
 	assert_true(proc_wait_ready(d, 4 * SOON));
 	g = guest_open(&conf);
@@ -275,7 +274,8 @@ spawn_as_nobody(const char *args)
 
 	snprintf(script, sizeof(script),
 		"cp \"$1\" $0/weir && chown -R 65534:65534 $0 && exec setpriv --reuid=65534 "
-		"--regid=65534 --clear-groups --pdeathsig KILL $0/weir --memory 64 --max-flows 4096 --hugepages off "
+		"--regid=65534 --clear-groups --pdeathsig KILL $0/weir --memory 64 --max-flows "
+		"4096 --hugepages off "
 		"--control $0/control.sock %s",
 		args);
 	setenv("WEIR_BIN", "/bin/sh", 1);

@@ -12,8 +12,9 @@ static struct guest *
 open_guest(const char *sock, uint8_t number)
 {
 	char addr[32], addr6[32];
-	struct guest_conf conf = { .addr = addr, .addr6 = addr6,
-		.mac = { 0x52, 0x54, 0, 0x12, 0x34, number } };
+	struct guest_conf conf = {
+		.addr = addr, .addr6 = addr6, .mac = { 0x52, 0x54, 0, 0x12, 0x34, number }
+	};
 
 	snprintf(addr, sizeof(addr), "10.0.2.%u", number);
 	snprintf(addr6, sizeof(addr6), "fd00:2::%u", number);
@@ -94,16 +95,19 @@ each_udp_forward_reaches_its_own_guest(void **state)
 			struct guest_frame *f;
 			char buf[8];
 
-			assert_int_equal(host_send_to(fd, v6 ? LO6 : LO,
-						 (uint16_t)(4001 + i), "hello", 5), 0);
+			assert_int_equal(
+				host_send_to(fd, v6 ? LO6 : LO, (uint16_t)(4001 + i), "hello", 5),
+				0);
 			f = guest_udp_recv(guests[i], 53, SOON);
 			assert_non_null(f);
 			assert_int_equal(f->view.data_len, 5);
 			assert_int_equal(guest_udp_send(guests[i], 53, &f->view.src, f->view.sport,
-						 "reply", 5), 0);
+						 "reply", 5),
+				0);
 			free(f);
 			assert_int_equal(
-				host_recv_from(guests[i], fd, buf, sizeof(buf), &addr, &from, SOON), 5);
+				host_recv_from(guests[i], fd, buf, sizeof(buf), &addr, &from, SOON),
+				5);
 			assert_int_equal(from, 4001 + i);
 			hears_nothing(guests[1 - i]);
 			close(fd);
@@ -118,8 +122,8 @@ broadcast_and_multicast_reach_no_other_guest(void **state)
 	struct pkt_ip ip = guest_ip(smoke.g, &smoke.g->gw);
 	uint8_t f[256];
 
-	guest_send(smoke.g, f,
-		pkt_build_arp(f, all, 1, smoke.g->mac, &smoke.g->addr, none, &b->addr));
+	guest_send(
+		smoke.g, f, pkt_build_arp(f, all, 1, smoke.g->mac, &smoke.g->addr, none, &b->addr));
 	guest_send(smoke.g, f, pkt_build_ns(f, smoke.g->mac, &smoke.g->addr6, &b->addr6));
 	memcpy(ip.dst_mac, all, 6);
 	ip.dst = pkt_addr("255.255.255.255");
@@ -163,8 +167,9 @@ frame_with_the_address_of_another_guest_does_not_touch_its_connection(void **sta
 {
 	struct smoke_conn k = smoke_out(b, false);
 	struct pkt_ip ip = guest_ip(smoke.g, &b->gw);
-	struct pkt_tcp t = { .sport = k.c->lport, .dport = k.c->rport, .flags = PKT_RST,
-		.wscale = -1 };
+	struct pkt_tcp t = {
+		.sport = k.c->lport, .dport = k.c->rport, .flags = PKT_RST, .wscale = -1
+	};
 	uint8_t f[256];
 
 	smoke_echo(b, &k);
