@@ -9,7 +9,8 @@
 static_assert(VPORT_BURST == L4X_BURST, "a burst of a queue is a burst for l4x");
 
 /** The guest can be reached while any of its queue pairs that this worker polls is ready. */
-static void worker_port_link(struct worker *w, const struct worker_queue *changed)
+static void
+worker_port_link(struct worker *w, const struct worker_queue *changed)
 {
 	struct vport_info info;
 	bool up = false;
@@ -21,7 +22,8 @@ static void worker_port_link(struct worker *w, const struct worker_queue *change
 	l4x_port_link(w->p.l4x, changed->pif, up, up ? info.offloads : 0);
 }
 
-static void worker_queue_started(struct worker *w, struct worker_queue *q)
+static void
+worker_queue_started(struct worker *w, struct worker_queue *q)
 {
 	const bool mergeable = vport_queue_mergeable(q->vq);
 	unsigned int b;
@@ -37,13 +39,15 @@ static void worker_queue_started(struct worker *w, struct worker_queue *q)
 	worker_port_link(w, q);
 }
 
-static void worker_queue_stopping(struct worker *w, struct worker_queue *q)
+static void
+worker_queue_stopping(struct worker *w, struct worker_queue *q)
 {
 	unsigned int b;
 
 	worker_sleep_unwatch(w, q);
 	q->ready = false;
 	q->stopping = true;
+	q->sharing = false;
 	for (b = 0; b < w->p.n_bridges; b++) {
 		if (atomic_load_explicit(&q->lenders[b]->state, memory_order_relaxed) !=
 			LENDER_STOPPED)
@@ -55,7 +59,8 @@ static void worker_queue_stopping(struct worker *w, struct worker_queue *q)
 }
 
 /** Give the rings back once no bridge holds a buffer and no frame lies in guest memory. */
-static void worker_queue_release(struct worker *w, struct worker_queue *q)
+static void
+worker_queue_release(struct worker *w, struct worker_queue *q)
 {
 	unsigned int b;
 
@@ -67,7 +72,8 @@ static void worker_queue_release(struct worker *w, struct worker_queue *q)
 		q->stopping = false;
 }
 
-static void worker_queue_sync(struct worker *w, struct worker_queue *q)
+static void
+worker_queue_sync(struct worker *w, struct worker_queue *q)
 {
 	switch (vport_queue_sync(q->vq)) {
 	case VPORT_SYNC_NONE:
@@ -83,7 +89,8 @@ static void worker_queue_sync(struct worker *w, struct worker_queue *q)
 		worker_queue_release(w, q);
 }
 
-unsigned int worker_ports_poll(struct worker *w)
+unsigned int
+worker_ports_poll(struct worker *w)
 {
 	struct rte_mbuf *frames[VPORT_BURST];
 	unsigned int done = 0;
@@ -121,8 +128,8 @@ worker_queue_other(struct worker *w, uint16_t pif)
 }
 
 /** One run of frames for one queue. */
-static void worker_tx_run(
-	struct worker *w, uint16_t pif, uint8_t queue, struct rte_mbuf **frames, uint16_t n)
+static void
+worker_tx_run(struct worker *w, uint16_t pif, uint8_t queue, struct rte_mbuf **frames, uint16_t n)
 {
 	struct worker_queue *q = worker_queue_find(w, pif, queue);
 	uint16_t sent = 0;
@@ -139,7 +146,8 @@ static void worker_tx_run(
 	}
 }
 
-void worker_ports_tx(struct worker *w)
+void
+worker_ports_tx(struct worker *w)
 {
 	const struct l4x_frame *f = w->out->frames;
 	const uint32_t n = w->out->n_frames;
@@ -157,43 +165,108 @@ void worker_ports_tx(struct worker *w)
 	}
 }
 
-/** Keep a bridge in empty buffers. */
-static void worker_lend(struct worker *w, struct worker_queue *q, unsigned int bridge)
+/**
+ * Fill a bridge's ring up to its share of what is lent ahead.
+ * @return buffers lent
+ */
+static unsigned int
+worker_lend_share(struct worker *w, struct worker_queue *q, struct lender *l)
 {
-	struct lender *l = q->lenders[bridge];
-	const unsigned int want = atomic_load_explicit(&l->mergeable, memory_order_relaxed)
+	const unsigned int all = atomic_load_explicit(&l->mergeable, memory_order_relaxed)
 		? WORKER_LEND_MERGEABLE
 		: WORKER_LEND_WHOLE;
+	const unsigned int want = RTE_MAX(all / w->p.n_bridges, 8u);
+	unsigned int have = rte_ring_count(l->bufs), lent = 0;
 	struct rte_mbuf *bufs[VPORT_BURST];
-	bool hungry = atomic_load_explicit(&l->hungry, memory_order_relaxed);
-	unsigned int have = rte_ring_count(l->bufs);
-	bool lent = false;
 
-	/* The bridge of the flows that the guest opens is served ahead, the others on demand. */
-	if (bridge != w->p.id % w->p.n_bridges && !hungry)
-		return;
-	while (have < want) {
-		const uint16_t n =
-			vport_lend(q->vq, bufs, RTE_MIN(want - have, (unsigned int)VPORT_BURST));
+	while (have + lent < want) {
+		const uint16_t n = vport_lend(
+			q->vq, bufs, RTE_MIN(want - have - lent, (unsigned int)VPORT_BURST));
 
 		if (n == 0)
 			break;
 		/* The ring holds more than is ever wanted. */
 		rte_ring_sp_enqueue_bulk(l->bufs, (void *const *)bufs, n, NULL);
-		have += n;
-		lent = true;
+		lent += n;
 		if (n < VPORT_BURST)
 			break;
 	}
-	if (hungry && lent) {
-		atomic_store_explicit(&l->hungry, 0, memory_order_relaxed);
-		waker_ring(w->p.chans[bridge]->bridge_waker);
+	return lent;
+}
+
+/** A bridge waits for buffers. @return false: there were none for it */
+static bool
+worker_feed(struct worker *w, struct worker_queue *q, unsigned int bridge)
+{
+	struct lender *l = q->lenders[bridge];
+
+	if (worker_lend_share(w, q, l) == 0 && rte_ring_empty(l->bufs))
+		return false;
+	atomic_store_explicit(&l->hungry, 0, memory_order_relaxed);
+	waker_ring(w->p.chans[bridge]->bridge_waker);
+	return true;
+}
+
+/** Other bridges hold all the guest's buffers: have back what they do not use. */
+static void
+worker_share_begin(struct worker *w, struct worker_queue *q, unsigned int hungry)
+{
+	unsigned int b;
+
+	q->sharing = true;
+	for (b = 0; b < w->p.n_bridges; b++) {
+		if (b == hungry)
+			continue;
+		atomic_store_explicit(&q->lenders[b]->state, LENDER_RECALLED, memory_order_release);
+		waker_ring(w->p.chans[b]->bridge_waker);
 	}
 }
 
-void worker_ports_flush(struct worker *w)
+/** Once all are back, those that wait are served first. */
+static void
+worker_share_end(struct worker *w, struct worker_queue *q)
 {
 	unsigned int b;
+
+	for (b = 0; b < w->p.n_bridges; b++)
+		if (atomic_load_explicit(&q->lenders[b]->state, memory_order_acquire) ==
+			LENDER_RECALLED)
+			return;
+	q->sharing = false;
+	for (b = 0; b < w->p.n_bridges; b++)
+		if (atomic_load_explicit(&q->lenders[b]->hungry, memory_order_relaxed))
+			worker_feed(w, q, b);
+	for (b = 0; b < w->p.n_bridges; b++)
+		atomic_store_explicit(&q->lenders[b]->state, LENDER_RUNNING, memory_order_release);
+}
+
+/** Keep the bridges in empty buffers: that of the guest's own flows ahead, others on demand. */
+static void
+worker_lend(struct worker *w, struct worker_queue *q)
+{
+	unsigned int b;
+
+	if (unlikely(q->sharing)) {
+		worker_share_end(w, q);
+		return;
+	}
+	for (b = 0; b < w->p.n_bridges; b++) {
+		struct lender *l = q->lenders[b];
+
+		if (unlikely(atomic_load_explicit(&l->hungry, memory_order_relaxed) != 0)) {
+			if (!worker_feed(w, q, b) && w->p.n_bridges > 1) {
+				worker_share_begin(w, q, b);
+				return;
+			}
+		} else if (b == w->p.id % w->p.n_bridges) {
+			worker_lend_share(w, q, l);
+		}
+	}
+}
+
+void
+worker_ports_flush(struct worker *w)
+{
 	uint32_t i;
 
 	for (i = 0; i < w->n_queues; i++) {
@@ -201,15 +274,15 @@ void worker_ports_flush(struct worker *w)
 
 		if (!q->ready)
 			continue;
-		for (b = 0; b < w->p.n_bridges; b++)
-			worker_lend(w, q, b);
+		worker_lend(w, q);
 		/* Frames completed by a bridge on another core make work without a burst. */
 		vport_queue_flush(q->vq);
 		q->dirty = false;
 	}
 }
 
-int worker_add_queue(
+int
+worker_add_queue(
 	struct worker *w, uint16_t pif, uint8_t queue, struct vport *vp, struct lender **lenders)
 {
 	struct worker_queue *q;
@@ -235,7 +308,8 @@ int worker_add_queue(
 	return 0;
 }
 
-int worker_remove_port(struct worker *w, uint16_t pif)
+int
+worker_remove_port(struct worker *w, uint16_t pif)
 {
 	uint32_t i, kept = 0;
 

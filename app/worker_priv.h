@@ -26,10 +26,11 @@ struct worker_queue {
 	struct vport *vp;
 	uint16_t pif;
 	uint8_t queue;
-	bool ready;                                 /**< between STARTED and STOP */
-	bool stopping;                              /**< STOP seen, not released yet */
-	bool dirty;                                 /**< used in this iteration: flush at its end */
-	int kick_fd[2];                             /**< in the epoll set, or -1 */
+	bool ready;     /**< between STARTED and STOP */
+	bool stopping;  /**< STOP seen, not released yet */
+	bool sharing;   /**< buffers are called back for a bridge that got none */
+	bool dirty;     /**< used in this iteration: flush at its end */
+	int kick_fd[2]; /**< in the epoll set, or -1 */
 	struct lender *lenders[BRIDGE_MAX_WORKERS]; /**< by bridge number */
 };
 
@@ -66,12 +67,14 @@ struct worker {
 	uint64_t counters[WORKER_COUNTS];
 };
 
-static inline void worker_count(struct worker *w, enum worker_counter c, uint64_t n)
+static inline void
+worker_count(struct worker *w, enum worker_counter c, uint64_t n)
 {
 	__atomic_store_n(&w->counters[c], w->counters[c] + n, __ATOMIC_RELAXED);
 }
 
-static inline struct worker_queue *worker_queue_find(struct worker *w, uint16_t pif, uint8_t queue)
+static inline struct worker_queue *
+worker_queue_find(struct worker *w, uint16_t pif, uint8_t queue)
 {
 	const uint16_t at =
 		pif < L4X_MAX_PIFS && queue < L4X_MAX_QUEUES ? w->queue_index[pif][queue] : 0;

@@ -72,7 +72,7 @@ static bool work_waits(struct worker *w)
 
 		if (q->ready)
 			waits |= vport_queue_arm(q->vq);
-		waits |= q->stopping;
+		waits |= q->stopping || q->sharing;
 	}
 	return waits;
 }

@@ -304,7 +304,7 @@ scatter(struct scatter *sc, const void *from, uint32_t len)
 			continue;
 		}
 		part = RTE_MIN(len, sc->span->len - sc->off);
-		memcpy(sc->span->addr + sc->off, at, part);
+		memmove(sc->span->addr + sc->off, at, part);
 		if (unlikely(sc->s->log != NULL))
 			guestlog_write(sc->s->log, sc->span->gpa + sc->off, part);
 		sc->off += part;
@@ -367,8 +367,9 @@ copy_flat(const struct vhost_session *s, const struct rte_mbuf *m,
 
 	memcpy(at, hdr, s->hdr_bytes);
 	at += s->hdr_bytes;
+	/* A frame in guest memory may lie where the guest wants it copied to. */
 	for (; m; m = m->next) {
-		memcpy(at, rte_pktmbuf_mtod(m, const void *), m->data_len);
+		memmove(at, rte_pktmbuf_mtod(m, const void *), m->data_len);
 		at += m->data_len;
 	}
 	if (unlikely(s->log != NULL))

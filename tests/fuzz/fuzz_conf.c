@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <l4xkit.h>
+
 #include "conf.h"
-#include "xlate.h"
+#include "fuzz.h"
 
 #define ARGS_MAX 32
 
@@ -50,10 +52,11 @@ write_file(int fd, const char *text, size_t len)
 static int
 make_args(char **argv, char *text, const char *end)
 {
+	static char self[] = "weir", file[] = "-c", vm[] = "--vm";
 	int argc = 0;
 
-	argv[argc++] = (char[]){ "weir" };
-	argv[argc++] = (char[]){ "-c" };
+	argv[argc++] = self;
+	argv[argc++] = file;
 	argv[argc++] = file_path;
 	for (; text < end && argc + 2 < ARGS_MAX; text += strlen(text) + 1) {
 		if (*text == '@') {
@@ -64,7 +67,7 @@ make_args(char **argv, char *text, const char *end)
 		if (strncmp(text, "--conf", 6) == 0)
 			continue;
 		if (strncmp(text, "--", 2) != 0)
-			argv[argc++] = (char[]){ "--vm" };
+			argv[argc++] = vm;
 		argv[argc++] = text;
 	}
 	argv[argc] = NULL;

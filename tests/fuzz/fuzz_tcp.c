@@ -161,7 +161,7 @@ step_syn(struct xlate *x, struct conn *c)
 
 	if ((how & 0x0f) == 0x0f)
 		c->isn += (uint32_t)(how >> 4) << 16;
-	c->mixed |= c->syn_sent && c->isn != before;
+	c->mixed |= c->isn != before;
 	c->odd |= c->sent > 0 || c->mixed;
 	if (c->inbound)
 		send_raw(x, c, PKT_SYN | PKT_ACK, 0, 0, 0);
@@ -249,6 +249,9 @@ syn_seen(struct conn *c, const struct pkt_view *v)
 	const bool ended = c->fin_seen && c->acked_fin;
 	const bool again = c->wisn_known && c->wisn == v->tcp.seq && !ended;
 
+	/* To be answered, though it was before. */
+	if ((v->tcp.flags & PKT_ACK) == 0)
+		c->syn_sent = false;
 	if (again)
 		return;
 	c->odd |= c->wisn_known;
@@ -293,9 +296,11 @@ check_data(struct conn *c, const struct pkt_view *v)
 	FUZZ_CHECK(v->data_len == 0 || end <= c->edge + (1u << shift(c)),
 		"data up to %llu, past the window's %llu", (unsigned long long)end,
 		(unsigned long long)c->edge);
-	c->top = RTE_MAX(c->top, end);
-	if ((uint64_t)off <= c->got && end > c->got)
-		c->got = end;
+	if (v->data_len > 0) {
+		c->top = RTE_MAX(c->top, end);
+		if ((uint64_t)off <= c->got && end > c->got)
+			c->got = end;
+	}
 	if ((v->tcp.flags & PKT_FIN) != 0 && end == c->got)
 		c->fin_seen = true;
 }

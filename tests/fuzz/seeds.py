@@ -322,8 +322,9 @@ def conf_seeds():
     yield "options", b"[vm.a]\nsocket=/a\n\0--memory=64\0--poll\0busy\0--network6\0none\0a,queues=2"
     yield "resolv", b"[vm.a]\nsocket=/a\n\0@nameserver 127.0.0.53\nsearch a.example b.example\n" \
         b"nameserver ::1\n\0b,socket=/b,dns=host/none,dns-forward=1.1.1.1\0"
-    yield "errors", b"\xef\xbb\xbf[weir]\nmtu=1\nmtu=2\n[vm.a\nx\n[vm.b]\nsocket=\ntcp=0,70000,1-\n" \
-        b"[network.n]\ngateway=10.0.0.1\nsubnet=10.0.0.0/31\n[vm.c]\nsocket=/c\nnetwork=n\n"
+    yield "errors", b"\xef\xbb\xbf[weir]\nmtu=1\nmtu=2\n[vm.a\nx\n[vm.b]\nsocket=\n" \
+        b"tcp=0,70000,1-\n[network.n]\ngateway=10.0.0.1\nsubnet=10.0.0.0/31\n" \
+        b"[vm.c]\nsocket=/c\nnetwork=n\n"
     yield "small", b"[weir]\nnetwork=10.0.0.0/30\nnetwork6=fd00::/126\n[vm.a]\nsocket=/a\n" \
         b"[vm.b]\nport=net_tap0\nloopback=10.0.0.3/::1\n"
 

@@ -20,6 +20,8 @@
 #define XLATE_FLOWS 64
 #define XLATE_EVENTS 48
 #define XLATE_TOKENS 32
+/** Room for headers in front of what a bridge reads. */
+#define XLATE_HEADROOM RTE_PKTMBUF_HEADROOM
 
 /** The bridge's side of a flow, by the flow's index. */
 struct xlate_sock {
@@ -90,6 +92,14 @@ void xlate_dgram(struct xlate *x, struct xlate_sock *s, uint32_t len);
 void xlate_accepted(struct xlate *x, const struct l4x_event *ev);
 /** Any event; dropped when there is no room. */
 void xlate_event(struct xlate *x, const struct l4x_event *ev);
+static inline bool
+xlate_event_room(const struct xlate *x)
+{
+	return x->n_events < XLATE_EVENTS;
+}
+/** CONNECTED or SENT, as things are. */
+void xlate_tell_sent(
+	struct xlate *x, const struct xlate_sock *s, enum l4x_event_type type, uint8_t flags);
 /** len bytes in an mbuf, as read at a stream offset. */
 struct rte_mbuf *xlate_payload(struct xlate *x, uint64_t off, uint32_t len, bool off_tape);
 

@@ -64,7 +64,8 @@ gtcp_connect(struct gtcp *c, int timeout_ms)
 		}
 		if (now >= deadline)
 			return -ETIMEDOUT;
-		/* guest_wait() may have taken the answer: do not wait for another frame for long. */
+		/* guest_wait() may have taken the answer: do not wait for another frame for long.
+		 */
 		if (!is_answered(c) && guest_pump(c->g, 10) < 0)
 			return -EPROTO;
 	}

@@ -286,7 +286,8 @@ spoiled_set_up(void)
 		switch (request) {
 		case VHU_SET_PROTOCOL_FEATURES:
 			bits = 0xffff;
-			/* fall through */
+			memcpy(payload, &bits, 8);
+			break;
 		case VHU_SET_FEATURES:
 			memcpy(payload, &bits, 8);
 			break;

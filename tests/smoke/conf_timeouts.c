@@ -26,7 +26,7 @@ silent_guest_is_probed_and_kept(void **state)
 	struct smoke_conn k = smoke_out(smoke.g, false);
 	uint64_t before = k.c->segs;
 
-	host_idle(smoke.g, 5000);
+	host_idle(smoke.g, 3000);
 	assert_true(k.c->segs > before);
 	assert_true(k.c->segs < before + 12);
 	smoke_echo(smoke.g, &k);
@@ -127,7 +127,7 @@ half_closed_connection_with_data_lives(void **state)
 
 	gtcp_shutdown(k.c);
 	assert_int_equal(host_recv(smoke.g, k.fd, &b, 1, SOON), 0);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 6; i++) {
 		smoke_say_down(&k, "still talking");
 		host_idle(smoke.g, 500);
 	}

@@ -11,11 +11,14 @@
 
 #include "smoke.h"
 
+#include <time.h>
+
 /** A run of weir that ends by itself. */
 struct smoke_run {
 	struct proc *d; /**< its directory and log; NULL after smoke_run_free() */
 	pid_t pid;      /**< it had */
-	int status;     /**< exit status; -1: a signal, or it did not end and was killed */
+	time_t begun;
+	int status; /**< exit status; -1: a signal, or it did not end and was killed */
 	const char *said;
 };
 
