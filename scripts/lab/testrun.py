@@ -63,7 +63,9 @@ def run_suite(build, suite, totals):
     env.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
     start = time.monotonic()
     argv = ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite,
-            "--timeout-multiplier", "3", "--logbase", f"testlog-{suite}"] + (["--benchmark"] if suite == "bench" else [])
+            "--timeout-multiplier", "3", "--logbase", f"testlog-{suite}"]
+    if suite == "bench":
+        argv.append("--benchmark")
     done = subprocess.run(argv, text=True, env=env, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     if "No suitable tests defined" in done.stdout or "No tests defined" in done.stdout:

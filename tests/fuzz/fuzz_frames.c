@@ -4,7 +4,7 @@
  * passes, sockets answer, the link comes and goes. Held against xlate.h and pkt_check().
  *
  * Input: a byte that chooses the configuration, then steps: a byte whose low nibble says what, and
- * what step_*() read.
+ * what step_*() read. Bit 4 with a frame: TCP in it acknowledges what weir has sent.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -23,10 +23,11 @@
 #define FRAME_VOUCHED 0x08  /**< the guest leaves the checksum to us */
 #define FRAME_GSO 0x10      /**< with a segment size */
 #define FRAME_CUT 0x20      /**< over segments */
-#define FRAME_LONG 0x40     /**< fill up with zeros to a length */
+#define FRAME_LONG 0x40     /**< of more bytes, and filled up with zeros to a length */
 #define FRAME_FLUSH 0x80    /**< ends the burst, and the bridge answers */
 
 static uint8_t choice;
+static uint32_t next_seq; /**< what weir's last TCP segment asks to be acknowledged */
 
 static void
 tweak(struct l4x_params *p, struct l4x_port_conf *c)
@@ -59,7 +60,7 @@ tweak(struct l4x_params *p, struct l4x_port_conf *c)
 static bool
 is_ip4(const uint8_t *f, size_t len)
 {
-	return len >= 54 && pkt_get16(f + 12) == PKT_ETH_IP4 && (f[14] & 15) >= 5 &&
+	return len >= 14 + 20 + 8 && pkt_get16(f + 12) == PKT_ETH_IP4 && (f[14] & 15) >= 5 &&
 		14u + (f[14] & 15u) * 4 + 8 <= len;
 }
 
@@ -112,14 +113,37 @@ lay_out(struct xlate *x, const uint8_t *frame, size_t len, bool is_cut)
 }
 
 static void
-flush(struct xlate *x)
+look(struct xlate *x)
 {
-	xlate_flush(x, false, UINT32_MAX);
-	xlate_frames(x);
+	const struct pkt_view *v = &x->k->view;
+
+	while (xlate_frame(x) != NULL) {
+		fuzz_trace("  < %s", pkt_text(v));
+		if (v->proto == IPPROTO_TCP)
+			next_seq = v->tcp.seq + (uint32_t)v->data_len +
+				((v->tcp.flags & (PKT_SYN | PKT_FIN)) != 0);
+	}
 }
 
 static void
-step_frame(struct xlate *x)
+acknowledge(uint8_t *f, size_t len)
+{
+	const bool v4 = is_ip4(f, len);
+	const size_t l4 = v4 ? 14u + (f[14] & 15u) * 4 : 54;
+
+	if ((v4 || is_ip6(f, len)) && (v4 ? f[23] : f[20]) == IPPROTO_TCP && l4 + 20 <= len)
+		pkt_put32(f + l4 + 8, next_seq);
+}
+
+static void
+flush(struct xlate *x)
+{
+	xlate_flush(x, false, UINT32_MAX);
+	look(x);
+}
+
+static void
+step_frame(struct xlate *x, bool acks)
 {
 	static uint8_t frame[FRAME_MAX + 1];
 	const uint8_t flags = fuzz_u8(x->tape);
@@ -129,8 +153,10 @@ step_frame(struct xlate *x)
 
 	if (!xlate_has_mbufs(x))
 		return;
-	if ((flags & FRAME_LONG) != 0)
+	if ((flags & FRAME_LONG) != 0) {
+		len |= (size_t)fuzz_u8(x->tape) << 8;
 		want = fuzz_u16(x->tape);
+	}
 	if ((flags & FRAME_ETHERNET) != 0 && fuzz_left(x->tape) > 0)
 		at = put_ethernet(x->k, frame, *x->tape->at);
 	len = at + fuzz_bytes(x->tape, frame + at, len);
@@ -140,6 +166,8 @@ step_frame(struct xlate *x)
 	}
 	if ((flags & FRAME_LENGTHS) != 0)
 		set_lengths(frame, len);
+	if (acks)
+		acknowledge(frame, len);
 	if ((flags & FRAME_SUMS) != 0 && (is_ip4(frame, len) || is_ip6(frame, len)))
 		pkt_fix_sums(frame, len);
 	if (len == 0)
@@ -349,10 +377,10 @@ step(struct xlate *x)
 			xlate_settle(x);
 		break;
 	default:
-		step_frame(x);
+		step_frame(x, (what & 0x10) != 0);
 		break;
 	}
-	xlate_frames(x);
+	look(x);
 }
 
 int
@@ -369,6 +397,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct xlate *x;
 
 	choice = fuzz_u8(&tape);
+	next_seq = 0;
 	x = xlate_begin(&tape, tweak);
 	for (unsigned int i = 0; i < STEPS_MAX && fuzz_left(&tape) > 0; i++)
 		step(x);

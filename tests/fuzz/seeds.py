@@ -95,11 +95,13 @@ ETHERNET, LENGTHS, SUMS, VOUCHED, GSO, CUT, LONG, FLUSH = (1 << i for i in range
 WHOLE = ETHERNET | LENGTHS | SUMS | FLUSH
 
 
-def frame(body, flags=WHOLE, long=0, gso=0, cut=None):
-    """One step; a body longer than 255 bytes goes on in zeros."""
+def frame(body, flags=WHOLE, long=0, gso=0, cut=None, acks=False):
+    """One step; long: so many bytes in all, with zeros at the end."""
+    long = max(long, len(body) + 14) if long or len(body) > 255 else 0
     flags |= (LONG if long else 0) | (GSO if gso else 0) | (CUT if cut else 0)
-    return (b"\0" + u8(flags) + u8(min(len(body), 255)) + (u16(long) if long else b"") +
-            body[:255] + (bytes(cut) if cut else b"") + (u16(gso) if gso else b""))
+    return (u8(0x10 if acks else 0) + u8(flags) + u8(len(body)) +
+            (u8(len(body) >> 8) + u16(long) if long else b"") +
+            body + (bytes(cut) if cut else b"") + (u16(gso) if gso else b""))
 
 
 def time(us8, shift):
@@ -122,9 +124,10 @@ def frames_seeds():
     syn = frame(ip4(6, tcp(2, options=SYN_OPTIONS))) + b"\0"
     query = frame(ip4(17, udp(5000, 53, b"query")))
     yield "arp-dhcp", b"\0" + frame(arp(1)) + \
-        frame(ip4(17, dhcp(1), "255.255.255.255", "0.0.0.0"), long=14 + 20 + 8 + 260) + \
-        frame(ip4(17, dhcp(3, bytes([50, 4, 10, 0, 2, 15])), "255.255.255.255", "0.0.0.0"),
-              long=14 + 20 + 8 + 264) + frame(arp(1, PEER))
+        frame(ip4(17, dhcp(1), "255.255.255.255", "0.0.0.0")) + \
+        frame(ip4(17, dhcp(3, bytes([50, 4, 10, 0, 2, 15])), "255.255.255.255", "0.0.0.0")) + \
+        frame(ip4(17, dhcp(3, bytes([50, 4, 10, 0, 2, 99])), "255.255.255.255", "0.0.0.0")) + \
+        frame(ip4(17, dhcp(8), GATEWAY)) + frame(ip4(17, dhcp(7), GATEWAY)) + frame(arp(1, PEER))
     yield "nd-dhcp6", b"\0" + \
         frame(ip6(58, bytes([133, 0, 0, 0, 0, 0, 0, 0, 1, 1]) + MAC, "ff02::2", LINK6, 255)) + \
         frame(ip6(58, bytes([135, 0, 0, 0, 0, 0, 0, 0]) +
@@ -132,8 +135,10 @@ def frames_seeds():
                   "ff02::1:ff00:2", GUEST6, 255)) + \
         frame(ip6(17, dhcp6(1), "ff02::1:2", LINK6)) + \
         frame(ip6(17, dhcp6(11), "ff02::1:2", LINK6)) + time(255, 24)
-    yield "tcp", b"\0" + syn + SETTLE + sock(2, u16(1000)) + SETTLE + \
-        frame(ip4(6, tcp(0x10, 1001, 1))) + frame(ip4(6, tcp(4, 1001))) + time(200, 14) + DUMP
+    yield "tcp", b"\0" + syn + SETTLE + frame(ip4(6, tcp(0x10, 1001)), acks=True) + \
+        sock(2, u16(1000)) + SETTLE + frame(ip4(6, tcp(0x18, 1001, body=b"hello")), acks=True) + \
+        time(200, 14) + DUMP + frame(ip4(6, tcp(0x11, 1006)), acks=True) + sock(3) + SETTLE + \
+        frame(ip4(6, tcp(0x10, 1007)), acks=True) + time(255, 24)
     yield "tcp-refused", b"\0" + frame(ip4(6, tcp(2, options=SYN_OPTIONS))) + b"\6" + \
         frame(ip6(6, tcp(2, options=SYN_OPTIONS))) + b"\7" + sock(4, b"\2") + SETTLE
     yield "udp", b"\0" + query + dgram(b"reply") + SETTLE + \
@@ -142,18 +147,20 @@ def frames_seeds():
     yield "udp-gso", b"\1" + frame(ip4(17, udp(5000, 7)), long=3042, gso=500, cut=(3, 200)) + \
         frame(ip4(17, udp(5000, 7)), long=1042, flags=WHOLE & ~FLUSH) + \
         frame(ip4(17, udp(5000, 7)), long=1042)
-    yield "tcp-tso", b"\2" + syn + frame(ip4(6, tcp(0x10, 1001, 1)), long=20054, gso=1448,
-                                         cut=(0, 255), flags=WHOLE | VOUCHED)
+    yield "tcp-tso", b"\2" + syn + SETTLE + \
+        frame(ip4(6, tcp(0x10, 1001)), WHOLE | VOUCHED, 20054, 1448, (0, 255), True) + \
+        frame(ip4(6, tcp(0x10, 1001)), WHOLE | VOUCHED, 9054, 1448, (99, 3), True)
     yield "echo", b"\0" + frame(ip4(1, echo(8), GATEWAY)) + frame(ip4(1, echo(8))) + \
         dgram(echo(0)) + frame(ip6(58, echo(128), GATEWAY6)) + \
         frame(ip6(58, echo(128))) + SETTLE
-    half = WHOLE & ~FLUSH
+    part = (WHOLE | VOUCHED) & ~LENGTHS
+    part6 = part & ~SUMS
     whole = udp(5000, 7, bytes(24))
-    yield "fragments", b"\0" + frame(ip4(17, whole[:16], frag=0x2000), half & ~LENGTHS) + \
-        frame(ip4(17, whole[16:], frag=2), WHOLE & ~LENGTHS | VOUCHED) + \
-        frame(ip6(44, bytes([17, 0]) + be16(1) + be32(9) + whole[:16]), half & ~LENGTHS) + \
-        frame(ip6(44, bytes([17, 0]) + be16(16) + be32(9) + whole[16:]), WHOLE & ~LENGTHS) + \
-        frame(ip4(17, whole[:16], frag=0x2000, ident=8)) + time(240, 16)
+    yield "fragments", b"\0" + frame(ip4(17, whole[:16], frag=0x2000), part & ~FLUSH) + \
+        frame(ip4(17, whole[16:], frag=2), part) + \
+        frame(ip6(44, bytes([17, 0]) + be16(1) + be32(9) + whole[:16]), part6 & ~FLUSH) + \
+        frame(ip6(44, bytes([17, 0]) + be16(16) + be32(9) + whole[16:]), part6) + \
+        frame(ip4(17, whole[:16], frag=0x2000, ident=8), part) + time(240, 16)
     yield "options", b"\0" + frame(ip4(6, tcp(2), options=bytes([7, 7, 4, 0, 0, 0, 0, 0]))) + \
         frame(ip4(6, tcp(2), options=bytes([131, 3, 4]))) + \
         frame(ip6(0, bytes([60, 0, 5, 2, 0, 0, 1, 0]) + bytes([17, 0, 1, 4, 0, 0, 0, 0]) +

@@ -87,16 +87,15 @@ l4xkit_create(l4xkit_tweak tweak)
 {
 	static unsigned int number;
 	struct l4xkit *k = calloc(1, sizeof(*k));
-	char name[32];
 
 	assert_non_null(k);
-	snprintf(name, sizeof(name), "kit%u", number++);
+	snprintf(k->name, sizeof(k->name), "kit%u", number++);
 	k->now_us = START_US;
 	k->pool = rte_pktmbuf_pool_create(
-		name, POOL_SIZE, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		k->name, POOL_SIZE, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(k->pool);
 	k->conf = l4xkit_conf();
-	k->params = (struct l4x_params){ .name = name,
+	k->params = (struct l4x_params){ .name = k->name,
 		.max_flows = 1024,
 		.socket_id = SOCKET_ID_ANY,
 		.now_us = k->now_us,

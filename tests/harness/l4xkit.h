@@ -41,6 +41,7 @@ struct l4xkit_op {
 };
 
 struct l4xkit {
+	char name[32]; /**< params.name points here */
 	struct l4x *l;
 	struct rte_mempool *pool;
 	struct l4x_params params;

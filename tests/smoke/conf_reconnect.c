@@ -273,7 +273,7 @@ flows_of_a_guest_that_left_are_few_and_end(void **state)
 	k.c->reset_received = true;
 	smoke_drop(&k);
 	/* UDP and ping flows end after a second here, TCP at once by its reset. */
-	vhu_sleep_ms(1500);
+	host_idle(smoke.g, 1500);
 	if (smoke_flows(0) != 0) {
 		char *text = proc_ctl_text(smoke.d, NULL, (const char *[]){ "flow", "list", NULL });
 

@@ -231,7 +231,7 @@ smoke_flows(int n)
 	int have;
 
 	while ((have = flows_now()) != n && vhu_now_ms() < deadline)
-		vhu_sleep_ms(5);
+		host_idle(smoke.g, 5);
 	return have;
 }
 
