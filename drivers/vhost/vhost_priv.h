@@ -35,8 +35,6 @@ struct vhost_session {
 	uint32_t offloads; /**< VPORT_OFFLOAD_* */
 	unsigned int hdr_bytes;
 	uint32_t frame_max; /**< bytes of the largest frame that is sent to the guest */
-	uint32_t reserve; /**< heads of the guest's rx ring that are not lent, see vhost_may_lend()
-			   */
 	bool mergeable;
 	bool lendable;                            /**< false: its buffers are copied into */
 	enum vport_counter unusable;              /**< 0: it is fine */
@@ -94,13 +92,17 @@ bool vhost_queue_arm(struct vport_queue *q);
 void vhost_queue_disarm(struct vport_queue *q);
 int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
 /**
- * May one of `have` heads be lent? A guest that offers few buffers (firmware has eight, whatever
- * the size of its ring) shares them between lending and copying; the last one is never lent.
+ * May one of `have` heads be lent? More than half of what the guest has posted stays for frames that
+ * are copied: Linux posts buffers again only when half of its ring is free, and what is lent and
+ * waits for data never comes back by itself. Firmware has eight buffers, whatever the size of its
+ * ring; the last one is never lent.
  */
 static inline bool
 vhost_may_lend(const struct vhost_session *s, uint32_t have)
 {
-	return have > RTE_MAX(1u, RTE_MIN(s->reserve, (have + s->rx.out) / 2));
+	const uint32_t posted = have + s->rx.out;
+
+	return have > RTE_MAX(1u, posted / 2 + posted / 16);
 }
 /**
  * The ring said something impossible. Of memory that is gone it says nothing true: then that is

@@ -154,7 +154,6 @@ vhost_session_make(struct vhost_conn *conn, uint16_t pair)
 	}
 	if (ret != 0)
 		s->unusable = VPORT_COUNT_RING_BAD_ADDR;
-	s->reserve = RTE_MAX(s->rx.size / 8, 8u);
 	return s;
 }
 

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -15,7 +16,9 @@
 #include <sys/un.h>
 
 /** A front-end that begins a message and does not end it holds up the messages of all others. */
-#define BLOCK_LIMIT_S 2
+#define BLOCK_LIMIT_US 500000
+/** Descriptors below the lowest free one that are looked at before all the others. */
+#define NEAR_FDS 64
 
 static int
 fill_address(struct sockaddr_un *un, const char *path)
@@ -125,28 +128,55 @@ is_connection(int fd, const struct sockaddr_un *un, bool server)
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len) == 0 && !listening;
 }
 
+static bool
+bound(int fd, const struct sockaddr_un *un, bool server, int except)
+{
+	const struct timeval limit = { .tv_usec = BLOCK_LIMIT_US };
+
+	if (fd == except || !is_connection(fd, un, server))
+		return false;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	return true;
+}
+
+/** Among those that were likely opened last: a process may have a million of them. */
+static int
+find_near(const struct sockaddr_un *un, bool server, int except)
+{
+	const int lowest_free = fcntl(0, F_DUPFD_CLOEXEC, 0);
+	int fd = lowest_free;
+
+	if (lowest_free < 0)
+		return -1;
+	close(lowest_free);
+	while (--fd >= 0 && fd >= lowest_free - NEAR_FDS) {
+		if (bound(fd, un, server, except))
+			return fd;
+	}
+	return -1;
+}
+
 int
 vhost_sock_bound(const char *path, bool server, int except)
 {
-	const struct timeval limit = { .tv_sec = BLOCK_LIMIT_S };
 	struct sockaddr_un un;
 	struct dirent *e;
-	int found = -1;
+	int found;
 	DIR *dir;
 
 	if (fill_address(&un, path) != 0)
 		return -1;
+	found = find_near(&un, server, except);
+	if (found >= 0)
+		return found;
 	dir = opendir("/proc/self/fd");
 	if (dir == NULL)
 		return -1;
-	while ((e = readdir(dir)) != NULL) {
+	while (found < 0 && (e = readdir(dir)) != NULL) {
 		const int fd = atoi(e->d_name);
 
-		if (e->d_name[0] == '.' || fd == dirfd(dir) || !is_connection(fd, &un, server))
-			continue;
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-		if (fd != except)
+		if (e->d_name[0] != '.' && fd != dirfd(dir) && bound(fd, &un, server, except))
 			found = fd;
 	}
 	closedir(dir);

@@ -7,7 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <time.h>
+
 #include <rte_errno.h>
+
+#define NOTE_WINDOW_S 10
+#define NOTES_PER_WINDOW 30
 
 const struct vport_counter_info vport_counter_info[VPORT_COUNTS] = {
 #define X(e, name, help) [VPORT_COUNT_##e] = { name, help },
@@ -29,13 +34,27 @@ vport_err(char *err, size_t err_size, int error, const char *fmt, ...)
 	return -error;
 }
 
+/** May another line be written? A guest could make us write without end. */
+static bool
+note_allowed(struct vport *vp)
+{
+	struct timespec ts;
+	uint64_t window;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	window = (uint64_t)ts.tv_sec / NOTE_WINDOW_S;
+	if (atomic_exchange_explicit(&vp->note_window, window, memory_order_relaxed) != window)
+		atomic_store_explicit(&vp->n_notes, 0, memory_order_relaxed);
+	return atomic_fetch_add_explicit(&vp->n_notes, 1, memory_order_relaxed) < NOTES_PER_WINDOW;
+}
+
 void
-vport_note(const struct vport *vp, const char *fmt, ...)
+vport_note(struct vport *vp, const char *fmt, ...)
 {
 	char line[256];
 	va_list ap;
 
-	if (vp->conf.note == NULL)
+	if (vp->conf.note == NULL || !note_allowed(vp))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);

@@ -94,6 +94,8 @@ struct vport {
 	const struct vport_ops *ops;
 	pthread_mutex_t lock; /**< all that is not the workers' */
 	bool started, dying;
+	_Atomic uint64_t note_window; /**< of time, for the limit on lines */
+	_Atomic uint32_t n_notes;     /**< in that window */
 	_Atomic uint32_t
 		kept; /**< abandoned sessions: while there are any, the port is not freed */
 	_Atomic uint32_t live; /**< queue pairs set up; under lock, read by any thread */
@@ -105,7 +107,7 @@ struct vport {
 int vport_init(struct vport *vp, const struct vport_conf *conf, const struct vport_ops *ops);
 /** Undo it, and free the port. */
 void vport_fini(struct vport *vp);
-__rte_format_printf(2, 3) void vport_note(const struct vport *vp, const char *fmt, ...);
+__rte_format_printf(2, 3) void vport_note(struct vport *vp, const char *fmt, ...);
 /** Write the line for the caller of vport_create() or vport_start(). @return error, negative */
 __rte_format_printf(4, 5) int vport_err(
 	char *err, size_t err_size, int error, const char *fmt, ...);

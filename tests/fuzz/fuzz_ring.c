@@ -141,7 +141,7 @@ hold(struct world *w, struct rte_mbuf *m, bool keep)
 }
 
 static void
-step_receive(struct world *w, bool keep)
+step_receive(struct world *w, bool keep, bool starved)
 {
 	struct rte_mbuf *frames[VPORT_BURST];
 	uint16_t n;
@@ -149,7 +149,11 @@ step_receive(struct world *w, bool keep)
 	if (!w->q->ready)
 		return;
 	world_remember(w);
-	n = vring_rx_burst(w->q, frames, 1 + fuzz_u8(w->tape) % VPORT_BURST);
+	n = 1 + fuzz_u8(w->tape) % VPORT_BURST;
+	if (starved)
+		world_starve(w, n / 4);
+	n = vring_rx_burst(w->q, frames, n);
+	world_feed(w);
 	world_check_written(w, 0, false);
 	for (uint16_t i = 0; i < n; i++) {
 		check_frame(frames[i]);
@@ -158,7 +162,7 @@ step_receive(struct world *w, bool keep)
 }
 
 static void
-step_lend(struct world *w)
+step_lend(struct world *w, bool starved)
 {
 	struct rte_mbuf *bufs[VPORT_BURST];
 	uint16_t n;
@@ -166,7 +170,11 @@ step_lend(struct world *w)
 	if (!w->q->ready)
 		return;
 	world_remember(w);
-	n = vring_lend(w->q, bufs, 1 + fuzz_u8(w->tape) % VPORT_BURST);
+	n = 1 + fuzz_u8(w->tape) % VPORT_BURST;
+	if (starved)
+		world_starve(w, n / 4);
+	n = vring_lend(w->q, bufs, n);
+	world_feed(w);
 	world_check_written(w, 1, false);
 	for (uint16_t i = 0; i < n; i++)
 		hold(w, bufs[i], true);
@@ -305,10 +313,10 @@ step(struct world *w)
 		break;
 	case 6:
 	case 7:
-		step_receive(w, (what & 0x20) != 0);
+		step_receive(w, (what & 0x20) != 0, (what & 0x40) != 0);
 		break;
 	case 8:
-		step_lend(w);
+		step_lend(w, (what & 0x40) != 0);
 		break;
 	case 9:
 	case 10:

@@ -90,6 +90,8 @@ note_sent(struct conn *c, uint8_t flags, int64_t off, uint32_t len, int64_t ack,
 {
 	const uint64_t edge = (uint64_t)RTE_MAX(ack, 0) + ((uint64_t)win << shift(c));
 
+	/* What seems to come from later on makes all that follows look old (RFC 9293, SND.WL1). */
+	c->odd |= off > (int64_t)c->sent + c->fin_sent;
 	if ((flags & PKT_SYN) == 0 && len > 0) {
 		c->odd |= off < 0 || (uint64_t)off > c->sent || c->fin_sent;
 		if (off + (int64_t)len > (int64_t)c->sent)

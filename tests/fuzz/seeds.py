@@ -40,13 +40,22 @@ def be32(n):
     return struct.pack(">I", n & 0xffffffff)
 
 
-# ---- packets; lengths and checksums are the target's to fill in ----
+# ---- packets; checksums are the target's to fill in, but those of fragments ----
+
+def internet_sum(data):
+    data += bytes(len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return be16(~total)
+
 
 def ip4(proto, body, dst=PEER, src=GUEST, frag=0, options=b"", ttl=64, ident=7):
     options += bytes(-len(options) % 4)
-    return (bytes([0x45 + len(options) // 4, 0]) + be16(20 + len(options) + len(body)) +
+    head = (bytes([0x45 + len(options) // 4, 0]) + be16(20 + len(options) + len(body)) +
             be16(ident) + be16(frag) + bytes([ttl, proto, 0, 0]) +
-            socket.inet_aton(src) + socket.inet_aton(dst) + options + body)
+            socket.inet_aton(src) + socket.inet_aton(dst) + options)
+    return head[:10] + internet_sum(head) + head[12:] + body
 
 
 def ip6(proto, body, dst=PEER6, src=GUEST6, hops=64):
@@ -56,6 +65,14 @@ def ip6(proto, body, dst=PEER6, src=GUEST6, hops=64):
 
 def udp(sport, dport, body=b""):
     return be16(sport) + be16(dport) + be16(8 + len(body)) + b"\0\0" + body
+
+
+def udp_summed(sport, dport, body):
+    """Over IPv6, complete."""
+    pseudo = (socket.inet_pton(socket.AF_INET6, GUEST6) + socket.inet_pton(socket.AF_INET6, PEER6) +
+              be32(8 + len(body)) + be32(17))
+    bare = udp(sport, dport, body)
+    return bare[:6] + internet_sum(pseudo + bare) + body
 
 
 def tcp(flags, seq=1000, ack=0, body=b"", sport=40000, dport=80, options=b""):
@@ -74,16 +91,18 @@ def arp(op, tpa=GATEWAY):
             bytes(6) + socket.inet_aton(tpa))
 
 
-def dhcp(kind, options=b""):
-    head = bytes([1, 1, 6, 0]) + be32(0x1234) + bytes(20) + MAC + bytes(10) + bytes(192)
+def dhcp(kind, options=b"", ciaddr="0.0.0.0"):
+    head = (bytes([1, 1, 6, 0]) + be32(0x1234) + bytes(4) + socket.inet_aton(ciaddr) + bytes(12) +
+            MAC + bytes(10) + bytes(192))
     return udp(68, 67, head + bytes([99, 130, 83, 99, 53, 1, kind]) + options +
                bytes([55, 6, 1, 3, 6, 12, 15, 26, 255]))
 
 
 def dhcp6(kind, options=b""):
     client = be16(1) + be16(10) + be16(3) + be16(1) + MAC
-    return udp(546, 547, bytes([kind, 1, 2, 3]) + client + options +
-               be16(3) + be16(12) + be32(1) + bytes(8) + be16(6) + be16(4) + be16(23) + be16(24))
+    ia = b"" if kind == 11 else be16(3) + be16(12) + be32(1) + bytes(8)
+    return udp(546, 547, bytes([kind, 1, 2, 3]) + client + options + ia +
+               be16(6) + be16(4) + be16(23) + be16(24))
 
 
 SYN_OPTIONS = bytes([2, 4, 5, 180, 1, 3, 3, 7, 4, 2])
@@ -127,7 +146,8 @@ def frames_seeds():
         frame(ip4(17, dhcp(1), "255.255.255.255", "0.0.0.0")) + \
         frame(ip4(17, dhcp(3, bytes([50, 4, 10, 0, 2, 15])), "255.255.255.255", "0.0.0.0")) + \
         frame(ip4(17, dhcp(3, bytes([50, 4, 10, 0, 2, 99])), "255.255.255.255", "0.0.0.0")) + \
-        frame(ip4(17, dhcp(8), GATEWAY)) + frame(ip4(17, dhcp(7), GATEWAY)) + frame(arp(1, PEER))
+        frame(ip4(17, dhcp(8, b"", GUEST), GATEWAY)) + \
+        frame(ip4(17, dhcp(7, b"", GUEST), GATEWAY)) + frame(arp(1, PEER))
     yield "nd-dhcp6", b"\0" + \
         frame(ip6(58, bytes([133, 0, 0, 0, 0, 0, 0, 0, 1, 1]) + MAC, "ff02::2", LINK6, 255)) + \
         frame(ip6(58, bytes([135, 0, 0, 0, 0, 0, 0, 0]) +
@@ -153,15 +173,15 @@ def frames_seeds():
     yield "echo", b"\0" + frame(ip4(1, echo(8), GATEWAY)) + frame(ip4(1, echo(8))) + \
         dgram(echo(0)) + frame(ip6(58, echo(128), GATEWAY6)) + \
         frame(ip6(58, echo(128))) + SETTLE
-    part = (WHOLE | VOUCHED) & ~LENGTHS
-    part6 = part & ~SUMS
-    whole = udp(5000, 7, bytes(24))
-    yield "fragments", b"\0" + frame(ip4(17, whole[:16], frag=0x2000), part & ~FLUSH) + \
-        frame(ip4(17, whole[16:], frag=2), part) + \
-        frame(ip6(44, bytes([17, 0]) + be16(1) + be32(9) + whole[:16]), part6 & ~FLUSH) + \
-        frame(ip6(44, bytes([17, 0]) + be16(16) + be32(9) + whole[16:]), part6) + \
-        frame(ip4(17, whole[:16], frag=0x2000, ident=8), part) + time(240, 16)
-    yield "options", b"\0" + frame(ip4(6, tcp(2), options=bytes([7, 7, 4, 0, 0, 0, 0, 0]))) + \
+    whole, whole6 = udp(5000, 7, bytes(24)), udp_summed(5000, 7, bytes(24))
+    last, part = ETHERNET | FLUSH, ETHERNET
+    yield "fragments", b"\0" + frame(ip4(17, whole[:16], frag=0x2000), part) + \
+        frame(ip4(17, whole[16:], frag=2), last) + \
+        frame(ip6(44, bytes([17, 0]) + be16(1) + be32(9) + whole6[:16]), part) + \
+        frame(ip6(44, bytes([17, 0]) + be16(16) + be32(9) + whole6[16:]), last) + \
+        frame(ip4(17, whole[:16], frag=0x2000, ident=8), last) + time(240, 16)
+    yield "options", b"\0" + \
+        frame(ip4(6, tcp(2), options=bytes([7, 7, 4, 0, 0, 0, 0, 0]))) + b"\0" + \
         frame(ip4(6, tcp(2), options=bytes([131, 3, 4]))) + \
         frame(ip6(0, bytes([60, 0, 5, 2, 0, 0, 1, 0]) + bytes([17, 0, 1, 4, 0, 0, 0, 0]) +
                   udp(1, 2)), VOUCHED | WHOLE & ~LENGTHS)
@@ -169,7 +189,7 @@ def frames_seeds():
         frame(ip6(17, udp(5000, 53, b"query"), GATEWAY6)) + frame(ip4(132, bytes(12)))
     yield "listener", b"\4" + b"\x0c\0\1" + SETTLE + b"\x0c\x09\2" + u16(5) + b"hello" + SETTLE + \
         b"\x0c\x0c\3" + u16(1) + b"x" + SETTLE + b"\xfd\x70" + SETTLE
-    yield "queues", b"\x60" + query + frame(ip4(6, tcp(2, sport=1))) + \
+    yield "queues", b"\x60" + query + frame(ip4(6, tcp(2, sport=3))) + b"\0" + \
         frame(ip4(6, tcp(2, sport=2)), WHOLE & ~FLUSH) + b"\x1e" + DUMP + b"\xfd\x60\4\xfd\x80"
     yield "starved", b"\0" + frame(ip4(6, tcp(2)), WHOLE & ~FLUSH) + b"\x2e" + \
         frame(ip4(17, udp(5000, 7), GATEWAY), WHOLE & ~FLUSH) + b"\x6e" + SETTLE
@@ -260,7 +280,8 @@ def ring_seeds():
         chain(2000, 5, 9) + keep + flush + rstep(FREE) + flush + chain(10) + receive + flush
     gso = bytes([1, 1]) + u16(54) + u16(1000) + u16(34) + u16(16) + u16(0)
     yield "offload", ring(VERSION_1 | CSUM | TSO, 5) + chain(9000, 4, header=gso) + \
-        chain(100, header=gso) + chain(300, header=b"\1\0\0\0\0\0\xff\xff\4\0\0\0") + keep + \
+        chain(100, 1, 200, header=gso) + \
+        chain(300, 1, 220, header=b"\1\0\0\0\0\0\xff\xff\4\0\0\0") + keep + \
         flush + rstep(FREE) + rstep(RESTART)
     yield "indirect", ring(INDIRECT | EVENT_IDX, 3, 3, (65534, 7)) + \
         desc(0, region(2, 0), 10, 1, 1, region(1, 0)) + \
@@ -284,6 +305,8 @@ def ring_seeds():
         rstep(RESTART)
     yield "overlap", ring(MERGE, 3) + desc(0, region(0, 0), 8192, 2, on=1) + \
         rstep(OFFER, b"\0", 1) + rstep(SEND, b"\0" + u16(2000)) + receive + rstep(RESTART)
+    yield "starved", ring(VERSION_1 | MERGE, 4, 4) + chain(700) + chain(900) + \
+        rstep(KEEP | 0x40, b"\3") + buffers + rstep(LEND | 0x40, b"\2") + flush + rstep(RESTART)
     yield "lost", ring(VERSION_1, 3) + chain(700) + keep + b"\xff" + receive + rstep(RESTART)
 
 

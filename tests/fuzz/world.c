@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include <l4xkit.h>
@@ -160,6 +161,7 @@ place_rings(struct world *w)
 	const bool event = (w->features & VNET_F(VIRTIO_RING_F_EVENT_IDX)) != 0;
 	const uint8_t how = fuzz_u8(w->tape);
 
+	w->with_fds = (how & 4) != 0;
 	for (unsigned int i = 0; i < 2; i++) {
 		const uint32_t base = i * (WORLD_RINGS_BYTES / 2),
 			       end = base + WORLD_RINGS_BYTES / 2;
@@ -188,7 +190,8 @@ ring_start(struct world *w, unsigned int i, uint16_t avail, uint16_t used)
 	r->event_idx = (w->features & VNET_F(VIRTIO_RING_F_EVENT_IDX)) != 0;
 	r->indirect = (w->features & VNET_F(VIRTIO_RING_F_INDIRECT_DESC)) != 0;
 	r->write = i == 1;
-	r->kick_fd = r->call_fd = -1;
+	r->kick_fd = w->with_fds ? eventfd(0, EFD_CLOEXEC) : -1;
+	r->call_fd = w->with_fds ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
 	atomic_init(&r->next_call_fd, VRING_NO_FD);
 	r->last_avail = w->avail_from[i] = avail;
 	r->used_next = w->used_from[i] = used;
@@ -199,7 +202,6 @@ static void
 session_start(struct world *w, const uint16_t avail[2], const uint16_t used[2])
 {
 	struct vhost_session *s = calloc(1, sizeof(*s));
-	const bool tso = (vnet_offloads(w->features) & VPORT_OFFLOAD_TSO4) != 0;
 
 	FUZZ_CHECK(s != NULL, "no memory");
 	w->s = s;
@@ -209,8 +211,8 @@ session_start(struct world *w, const uint16_t avail[2], const uint16_t used[2])
 	s->hdr_bytes = vnet_hdr_bytes(w->features);
 	s->mergeable = (w->features & VNET_F(VIRTIO_NET_F_MRG_RXBUF)) != 0;
 	s->lendable = s->log == NULL;
-	s->frame_max = tso ? 65535 + 14 : 1514;
-	s->reserve = RTE_MAX(w->size[1] / 8, 8u);
+	s->offloads = vnet_offloads(w->features);
+	s->frame_max = (s->offloads & VPORT_OFFLOAD_TSO4) != 0 ? 65535 + 14 : 1514;
 	ring_start(w, 0, avail[0], used[0]);
 	ring_start(w, 1, avail[1], used[1]);
 	w->q->cur = &s->base;
@@ -312,6 +314,29 @@ set_up(struct world *w)
 	place_rings(w);
 }
 
+void
+world_starve(struct world *w, unsigned int left)
+{
+	struct rte_mempool *pools[] = { world_pool, world_ext_pool };
+
+	FUZZ_CHECK(w->n_starved == 0, "starved twice");
+	for (unsigned int i = 0; i < RTE_DIM(pools); i++) {
+		unsigned int n = rte_mempool_avail_count(pools[i]);
+
+		n = n > left ? n - left : 0;
+		FUZZ_CHECK(rte_pktmbuf_alloc_bulk(pools[i], w->starved + w->n_starved, n) == 0,
+			"mbufs");
+		w->n_starved += n;
+	}
+}
+
+void
+world_feed(struct world *w)
+{
+	rte_pktmbuf_free_bulk(w->starved, w->n_starved);
+	w->n_starved = 0;
+}
+
 struct world *
 world_begin(struct fuzz_tape *tape)
 {
@@ -334,6 +359,10 @@ world_end(struct world *w)
 {
 	uint16_t avail[2], used[2];
 
+	for (unsigned int c = 0; c < VPORT_COUNTS; c++)
+		if (w->q->counters[c] != 0)
+			fuzz_trace("  %s %llu", vport_counter_info[c].name,
+				(unsigned long long)w->q->counters[c]);
 	session_end(w, avail, used);
 	FUZZ_CHECK(
 		rte_mempool_in_use_count(world_pool) + rte_mempool_in_use_count(world_ext_pool) ==
@@ -357,8 +386,8 @@ world_init(void)
 {
 	l4xkit_eal("fuzz_ring");
 	world_pool = rte_pktmbuf_pool_create(
-		"frames", 511, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
-	world_ext_pool = rte_pktmbuf_pool_create("ext", 511, 0, 0, 0, SOCKET_ID_ANY);
+		"frames", WORLD_MBUFS, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+	world_ext_pool = rte_pktmbuf_pool_create("ext", WORLD_MBUFS, 0, 0, 0, SOCKET_ID_ANY);
 	FUZZ_CHECK(world_pool != NULL && world_ext_pool != NULL, "no pools");
 	for (unsigned int r = 0; r < WORLD_REGIONS; r++)
 		world_memory[r] = guarded(world_layout[r].bytes);

@@ -17,6 +17,7 @@
 
 #define WORLD_REGIONS 4
 #define WORLD_HELD_MAX 256
+#define WORLD_MBUFS 511 /**< in each of the two pools */
 #define WORLD_PAGE 4096u
 #define WORLD_RINGS_BYTES (4 * WORLD_PAGE) /**< region 0: the rings */
 #define WORLD_BYTES (WORLD_RINGS_BYTES + (2 + 20 + 1) * WORLD_PAGE)
@@ -44,6 +45,9 @@ struct world {
 	uint16_t next_desc[2];
 	struct rte_mbuf *held[WORLD_HELD_MAX]; /**< frames from the guest, and lent buffers */
 	unsigned int n_held;
+	struct rte_mbuf *starved[2 * WORLD_MBUFS];
+	unsigned int n_starved;
+	bool with_fds;
 	uint8_t before[WORLD_BYTES];
 	uint8_t writable[WORLD_BYTES]; /**< what the guest has ever offered for writing */
 };
@@ -61,6 +65,11 @@ void world_put(struct world *w, uint64_t gpa, const void *bytes, uint64_t len);
 struct vhost_ring *world_ring(struct world *w, unsigned int ring);
 /** Free the last n mbufs that are held. */
 void world_free_held(struct world *w, unsigned int n);
+
+/** Leave so many mbufs in each pool ... */
+void world_starve(struct world *w, unsigned int left);
+/** ... and give them back. */
+void world_feed(struct world *w);
 
 /** Note how memory looks, and what the guest's rx ring offers for writing. */
 void world_remember(struct world *w);

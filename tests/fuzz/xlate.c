@@ -65,6 +65,15 @@ xlate_begin(struct fuzz_tape *tape, l4xkit_tweak tweak)
 	return x;
 }
 
+static void
+trace_counters(const struct xlate *x)
+{
+	for (unsigned int i = 0; i < L4X_COUNTERS; i++)
+		if (l4xkit_counter(x->k, i) != 0)
+			fuzz_trace("  %s %llu", l4x_counter_info[i].name,
+				(unsigned long long)l4xkit_counter(x->k, i));
+}
+
 void
 xlate_end(struct xlate *x)
 {
@@ -91,6 +100,7 @@ xlate_end(struct xlate *x)
 	for (unsigned int i = 0; i < x->n_events; i++)
 		l4x_event_free(&x->events[i]);
 	l4xkit_discard(k);
+	trace_counters(x);
 	l4x_destroy(k->l);
 	FUZZ_CHECK(rte_mempool_in_use_count(pool) == 0, "%u mbufs lost",
 		rte_mempool_in_use_count(pool));

@@ -182,7 +182,7 @@ uint16_t vport_tx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_
  * Empty buffers to receive into: each a chain with room for one frame (or a part of one, see
  * vport_queue_mergeable()), data_off of the first segment leaving room for the port's own header,
  * data_len 0 in all.
- * At least an eighth of the ring is kept back for vport_tx_burst() of other frames.
+ * More than half of what the guest has posted is kept back for vport_tx_burst() of other frames.
  */
 uint16_t vport_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n);
 /**
