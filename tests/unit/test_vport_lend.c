@@ -381,7 +381,7 @@ completes_descriptors_freed_by_other_threads(void **state)
 	struct fx *fx = fx_new();
 
 	fx_open(fx, 0);
-	vhu_rx_post(fx->v, 0, 2048, 128, NULL, false);
+	vhu_rx_post(fx->v, 0, 2048, 200, NULL, false);
 	for (unsigned int round = 0; round < 20; round++) {
 		struct freer f[2] = { 0 };
 		pthread_t threads[2];
