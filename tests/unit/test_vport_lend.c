@@ -401,8 +401,8 @@ completes_descriptors_freed_by_other_threads(void **state)
 			vport_queue_flush(fx->q[0]);
 		for (unsigned int i = 0; i < 2; i++)
 			pthread_join(threads[i], NULL);
-		assert_int_equal(vport_lend(fx->q[0], f[0].bufs, 96), 96);
-		for (unsigned int i = 0; i < 96; i++)
+		assert_int_equal(vport_lend(fx->q[0], f[0].bufs, 80), 80);
+		for (unsigned int i = 0; i < 80; i++)
 			rte_pktmbuf_free(f[0].bufs[i]);
 		vport_queue_flush(fx->q[0]);
 		assert_true(vhu_tx_drain(fx->v, 0, 1000));
