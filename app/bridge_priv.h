@@ -300,8 +300,9 @@ void bridge_flush(struct bridge *b, struct bridge_worker *w);
 uint16_t bridge_lender_number(const struct bridge *b, uint16_t pif, uint8_t queue);
 struct bridge_lender *bridge_rec_lender(struct bridge *b, const struct bridge_rec *r);
 /**
- * The lender to read into: the record's, or, if the guest has given that queue pair up, another of the
- * guest's that the same worker polls; it becomes the record's, which must not wait for the old one.
+ * The lender to read into: the record's, or, if the guest has given that queue pair up, another of
+ * the guest's that the same worker polls; it becomes the record's, which must not wait for the old
+ * one.
  */
 struct bridge_lender *bridge_rec_lender_in_use(struct bridge *b, struct bridge_rec *r);
 /** Have up to want buffers in hand. @return how many there are, which may be more than want */

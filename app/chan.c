@@ -14,21 +14,24 @@
  */
 #define LENDER_BUFS 1024
 
-int waker_init(struct waker *w)
+int
+waker_init(struct waker *w)
 {
 	atomic_init(&w->sleeping, 0);
 	w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	return w->fd < 0 ? -errno : 0;
 }
 
-void waker_fini(struct waker *w)
+void
+waker_fini(struct waker *w)
 {
 	if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
 }
 
-void waker_sleepy(struct waker *w)
+void
+waker_sleepy(struct waker *w)
 {
 	/* Pairs with the fence in waker_ring(): either the ringer sees that we sleep, or we see its
 	 * work when we look once more. */
@@ -36,7 +39,8 @@ void waker_sleepy(struct waker *w)
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
-void waker_awake(struct waker *w)
+void
+waker_awake(struct waker *w)
 {
 	uint64_t rings;
 
@@ -48,7 +52,8 @@ void waker_awake(struct waker *w)
 		return;
 }
 
-void waker_ring(struct waker *w)
+void
+waker_ring(struct waker *w)
 {
 	const uint64_t one = 1;
 
@@ -62,7 +67,8 @@ void waker_ring(struct waker *w)
 		return;
 }
 
-struct chan *chan_create(uint8_t worker, uint8_t bridge, int socket_id, struct waker *worker_waker,
+struct chan *
+chan_create(uint8_t worker, uint8_t bridge, int socket_id, struct waker *worker_waker,
 	struct waker *bridge_waker)
 {
 	struct chan *c = rte_zmalloc_socket("chan", sizeof(*c), RTE_CACHE_LINE_SIZE, socket_id);
@@ -93,7 +99,8 @@ fail:
 	return NULL;
 }
 
-void chan_destroy(struct chan *c)
+void
+chan_destroy(struct chan *c)
 {
 	struct l4x_event ev;
 	struct l4x_op op;
@@ -109,8 +116,8 @@ void chan_destroy(struct chan *c)
 	rte_free(c);
 }
 
-struct lender *lender_create(
-	uint16_t pif, uint8_t queue, uint8_t worker, uint8_t bridge, int socket_id)
+struct lender *
+lender_create(uint16_t pif, uint8_t queue, uint8_t worker, uint8_t bridge, int socket_id)
 {
 	struct lender *l = rte_zmalloc_socket("lender", sizeof(*l), RTE_CACHE_LINE_SIZE, socket_id);
 	char name[RTE_RING_NAMESIZE];
@@ -132,7 +139,8 @@ struct lender *lender_create(
 	return l;
 }
 
-void lender_destroy(struct lender *l)
+void
+lender_destroy(struct lender *l)
 {
 	void *m;
 

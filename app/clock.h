@@ -15,7 +15,8 @@ struct clock_scale {
 	uint64_t us_per_tsc_q64;
 };
 
-static inline struct clock_scale clock_scale_get(void)
+static inline struct clock_scale
+clock_scale_get(void)
 {
 	const uint64_t hz = rte_get_tsc_hz();
 	struct clock_scale s = { (uint64_t)(((unsigned __int128)1000000 << 64) / hz) };
@@ -23,7 +24,8 @@ static inline struct clock_scale clock_scale_get(void)
 	return s;
 }
 
-static inline uint64_t clock_us(struct clock_scale s)
+static inline uint64_t
+clock_us(struct clock_scale s)
 {
 	return (uint64_t)(((unsigned __int128)rte_rdtsc() * s.us_per_tsc_q64) >> 64);
 }

@@ -26,7 +26,8 @@ struct service {
 	int epoll_fd;
 };
 
-static int sleep_ms(const struct service *s, uint64_t now_us)
+static int
+sleep_ms(const struct service *s, uint64_t now_us)
 {
 	const uint64_t next = bridge_next_us(s->p.bridge);
 
@@ -35,7 +36,8 @@ static int sleep_ms(const struct service *s, uint64_t now_us)
 	return (int)RTE_MIN((next - now_us + 999) / 1000, (uint64_t)SLEEP_MAX_MS);
 }
 
-static int32_t service_iterate(void *arg)
+static int32_t
+service_iterate(void *arg)
 {
 	struct service *s = arg;
 	const uint64_t now_us = clock_us(s->clock);
@@ -59,14 +61,16 @@ static int32_t service_iterate(void *arg)
 	return 0;
 }
 
-static int watch(int epoll_fd, int fd)
+static int
+watch(int epoll_fd, int fd)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
 
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
-static int service_register(struct service *s)
+static int
+service_register(struct service *s)
 {
 	struct rte_service_spec spec = {
 		.callback = service_iterate,
@@ -89,7 +93,8 @@ static int service_register(struct service *s)
 	return ret == -EALREADY ? 0 : ret;
 }
 
-struct service *service_create(const struct service_params *p)
+struct service *
+service_create(const struct service_params *p)
 {
 	struct service *s = rte_zmalloc_socket("service", sizeof(*s), 0, p->socket_id);
 	int ret = -ENOMEM;
@@ -113,7 +118,8 @@ fail:
 	return NULL;
 }
 
-void service_destroy(struct service *s)
+void
+service_destroy(struct service *s)
 {
 	if (s == NULL)
 		return;

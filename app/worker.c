@@ -24,7 +24,8 @@ const struct worker_counter_info worker_counter_info[WORKER_COUNTS] = {
 };
 
 /** Operations, as far as the rings have room. */
-static bool worker_drain_ops(struct worker *w)
+static bool
+worker_drain_ops(struct worker *w)
 {
 	const struct l4x_out *out = w->out;
 
@@ -49,7 +50,8 @@ static bool worker_drain_ops(struct worker *w)
 	return true;
 }
 
-static void worker_drain_handover(struct worker *w)
+static void
+worker_drain_handover(struct worker *w)
 {
 	struct l4x_out *out = w->out;
 	uint32_t i;
@@ -66,7 +68,8 @@ static void worker_drain_handover(struct worker *w)
 	}
 }
 
-bool worker_drain(struct worker *w)
+bool
+worker_drain(struct worker *w)
 {
 	struct l4x_out *out = w->out;
 
@@ -87,7 +90,8 @@ bool worker_drain(struct worker *w)
 	return true;
 }
 
-static unsigned int worker_poll_events(struct worker *w)
+static unsigned int
+worker_poll_events(struct worker *w)
 {
 	struct l4x_event events[L4X_BURST];
 	unsigned int b, burst, n, done = 0;
@@ -111,7 +115,8 @@ static unsigned int worker_poll_events(struct worker *w)
 	return done;
 }
 
-static unsigned int worker_poll_handover(struct worker *w)
+static unsigned int
+worker_poll_handover(struct worker *w)
 {
 	struct l4x_frame frames[L4X_BURST];
 	const unsigned int n = rte_ring_sc_dequeue_burst_elem(
@@ -124,7 +129,8 @@ static unsigned int worker_poll_handover(struct worker *w)
 	return n;
 }
 
-static unsigned int worker_poll_requests(struct worker *w)
+static unsigned int
+worker_poll_requests(struct worker *w)
 {
 	struct worker_request *r;
 	unsigned int done = 0;
@@ -145,7 +151,8 @@ static unsigned int worker_poll_requests(struct worker *w)
 	return done;
 }
 
-static void worker_timer(struct rte_timer *timer, void *arg)
+static void
+worker_timer(struct rte_timer *timer, void *arg)
 {
 	struct worker *w = arg;
 
@@ -153,7 +160,8 @@ static void worker_timer(struct rte_timer *timer, void *arg)
 	worker_drain(w);
 }
 
-static void worker_iterate(struct worker *w)
+static void
+worker_iterate(struct worker *w)
 {
 	unsigned int done;
 
@@ -180,7 +188,8 @@ static void worker_iterate(struct worker *w)
 	}
 }
 
-int worker_run(void *worker)
+int
+worker_run(void *worker)
 {
 	struct worker *w = worker;
 
@@ -196,18 +205,21 @@ int worker_run(void *worker)
 	return 0;
 }
 
-void worker_stop(struct worker *w)
+void
+worker_stop(struct worker *w)
 {
 	atomic_store_explicit(&w->stop, 1, memory_order_seq_cst);
 	waker_ring(w->p.waker);
 }
 
-void worker_wake(struct worker *w)
+void
+worker_wake(struct worker *w)
 {
 	waker_ring(w->p.waker);
 }
 
-int worker_call(struct worker *w, worker_fn fn, void *arg)
+int
+worker_call(struct worker *w, worker_fn fn, void *arg)
 {
 	struct worker_request *r = rte_zmalloc("request", sizeof(*r), 0);
 	const struct timespec pause = { .tv_nsec = 50000 };
@@ -236,27 +248,32 @@ int worker_call(struct worker *w, worker_fn fn, void *arg)
 	return 0;
 }
 
-struct l4x *worker_l4x(struct worker *w)
+struct l4x *
+worker_l4x(struct worker *w)
 {
 	return w->p.l4x;
 }
 
-uint64_t worker_now_us(const struct worker *w)
+uint64_t
+worker_now_us(const struct worker *w)
 {
 	return w->now_us;
 }
 
-bool worker_settle(struct worker *w)
+bool
+worker_settle(struct worker *w)
 {
 	return worker_drain(w);
 }
 
-const uint64_t *worker_counters(const struct worker *w)
+const uint64_t *
+worker_counters(const struct worker *w)
 {
 	return w->counters;
 }
 
-struct worker *worker_create(const struct worker_params *p)
+struct worker *
+worker_create(const struct worker_params *p)
 {
 	struct worker *w =
 		rte_zmalloc_socket("worker", sizeof(*w), RTE_CACHE_LINE_SIZE, p->socket_id);
@@ -285,7 +302,8 @@ fail:
 	return NULL;
 }
 
-void worker_destroy(struct worker *w)
+void
+worker_destroy(struct worker *w)
 {
 	struct worker_request *r;
 

@@ -10,14 +10,16 @@
 /** Sleep between looks at a port that cannot kick. */
 #define SLEEP_POLL_US 1000
 
-static int watch(int epoll_fd, int fd, uint32_t events)
+static int
+watch(int epoll_fd, int fd, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.fd = fd };
 
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
-int worker_sleep_init(struct worker *w)
+int
+worker_sleep_init(struct worker *w)
 {
 	int ret;
 
@@ -30,7 +32,8 @@ int worker_sleep_init(struct worker *w)
 	return ret;
 }
 
-void worker_sleep_watch(struct worker *w, struct worker_queue *q)
+void
+worker_sleep_watch(struct worker *w, struct worker_queue *q)
 {
 	unsigned int dir;
 
@@ -44,7 +47,8 @@ void worker_sleep_watch(struct worker *w, struct worker_queue *q)
 	}
 }
 
-void worker_sleep_unwatch(struct worker *w, struct worker_queue *q)
+void
+worker_sleep_unwatch(struct worker *w, struct worker_queue *q)
 {
 	unsigned int dir;
 
@@ -56,7 +60,8 @@ void worker_sleep_unwatch(struct worker *w, struct worker_queue *q)
 }
 
 /** Whatever the worker polls, once more, now that it has said that it sleeps. */
-static bool work_waits(struct worker *w)
+static bool
+work_waits(struct worker *w)
 {
 	bool waits = !rte_ring_empty(w->p.handover) || !rte_ring_empty(w->requests) ||
 		atomic_load_explicit(&w->stop, memory_order_relaxed) != 0;
@@ -77,7 +82,8 @@ static bool work_waits(struct worker *w)
 	return waits;
 }
 
-static int sleep_ms(const struct worker *w)
+static int
+sleep_ms(const struct worker *w)
 {
 	uint64_t next = l4x_next_us(w->p.l4x);
 	uint64_t left = SLEEP_MAX_US;
@@ -92,7 +98,8 @@ static int sleep_ms(const struct worker *w)
 	return (int)((left + 999) / 1000);
 }
 
-void worker_sleep(struct worker *w)
+void
+worker_sleep(struct worker *w)
 {
 	struct epoll_event events[8];
 	uint32_t i;

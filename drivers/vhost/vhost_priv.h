@@ -92,10 +92,10 @@ bool vhost_queue_arm(struct vport_queue *q);
 void vhost_queue_disarm(struct vport_queue *q);
 int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
 /**
- * May one of `have` heads be lent? More than half of what the guest has posted stays for frames that
- * are copied: Linux posts buffers again only when half of its ring is free, and what is lent and
- * waits for data never comes back by itself. Firmware has eight buffers, whatever the size of its
- * ring; the last one is never lent.
+ * May one of `have` heads be lent? More than half of what the guest has posted stays for frames
+ * that are copied: Linux posts buffers again only when half of its ring is free, and what is lent
+ * and waits for data never comes back by itself. Firmware has eight buffers, whatever the size of
+ * its ring; the last one is never lent.
  */
 static inline bool
 vhost_may_lend(const struct vhost_session *s, uint32_t have)

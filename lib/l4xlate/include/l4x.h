@@ -85,9 +85,9 @@ struct l4x_port_conf {
 	uint8_t n_queues;
 	uint8_t queue_worker[L4X_MAX_QUEUES];
 	/**
-	 * How many queue pairs, from the first on, the guest uses at present: shared by all who steer,
-	 * written by the port's owner. NULL: all. Only those can be owners: an owner must have a
-	 * queue pair to answer on.
+	 * How many queue pairs, from the first on, the guest uses at present: shared by all who
+	 * steer, written by the port's owner. NULL: all. Only those can be owners: an owner must
+	 * have a queue pair to answer on.
 	 */
 	const _Atomic uint32_t *live_queues;
 };
