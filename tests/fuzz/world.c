@@ -323,7 +323,9 @@ world_starve(struct world *w, unsigned int left)
 	for (unsigned int i = 0; i < RTE_DIM(pools); i++) {
 		unsigned int n = rte_mempool_avail_count(pools[i]);
 
-		n = n > left ? n - left : 0;
+		if (n <= left)
+			continue;
+		n -= left;
 		FUZZ_CHECK(rte_pktmbuf_alloc_bulk(pools[i], w->starved + w->n_starved, n) == 0,
 			"mbufs");
 		w->n_starved += n;
