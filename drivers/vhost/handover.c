@@ -67,10 +67,12 @@ vport_session_recall(struct vport_queue *q)
 	if (wait_done(s))
 		return s;
 	atomic_fetch_add_explicit(&q->vp->kept, 1, memory_order_relaxed);
-	if (!atomic_compare_exchange_strong_explicit(
-		    &s->fate, &live, SESSION_ABANDONED, memory_order_acq_rel, memory_order_acquire))
+	if (!atomic_compare_exchange_strong_explicit(&s->fate, &live, SESSION_ABANDONED,
+		    memory_order_acq_rel, memory_order_acquire)) {
+		/* In the very last moment. */
+		atomic_fetch_sub_explicit(&q->vp->kept, 1, memory_order_relaxed);
 		return s;
-	q->vp->kept = true;
+	}
 	vport_note(q->vp, "queue %u: its worker has not let go of it in %u s", q->index,
 		VPORT_STOP_WAIT_MS / 1000);
 	return NULL;

@@ -33,6 +33,12 @@
 	(VNET_F(VHOST_USER_PROTOCOL_F_MQ) | VNET_F(VHOST_USER_PROTOCOL_F_LOG_SHMFD) | \
 		VNET_F(VHOST_USER_PROTOCOL_F_REPLY_ACK) | VNET_F(VHOST_USER_PROTOCOL_F_NET_MTU))
 
+static bool
+is_server(const struct vhost_port *port)
+{
+	return port->base.conf.kind == VPORT_VHOST_SERVER;
+}
+
 static void
 update_info(struct vhost_port *port)
 {
@@ -177,7 +183,7 @@ make_room(struct vhost_port *port)
 {
 	if (port->base.dying)
 		return false;
-	if (port->conn && vhost_sock_hung_up(port->conn->fd))
+	if (port->conn && vhost_sock_hung_up(port->base.conf.path, is_server(port), port->conn->fd))
 		detach(port->conn);
 	if (port->conn == NULL)
 		return true;
@@ -200,8 +206,7 @@ new_connection(int vid)
 		goto out;
 	conn->port = port;
 	conn->vid = vid;
-	conn->fd = vhost_sock_bound(
-		port->base.conf.path, port->base.conf.kind == VPORT_VHOST_SERVER, old_fd);
+	conn->fd = vhost_sock_bound(port->base.conf.path, is_server(port), old_fd);
 	if (rte_vhost_extern_callback_register(vid, &vhost_msg_ops, NULL) != 0) {
 		free(conn);
 		conn = NULL;
@@ -306,8 +311,16 @@ port_stop(struct vport *vp)
 	struct vhost_conn *conn;
 
 	pthread_mutex_lock(&vp->lock);
-	if (port->conn)
-		detach(port->conn);
+	conn = port->conn;
+	if (conn) {
+		detach(conn);
+		/*
+		 * librte_vhost closes it too, but may be polling it for another second. (A client
+		 * is left to that: it would be connecting anew already.)
+		 */
+		if (is_server(port))
+			vhost_sock_shutdown(vp->conf.path, conn->fd);
+	}
 	pthread_mutex_unlock(&vp->lock);
 	/* Waits for callbacks, which take the lock. */
 	if (port->registered)

@@ -172,6 +172,9 @@ int vhost_sock_prepare(const char *path, char *err, size_t err_size);
  * @return the descriptor, -1: not found
  */
 int vhost_sock_bound(const char *path, bool server, int except);
-bool vhost_sock_hung_up(int fd);
+/** Has the peer of a connection gone? fd as vhost_sock_bound() gave it. */
+bool vhost_sock_hung_up(const char *path, bool server, int fd);
+/** End a connection to a listening socket, for the peer to see at once. */
+void vhost_sock_shutdown(const char *path, int fd);
 
 #endif

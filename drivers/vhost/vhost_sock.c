@@ -184,9 +184,24 @@ vhost_sock_bound(const char *path, bool server, int except)
 }
 
 bool
-vhost_sock_hung_up(int fd)
+vhost_sock_hung_up(const char *path, bool server, int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+	struct sockaddr_un un;
 
-	return fd >= 0 && poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+	if (fd < 0 || fill_address(&un, path) != 0)
+		return false;
+	/* librte_vhost closes it before it tells: the number may be another's by this time. */
+	if (!is_connection(fd, &un, server))
+		return true;
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+void
+vhost_sock_shutdown(const char *path, int fd)
+{
+	struct sockaddr_un un;
+
+	if (fd >= 0 && fill_address(&un, path) == 0 && is_connection(fd, &un, true))
+		shutdown(fd, SHUT_RDWR);
 }
