@@ -128,16 +128,17 @@ def _dns_answer(query, names):
     return header + question + record
 
 
+def _read_all(link):
+    """To the end. In pieces: bytes that are added to bytes are copied every time."""
+    pieces = iter(lambda: link.recv(1 << 18), b"")
+    return b"".join(pieces)
+
+
 def fetch(port, path="/", family=4, timeout_s=30):
     """GET http://loopback:port/path. The body."""
     with socket.create_connection((LOOPBACK[family], port), timeout_s) as link:
         link.sendall(f"GET {path} HTTP/1.0\r\nHost: guest\r\n\r\n".encode())
-        answer = b""
-        while True:
-            data = link.recv(1 << 18)
-            if not data:
-                break
-            answer += data
+        answer = _read_all(link)
     head, _, body = answer.partition(b"\r\n\r\n")
     if b" 200 " not in head.split(b"\r\n")[0]:
         raise OSError(f"answer: {head[:80]!r}")
@@ -149,12 +150,7 @@ def exchange(port, data, family=4, timeout_s=60):
     with socket.create_connection((LOOPBACK[family], port), timeout_s) as link:
         link.sendall(data)
         link.shutdown(socket.SHUT_WR)
-        answer = b""
-        while True:
-            more = link.recv(1 << 16)
-            if not more:
-                return answer
-            answer += more
+        return _read_all(link)
 
 
 def udp_exchange(port, data, family=4, timeout_s=5, tries=3):

@@ -7,6 +7,9 @@ import time
 
 from . import report
 
+# Most tests wait most of the time.
+PROCESSES_PER_CPU = 3
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -63,7 +66,8 @@ def run_suite(build, suite, totals):
     env.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
     start = time.monotonic()
     argv = ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite,
-            "--timeout-multiplier", "3", "--logbase", f"testlog-{suite}"]
+            "--timeout-multiplier", "3", "--logbase", f"testlog-{suite}",
+            "--num-processes", str(PROCESSES_PER_CPU * (os.cpu_count() or 1))]
     if suite == "bench":
         argv.append("--benchmark")
     done = subprocess.run(argv, text=True, env=env, stdout=subprocess.PIPE,
