@@ -7,8 +7,14 @@ static void
 broken_by(const char *counter, unsigned int ring, uint16_t head)
 {
 	long long before = smoke_vm_count("a", counter);
+	uint8_t question[64];
 
 	attack_offer(ring, head);
+	/* A lone receive buffer is looked at when there is a frame for it. */
+	if (ring == RX) {
+		vhu_tx_queue(attacker.v, 0, NULL, question, attack_question(question), NULL);
+		vhu_tx_flush(attacker.v, 0);
+	}
 	if (!smoke_vm_counts("a", counter, before))
 		fail_msg("%s does not count", counter);
 	attack_over();
@@ -266,29 +272,41 @@ event_indices_of_nonsense(void **state)
 	attack_over();
 }
 
+/** How often text stands in what the daemon has said since. */
+static unsigned int
+times_said(size_t since, const char *text)
+{
+	unsigned int n = 0;
+	const char *at = proc_log(smoke.d) + since;
+
+	while ((at = strstr(at, text)) != NULL) {
+		at += strlen(text);
+		n++;
+	}
+	return n;
+}
+
 static void
 broken_queue_is_said_once_and_costs_nothing(void **state)
 {
-	const char *said;
-	unsigned long cpu;
-	size_t before;
+	static const char stopped[] = "vm a: queue 0 stopped";
+	const unsigned int kicks = 200;
+	long long sleeps, broken = smoke_vm_count("a", "vport-queue-broken");
+	size_t before = strlen(proc_log(smoke.d));
 
 	attack_open(0, 2);
-	assert_true(proc_wait_log(smoke.d, "connected", SOON));
-	vhu_sleep_ms(20);
-	before = strlen(proc_log(smoke.d));
 	for (unsigned int i = 0; i < 20; i++)
 		attack_offer(TX, 0xffff);
-	vhu_sleep_ms(50);
-	said = proc_log(smoke.d) + before;
-	assert_int_equal(smoke_lines(said), 1);
-	assert_non_null(strstr(said, "vm a: queue 0 stopped"));
-	cpu = proc_cpu_ms(smoke.d);
-	for (unsigned int i = 0; i < 100; i++) {
+	assert_true(smoke_vm_counts("a", "vport-queue-broken", broken));
+	/* Nobody listens to its kicks: the worker, which sleeps, is not woken by them. */
+	sleeps = smoke_count("worker-sleeps");
+	for (unsigned int i = 0; i < kicks; i++) {
 		vhu_ring_kick(&attacker.v->rings[TX]);
-		vhu_sleep_ms(2);
+		vhu_sleep_ms(1);
 	}
-	assert_true(proc_cpu_ms(smoke.d) - cpu <= 60);
+	assert_true(smoke_count("worker-sleeps") - sleeps < kicks / 2);
+	assert_int_equal(times_said(before, stopped), 1);
+	assert_int_equal(smoke_vm_count("a", "vport-queue-broken"), broken + 1);
 	attack_over();
 }
 
@@ -296,6 +314,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First: a guest that makes many lines is silenced for a while. */
+		ATTACK(broken_queue_is_said_once_and_costs_nothing),
 		ATTACK(head_outside_the_table),
 		ATTACK(next_outside_the_table),
 		ATTACK(chain_that_loops),
@@ -309,7 +329,6 @@ main(void)
 		ATTACK(available_index_that_jumps),
 		ATTACK(head_offered_twice),
 		ATTACK(event_indices_of_nonsense),
-		ATTACK(broken_queue_is_said_once_and_costs_nothing),
 	};
 
 	return cmocka_run_group_tests_name("conf_attack", tests, attack_up, smoke_down);

@@ -140,11 +140,15 @@ up(void **state)
 	if (!smoke.net)
 		print_message("not root: the host's own network is used\n");
 	if (smoke.net) {
+		int rc;
+
 		udp53 = host_udp(LO, &port);
 		tcp53 = host_tcp_listen(LO, &port);
-		if (netns_resolv_conf("nameserver 127.0.0.1\nsearch corp.example lab.example\n") <
-			0)
+		rc = netns_resolv_conf("nameserver 127.0.0.1\nsearch corp.example lab.example\n");
+		if (rc < 0) {
+			print_error("no resolv.conf of its own: %s\n", strerror(-rc));
 			return -1;
+		}
 	}
 	smoke.d = proc_start(args);
 	smoke.g = smoke.d != NULL ? smoke_guest("a.sock", NULL) : NULL;

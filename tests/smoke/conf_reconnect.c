@@ -95,9 +95,6 @@ reconnects_leak_no_memory(void **state)
 {
 	long before;
 
-#ifdef __SANITIZE_ADDRESS__
-	skip(); /* what was freed is kept for a while */
-#endif
 	for (unsigned int i = 0; i < 10; i++)
 		start_again(NULL);
 	before = resident_kib();
@@ -332,35 +329,35 @@ dirty_log_tells_every_page_that_was_written(void **state)
 {
 	struct guest_conf conf = { .vhu.protocol_features = VHU_F(VHU_PF_MQ) |
 			VHU_F(VHU_PF_REPLY_ACK) | VHU_F(VHU_PF_LOG_SHMFD) };
-	static uint8_t before[64u << 20];
+	const struct vhu_ring *r;
 	struct smoke_conn k;
 	struct vhu *v;
+	uint16_t first, end;
 
 	start_again(&conf);
 	v = smoke.g->v;
+	r = &v->rings[VHU_RX(0)];
 	k = smoke_out(smoke.g, false);
 	assert_int_equal(vhu_log_start(v), 0);
 	smoke_take_back(smoke.g);
 	guest_refresh(smoke.g);
+	/* What was used before is not in the log, and need not be. */
+	first = r->last_used;
 	assert_ok(host_transfer(k.c, k.fd, 1000, 200000, SOON));
 	smoke_drop(&k);
 	guest_pump(smoke.g, 20);
-	/* Bytes that change without the guest's doing lie in pages that are marked. */
-	memcpy(before, v->mem, sizeof(before));
 	assert_int_equal(guest_ping(smoke.g, &smoke.g->gw, 1, 1, "dirty", 5, SOON), 0);
-	for (size_t page = 0; page < sizeof(before); page += 4096)
-		if (memcmp(before + page, v->mem + page, 4096) != 0 &&
-			(uint8_t *)v->rings[0].used >= v->mem + page &&
-			(uint8_t *)v->rings[0].used < v->mem + page + 4096)
-			assert_true(vhu_log_dirty(v, vhu_gpa(v, v->mem + page)));
-	for (unsigned int i = 0; i < v->rings[0].size; i++) {
-		const struct vring_used_elem *e = &v->rings[0].used->ring[i];
-		const struct vring_desc *d = &v->rings[0].desc[e->id % v->rings[0].size];
+	end = r->last_used;
+	assert_int_not_equal(first, end);
+	if ((uint16_t)(end - first) > r->size)
+		first = (uint16_t)(end - r->size);
+	for (uint16_t i = first; i != end; i++) {
+		const struct vring_used_elem *e = &r->used->ring[i % r->size];
 
-		if (e->len != 0)
-			assert_true(vhu_log_dirty(v, d->addr));
+		assert_true(vhu_log_dirty(v, r->desc[e->id % r->size].addr));
+		assert_true(vhu_log_dirty(v, vhu_gpa(v, e)));
 	}
-	assert_true(vhu_log_dirty(v, vhu_gpa(v, v->rings[0].used)));
+	assert_true(vhu_log_dirty(v, vhu_gpa(v, r->used)));
 	assert_int_equal(vhu_log_stop(v), 0);
 	smoke_take_back(smoke.g);
 	guest_refresh(smoke.g);
@@ -397,6 +394,9 @@ up(void **state)
 		"--timeout-udp-stream", "1", "--timeout-icmp", "1", "--timeout-tcp-half-closed",
 		"1", "--timeout-tcp-fin", "1", "--tcp-retries", "2", NULL };
 
+	/* A sanitizer keeps what was freed for a while: not much of it, for its size is looked at.
+	 */
+	setenv("ASAN_OPTIONS", "quarantine_size_mb=1:thread_local_quarantine_size_kb=64", 0);
 	return smoke_up(args);
 }
 
