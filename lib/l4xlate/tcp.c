@@ -236,6 +236,8 @@ end_of_stream(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	}
 	t->eof = ev->data.off;
 	t->flags |= L4X_TCP_EOF;
+	/* The limit of a half-closed connection counts from here, as after the guest's FIN. */
+	t->active_us = l->now_us;
 	if (t->state == L4X_TCP_ESTABLISHED)
 		l4x_tcp_life_arm(l, idx);
 	l4x_tcp_dirty(l, idx);

@@ -166,6 +166,10 @@ sent_short(struct l4x *l, struct l4x_tcp *t)
 	t->space = 0;
 	t->wnd_told = 0;
 	t->edge = t->taken;
+	/* The guest's numbers fall back with that window, and so does SND.WL1: its news of its own
+	 * window would be taken for old ones. */
+	if (tcp_seq_gt(t->wl1, tcp_seq_of(t->irs, t->taken)))
+		t->wl1 = tcp_seq_of(t->irs, t->taken);
 }
 
 static void

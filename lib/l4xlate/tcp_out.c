@@ -201,6 +201,9 @@ una_advance(struct l4x *l, uint32_t idx, uint64_t off)
 	t->retries = 0;
 	t->dupacks = 0;
 	t->active_us = l->now_us;
+	/* Once passed it stays just behind, or it would seem to lie ahead 2 GiB later. */
+	if (tcp_seq_gt((uint32_t)off, t->recover))
+		t->recover = (uint32_t)off - 1;
 	if ((t->flags & L4X_TCP_TIMING) != 0 && tcp_seq_ge((uint32_t)off, t->rtt_end)) {
 		t->flags &= ~L4X_TCP_TIMING;
 		l4x_tcp_rtt_sample(t, (uint32_t)l->now_us - t->rtt_us);

@@ -151,6 +151,35 @@ consumes_what_was_acknowledged_before_it_closes(void **state)
 	rig_destroy(r);
 }
 
+/** Time passes, and the guest answers what asks whether it lives. */
+static void
+quiet_but_alive(struct rig *r, uint64_t us)
+{
+	for (uint64_t end = r->k->now_us + us; r->k->now_us < end;) {
+		l4xkit_run(r->k, RTE_MIN(end - r->k->now_us, 10 * RIG_S));
+		while (l4xkit_frame(r->k) != NULL)
+			rig_seg(r, PKT_ACK, 1000, 0);
+	}
+	l4xkit_discard(r->k);
+}
+
+static void
+host_may_close_after_a_silence_longer_than_a_half_closed_connection_lasts(void **state)
+{
+	struct rig *r = used();
+
+	quiet_but_alive(r, 1000 * RIG_S);
+	host_fin(r);
+	r->ack_fin = true;
+	rig_ack(r, 2000, 1000);
+	rig_quiet(r);
+	quiet_but_alive(r, 200 * RIG_S);
+	rig_seg(r, PKT_ACK, 1000, 700);
+	rig_expect_send(r, 1000, 700);
+	assert_int_equal(rig_flows(r), 1);
+	rig_destroy(r);
+}
+
 static void
 lost_fin_is_sent_again_by_either_side(void **state)
 {
@@ -489,6 +518,8 @@ main(void)
 		cmocka_unit_test(both_close_at_once),
 		cmocka_unit_test(one_segment_that_acknowledges_and_closes_ends_it),
 		cmocka_unit_test(consumes_what_was_acknowledged_before_it_closes),
+		cmocka_unit_test(
+			host_may_close_after_a_silence_longer_than_a_half_closed_connection_lasts),
 		cmocka_unit_test(lost_fin_is_sent_again_by_either_side),
 		cmocka_unit_test(fin_that_is_never_acknowledged_ends_in_reset),
 		cmocka_unit_test(syn_in_time_wait_begins_anew_if_it_is_a_later_one),

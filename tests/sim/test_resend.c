@@ -139,6 +139,30 @@ third_duplicate_ack_sends_again_once_per_window(void **state)
 }
 
 static void
+third_duplicate_ack_counts_gigabytes_after_the_last_loss(void **state)
+{
+	struct rig *r = rig_create(NULL);
+	uint64_t off = 0;
+
+	rig_open(r);
+	/* Sequence numbers are compared by their signed distance: more than half the circle. */
+	while (off < 2500ull << 20) {
+		rig_data(r, off, 60000);
+		off += 60000;
+		rig_ack(r, off, 0);
+		l4xkit_discard(r->k);
+	}
+	rig_data_burst(r, off, MSS, 10);
+	rig_ack(r, off + MSS, 0);
+	l4xkit_discard(r->k);
+	for (unsigned int i = 0; i < 3; i++)
+		rig_ack(r, off + MSS, 0);
+	assert_int_equal(l4xkit_counter(r->k, L4X_COUNT_TCP_FAST), 1);
+	l4xkit_discard(r->k);
+	rig_destroy(r);
+}
+
+static void
 what_is_no_duplicate_ack_is_not_counted_as_one(void **state)
 {
 	struct rig *r = rig_create(NULL);
@@ -315,6 +339,7 @@ main(void)
 		cmocka_unit_test(gives_up_after_the_last_try_with_rst_both_ways),
 		cmocka_unit_test(timeout_follows_the_round_trip),
 		cmocka_unit_test(third_duplicate_ack_sends_again_once_per_window),
+		cmocka_unit_test(third_duplicate_ack_counts_gigabytes_after_the_last_loss),
 		cmocka_unit_test(what_is_no_duplicate_ack_is_not_counted_as_one),
 		cmocka_unit_test(acknowledgement_beyond_where_it_went_back_to_is_believed),
 		cmocka_unit_test(zero_window_is_probed_and_a_probe_takes_no_byte),

@@ -90,6 +90,34 @@ short_send_closes_the_window_and_asks_again_when_there_is_room(void **state)
 	rig_destroy(r);
 }
 
+/*
+ * While its own window is shut, a guest tells so on segments that the socket then does not take.
+ * The numbers that it speaks with afterwards lie before theirs (Linux: tcp_acceptable_seq()).
+ */
+static void
+window_update_after_a_short_send_counts(void **state)
+{
+	struct rig *r = rig_create(NULL);
+
+	rig_open(r);
+	rig_data(r, 0, 5000);
+	l4xkit_discard(r->k);
+	r->gwin = 0;
+	rig_ack(r, 5000, 0);
+	for (unsigned int i = 0; i < 6; i++)
+		rig_seg(r, PKT_ACK, i * MSS, MSS);
+	l4xkit_discard(r->k);
+	r->space = 0;
+	r->sent_flags = L4X_SENT_SHORT;
+	rig_sent(r, 2 * MSS);
+	rig_expect_ack(r, 2 * MSS);
+	assert_int_equal(rig_window(r), 0);
+	r->gwin = 512;
+	rig_seg(r, PKT_ACK, 2 * MSS, 0);
+	rig_expect_credit(r, 5000, 5000 + (512u << 7));
+	rig_destroy(r);
+}
+
 static void
 late_short_neither_loses_nor_repeats_bytes(void **state)
 {
@@ -251,6 +279,7 @@ main(void)
 		cmocka_unit_test(asks_for_an_owed_acknowledgement_at_half_the_round_trip),
 		cmocka_unit_test(cuts_what_reaches_beyond_the_window),
 		cmocka_unit_test(short_send_closes_the_window_and_asks_again_when_there_is_room),
+		cmocka_unit_test(window_update_after_a_short_send_counts),
 		cmocka_unit_test(late_short_neither_loses_nor_repeats_bytes),
 		cmocka_unit_test(fin_behind_bytes_that_were_dropped_is_forgotten),
 		cmocka_unit_test(tells_a_window_under_one_mss_as_zero_while_bytes_are_queued),
