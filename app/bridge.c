@@ -200,7 +200,7 @@ bridge_poll(struct bridge *b, uint64_t now_us)
 		done += bridge_tell(b, w);
 		bridge_flush(b, w);
 	}
-	return done;
+	return done == 0 ? bridge_spares_fill(b) : done;
 }
 
 int
@@ -323,8 +323,13 @@ bridge_create(const struct bridge_params *p)
 		goto fail;
 	b->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	ret = -errno;
-	if (b->epoll_fd >= 0)
-		return b;
+	if (b->epoll_fd < 0)
+		goto fail;
+	for (i = 0; i < BRIDGE_FAMILIES; i++)
+		b->spares[i].wanted = BRIDGE_SPARES;
+	while (bridge_spares_fill(b))
+		;
+	return b;
 fail:
 	bridge_destroy(b);
 	rte_errno = -ret;
@@ -382,6 +387,9 @@ bridge_destroy(struct bridge *b)
 		for (i = 0; i < b->p.n_workers; i++)
 			b->workers[i].used = 0;
 	destroy_tables(b);
+	for (i = 0; i < BRIDGE_FAMILIES; i++)
+		while (b->spares[i].n != 0)
+			close(b->spares[i].fds[--b->spares[i].n]);
 	rte_free(b->workers);
 	if (b->epoll_fd >= 0)
 		close(b->epoll_fd);

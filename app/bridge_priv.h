@@ -53,6 +53,9 @@
 #define BRIDGE_LISTENERS 4096
 /** Accepted connections that no worker has adopted yet. */
 #define BRIDGE_TOKENS 1024
+/** Sockets kept ready for connections that guests open, of each family. */
+#define BRIDGE_SPARES 16u
+#define BRIDGE_FAMILIES 2u
 /** Pause after a socket was refused for want of file descriptors or memory. */
 #define BRIDGE_BACKOFF_US 100000
 
@@ -91,6 +94,7 @@ enum bridge_kind {
 	0x1000u             /* UDP: datagrams of others may have been queued before connect() \
 			     */
 #define REC_CONSUME 0x2000u /* bytes acknowledged are to be consumed */
+#define REC_DYING 0x4000u   /* it has failed with err; what has come before is read first */
 /* What is due to be told, in this order. */
 #define REC_DUE_CONNECTED 0x10000u
 #define REC_DUE_SENT 0x20000u
@@ -198,6 +202,12 @@ struct bridge_token {
 	struct flowtab_addr peer, local;
 };
 
+/** Sockets that wait for a flow: a SYN need not wait for the calls that make one. */
+struct bridge_spares {
+	uint32_t n, wanted;
+	int fds[BRIDGE_SPARES];
+};
+
 /** One frame of a read: which heads of the lender it is laid over. */
 struct bridge_frame {
 	uint16_t heads;
@@ -221,6 +231,7 @@ struct bridge {
 	struct bridge_listener *listeners;
 	struct bridge_token *tokens;
 	uint16_t *free_tokens;
+	struct bridge_spares spares[BRIDGE_FAMILIES];
 	uint8_t *scratch;            /**< BRIDGE_DGRAMS x BRIDGE_MSG_BYTES, mapped lazily */
 	struct iovec *iov;           /**< BRIDGE_IOV */
 	struct bridge_frame *frames; /**< BRIDGE_READ_FRAMES */
@@ -327,6 +338,10 @@ void bridge_tcp_adopt(struct bridge *b, struct bridge_rec *r, const struct l4x_o
 	const struct bridge_token *token);
 void bridge_tcp_events(struct bridge *b, struct bridge_rec *r, uint32_t events);
 void bridge_tcp_shut(struct bridge *b, struct bridge_rec *r, uint64_t off);
+/** Make one socket more for connections to come. @return false: there are enough */
+bool bridge_spares_fill(struct bridge *b);
+/** Nothing is left in the socket that was not read. */
+bool bridge_tcp_drained(const struct bridge_rec *r);
 /** Before an orderly close(): nothing unread may be left that would make it a RST. */
 void bridge_tcp_drain(struct bridge *b, struct bridge_rec *r);
 

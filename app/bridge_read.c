@@ -223,7 +223,7 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t
 	bridge_count(b, BRIDGE_COUNT_RECV_BYTES, bytes);
 	/* The queue is empty, and new data makes a new edge; only an end or an urgent mark, which
 	 * a read stops at, would make none. */
-	if (bytes < p->bytes && !(r->flags & (REC_PEER_CLOSED | REC_URGENT)))
+	if (bytes < p->bytes && !(r->flags & (REC_PEER_CLOSED | REC_URGENT | REC_DYING)))
 		r->flags &= ~REC_READABLE;
 	return tell_data(b, r, p, bytes);
 }
@@ -240,6 +240,10 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 	if (r->flags & REC_CONSUME) {
 		r->flags &= ~REC_CONSUME;
 		bridge_tcp_consume(b, r);
+	}
+	if (unlikely(r->flags & REC_DYING) && bridge_tcp_drained(r)) {
+		bridge_rec_fail(b, r, r->err);
+		return 1;
 	}
 	if (!(r->flags & REC_READABLE) || r->read_off >= r->limit || r->frame_max == 0)
 		return 0;
@@ -259,7 +263,8 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 	msg.msg_iovlen = p.n_iov;
 	n = recvmsg(r->fd, &msg, MSG_PEEK | MSG_DONTWAIT);
 	told = after_peek(b, r, &p, n, skip);
-	if (told != 0 && r->flags & REC_READABLE && r->read_off < r->limit)
+	if (told != 0 && r->flags & REC_READABLE &&
+		(r->read_off < r->limit || r->flags & REC_DYING))
 		bridge_ready(b, r);
 	return told;
 }

@@ -114,7 +114,7 @@ bridge_tcp_send(struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops
 {
 	unsigned int i;
 
-	if (likely(!(r->flags & REC_SHUT_DONE)))
+	if (likely(!(r->flags & (REC_SHUT_DONE | REC_DYING))))
 		send_ops(b, r, ops, n);
 	for (i = 0; i < n; i++)
 		rte_pktmbuf_free(ops[i].send.m);
@@ -211,5 +211,9 @@ bridge_tcp_tell(struct bridge *b, struct bridge_rec *r, struct l4x_event *ev)
 	if (r->flags & REC_SHORT && ev->type == L4X_EV_SENT) {
 		ev->sent.flags |= L4X_SENT_SHORT;
 		r->flags &= ~REC_SHORT;
+		/* The space told with it is not believed. Without an edge to come, ask once more.
+		 */
+		if (!(r->flags & REC_WAIT_OUT))
+			bridge_due(b, r, REC_ASK | REC_DUE_SENT);
 	}
 }

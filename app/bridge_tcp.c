@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <linux/sockios.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /** What the kernel takes as TCP_MAXSEG. */
@@ -24,9 +26,61 @@ stream_options(const struct bridge *b, int fd)
 	/* An urgent byte stays in the stream: taken out of it, offsets would no longer agree. */
 	if (ret == 0)
 		ret = sock_set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	/* The host's own limit would refuse what the send buffer has room for. */
+	if (ret == 0)
+		ret = sock_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1);
 	if (ret == 0 && b->p.peek_off)
 		ret = sock_set(fd, SOL_SOCKET, SO_PEEK_OFF, 0);
 	return ret;
+}
+
+/** A socket with these options. @return it, or -errno */
+static int
+stream_socket(const struct bridge *b, int family)
+{
+	const int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = stream_options(b, fd);
+	if (ret == 0)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+bool
+bridge_spares_fill(struct bridge *b)
+{
+	static const int families[BRIDGE_FAMILIES] = { AF_INET, AF_INET6 };
+	unsigned int i;
+
+	for (i = 0; i < BRIDGE_FAMILIES; i++) {
+		struct bridge_spares *s = &b->spares[i];
+		int fd;
+
+		if (s->n == s->wanted)
+			continue;
+		fd = stream_socket(b, families[i]);
+		if (fd >= 0) {
+			s->fds[s->n++] = fd;
+			return true;
+		}
+		/* Not to be had now: the next that is taken asks again. */
+		s->wanted = s->n;
+	}
+	return false;
+}
+
+/** A socket for a new connection, made ready beforehand if there is one. @return it, or -errno */
+static int
+stream_take(struct bridge *b, int family)
+{
+	struct bridge_spares *s = &b->spares[family == AF_INET6];
+
+	s->wanted = BRIDGE_SPARES;
+	return s->n != 0 ? s->fds[--s->n] : stream_socket(b, family);
 }
 
 /** What the flow wants of its socket. The mark is policy, the rest is nice to have. */
@@ -69,13 +123,11 @@ open_socket(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 	const socklen_t len = sock_addr_set(&ss, &op->open.peer, op->open.peer_port);
 	int ret;
 
-	r->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	r->fd = stream_take(b, ss.ss_family);
 	if (r->fd < 0)
-		return -errno;
+		return r->fd;
 	bridge_count(b, BRIDGE_COUNT_SOCKETS_OPENED, 1);
-	ret = stream_options(b, r->fd);
-	if (ret == 0)
-		ret = open_options(r->fd, op);
+	ret = open_options(r->fd, op);
 	if (ret == 0)
 		ret = open_bind(r->fd, op);
 	if (ret == 0 && connect(r->fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
@@ -172,18 +224,40 @@ connecting_events(struct bridge *b, struct bridge_rec *r, uint32_t events)
 	}
 }
 
+bool
+bridge_tcp_drained(const struct bridge_rec *r)
+{
+	int queued = 0;
+
+	return ioctl(r->fd, SIOCINQ, &queued) < 0 ||
+		(uint64_t)RTE_MAX(queued, 0) <= r->read_off - r->consumed;
+}
+
+/** An error of the connection, most often a RST: what the peer sent before it is still there. */
+static void
+stream_failed(struct bridge *b, struct bridge_rec *r, int err)
+{
+	if (bridge_tcp_drained(r)) {
+		bridge_rec_fail(b, r, err);
+		return;
+	}
+	r->err = (uint16_t)err;
+	r->flags |= REC_DYING | REC_READABLE;
+	bridge_ready(b, r);
+}
+
 void
 bridge_tcp_events(struct bridge *b, struct bridge_rec *r, uint32_t events)
 {
 	if (r->kind == BRIDGE_CONNECTING)
 		connecting_events(b, r, events);
-	if (r->kind != BRIDGE_STREAM)
+	if (r->kind != BRIDGE_STREAM || r->flags & REC_DYING)
 		return;
 	if (events & EPOLLERR) {
 		const int err = sock_error(r->fd);
 
 		if (err != 0) {
-			bridge_rec_fail(b, r, err);
+			stream_failed(b, r, err);
 			return;
 		}
 	}
@@ -191,7 +265,8 @@ bridge_tcp_events(struct bridge *b, struct bridge_rec *r, uint32_t events)
 		r->flags |= REC_PEER_CLOSED;
 	if (events & EPOLLPRI)
 		r->flags |= REC_URGENT;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) {
+	/* Behind the end there is nothing: it is told with every other edge, too. */
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLPRI) && !(r->flags & REC_EOF_TOLD)) {
 		r->flags |= REC_READABLE;
 		if (r->read_off < r->limit)
 			bridge_ready(b, r);
@@ -205,7 +280,7 @@ bridge_tcp_events(struct bridge *b, struct bridge_rec *r, uint32_t events)
 void
 bridge_tcp_shut(struct bridge *b, struct bridge_rec *r, uint64_t off)
 {
-	if (r->flags & REC_SHUT_DONE)
+	if (r->flags & (REC_SHUT_DONE | REC_DYING))
 		return;
 	if (off != r->taken) {
 		/* The guest sends what is missing again; its FIN counts from there. */

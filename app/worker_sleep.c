@@ -64,7 +64,7 @@ static bool
 work_waits(struct worker *w)
 {
 	bool waits = !rte_ring_empty(w->p.handover) || !rte_ring_empty(w->requests) ||
-		atomic_load_explicit(&w->stop, memory_order_relaxed) != 0;
+		atomic_load_explicit(&w->stop, memory_order_relaxed) != 0 || w->out->n_ops != 0;
 	unsigned int b;
 	uint32_t i;
 

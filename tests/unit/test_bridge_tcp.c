@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 
 #define MIB (1u << 20)
+/** Sockets of a family that the bridge has ready: BRIDGE_SPARES. */
+#define SPARES 16u
 
 static void
 open_tells_a_first_window(void **state)
@@ -212,6 +214,11 @@ bytes_above_the_edge_are_dropped_below_it_trimmed(void **state)
 	ev = rig_wait(r, L4X_EV_SENT, FLOW(1));
 	assert_int_equal(ev.sent.taken, 1000);
 	assert_true(ev.sent.flags & L4X_SENT_SHORT);
+	/* Without another word from the worker, what room there is is told again. */
+	ev = rig_wait(r, L4X_EV_SENT, FLOW(1));
+	assert_int_equal(ev.sent.taken, 1000);
+	assert_int_equal(ev.sent.flags & L4X_SENT_SHORT, 0);
+	assert_true(ev.sent.space > 0);
 	op_send(r, FLOW(1), 400, 3000);
 	ev = rig_wait(r, L4X_EV_SENT, FLOW(1));
 	assert_int_equal(ev.sent.taken, 3400);
@@ -407,18 +414,22 @@ too_many_open_files_is_an_error_and_passes(void **state)
 	struct rlimit old, low;
 	rte_be16_t port;
 	const int listener = host_listen(AF_INET, SOCK_STREAM, &port);
+	uint32_t i;
 
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
 	low = old;
 	low.rlim_cur = (rlim_t)listener + 1;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	op_open(r, FLOW(1), IPPROTO_TCP, AF_INET, port);
-	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, EMFILE);
+	/* As many as were made ready beforehand can be had. */
+	for (i = 0; i < SPARES; i++)
+		op_open(r, FLOW(i), IPPROTO_TCP, AF_INET, port);
+	op_open(r, FLOW(i), IPPROTO_TCP, AF_INET, port);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(i)).error.err, EMFILE);
 	assert_int_equal(rig_counter(r, BRIDGE_COUNT_SOCKET_LIMIT), 1);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	op_close(r, FLOW(1), true);
-	op_open(r, FLOW(1), IPPROTO_TCP, AF_INET, port);
-	rig_wait(r, L4X_EV_CONNECTED, FLOW(1));
+	op_close(r, FLOW(i), true);
+	op_open(r, FLOW(i), IPPROTO_TCP, AF_INET, port);
+	rig_wait(r, L4X_EV_CONNECTED, FLOW(i));
 	close(listener);
 }
 
@@ -524,11 +535,97 @@ remote_listener(struct sockaddr_in *in)
 	return fd;
 }
 
+/** The host writes so much and resets the connection. */
+static void
+write_and_reset(int fd, uint32_t len)
+{
+	assert_int_equal(host_write(fd, 0, len), len);
+	sock_reset(fd);
+}
+
+static void
+what_came_before_a_reset_is_told_before_it(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	struct l4x_event ev;
+	uint64_t got = 0;
+
+	/* Neither leave to read, nor a buffer, nor the right to send when the reset comes. */
+	write_and_reset(fd, 5000);
+	rig_run(r, 20);
+	assert_int_equal(rig_count(r, L4X_EV_ERROR, FLOW(1)), 0);
+	op_send(r, FLOW(1), 0, 100);
+	op_ack(r, FLOW(1), 0, 3000, 1000);
+	rig_run(r, 20);
+	rig_lend(r, 16);
+	while (got < 3000) {
+		ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
+		assert_int_equal(ev.data.off, got);
+		check_payload(ev.data.m, got);
+		got += ev.len;
+		rte_pktmbuf_free(ev.data.m);
+	}
+	assert_int_equal(rig_count(r, L4X_EV_ERROR, FLOW(1)), 0);
+	op_ack(r, FLOW(1), 3000, 60000, 1000);
+	while (got < 5000) {
+		ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
+		assert_int_equal(ev.data.off, got);
+		got += ev.len;
+		rte_pktmbuf_free(ev.data.m);
+	}
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, ECONNRESET);
+	assert_int_equal(rig_count(r, L4X_EV_EOF, FLOW(1)), 0);
+	op_close(r, FLOW(1), true);
+	rig_poll(r);
+}
+
+static void
+reset_with_nothing_before_it_is_told_at_once(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+
+	sock_reset(fd);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, ECONNRESET);
+}
+
+static void
+nothing_is_read_behind_the_end(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	uint64_t sent = 0, got = 0, reads;
+	struct l4x_event ev;
+
+	rig_lend(r, 4);
+	op_ack(r, FLOW(1), 0, 60000, 1000);
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	rig_wait(r, L4X_EV_EOF, FLOW(1));
+	reads = rig_counter(r, BRIDGE_COUNT_RECV_CALLS);
+	/* Edges of the other direction tell of the end, too. */
+	do {
+		op_send(r, FLOW(1), sent, 65536);
+		ev = rig_wait(r, L4X_EV_SENT, FLOW(1));
+		sent = ev.sent.taken;
+	} while (!(ev.sent.flags & L4X_SENT_SHORT));
+	while (got < sent) {
+		const ssize_t n = host_read(fd, got, 65536);
+
+		got += n > 0 ? (uint64_t)n : 0;
+	}
+	do {
+		ev = rig_wait(r, L4X_EV_SENT, FLOW(1));
+	} while (ev.sent.space == 0);
+	rig_run(r, 5);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_RECV_CALLS), reads);
+	close(fd);
+}
+
 static void
 remote_peer_acknowledges_itself(void **state)
 {
 	struct l4x_op op = { .type = L4X_OP_OPEN, .flow = FLOW(1) };
-	const int before = net_enter(65536);
 	struct rig *r = *state;
 	struct sockaddr_in in;
 	struct l4x_event ev;
@@ -536,8 +633,8 @@ remote_peer_acknowledges_itself(void **state)
 	int listener, fd;
 	ssize_t n;
 
-	if (before < 0)
-		skip();
+	if (r->net_before < 0)
+		skip(); /* not root */
 	listener = remote_listener(&in);
 	op.open.peer = flowtab_addr_v4(in.sin_addr.s_addr);
 	op.open.peer_port = in.sin_port;
@@ -578,7 +675,6 @@ remote_peer_acknowledges_itself(void **state)
 	rig_poll(r);
 	close(fd);
 	close(listener);
-	net_leave(before);
 }
 
 static void
@@ -586,7 +682,6 @@ remote_peer_of_an_adopted_connection_acknowledges_itself(void **state)
 {
 	struct bridge_listen spec = { .proto = IPPROTO_TCP, .guest_port = 80, .pif = PIF };
 	struct l4x_op op = { .type = L4X_OP_ADOPT, .flow = FLOW(1) };
-	const int before = net_enter(65536);
 	struct rig *r = *state;
 	struct sockaddr_in in;
 	struct l4x_event ev;
@@ -594,8 +689,8 @@ remote_peer_of_an_adopted_connection_acknowledges_itself(void **state)
 	char err[256];
 	int fd;
 
-	if (before < 0)
-		skip();
+	if (r->net_before < 0)
+		skip(); /* not root */
 	b = r->b;
 	spec.port = 8080;
 	assert_true(bridge_listen(b, &spec, err, sizeof(err)) >= 0);
@@ -616,10 +711,10 @@ remote_peer_of_an_adopted_connection_acknowledges_itself(void **state)
 	op_close(r, FLOW(1), true);
 	rig_poll(r);
 	close(fd);
-	net_leave(before);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
+#define T_NET(f) cmocka_unit_test_setup_teardown(f, rig_start_net, rig_stop)
 
 int
 main(void)
@@ -648,8 +743,11 @@ main(void)
 		T(lost_guest_memory_ends_that_flow_alone),
 		T(a_flow_of_a_port_without_buffers_is_refused),
 		T(removing_a_port_resets_its_sockets),
-		T(remote_peer_acknowledges_itself),
-		T(remote_peer_of_an_adopted_connection_acknowledges_itself),
+		T(what_came_before_a_reset_is_told_before_it),
+		T(reset_with_nothing_before_it_is_told_at_once),
+		T(nothing_is_read_behind_the_end),
+		T_NET(remote_peer_acknowledges_itself),
+		T_NET(remote_peer_of_an_adopted_connection_acknowledges_itself),
 	};
 
 	return cmocka_run_group_tests(tests, eal_group_start, eal_group_stop);

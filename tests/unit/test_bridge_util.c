@@ -53,6 +53,7 @@ start(void **state, bool peek_off)
 	struct bridge_params p = { .n_workers = 1, .max_flows = 1024, .socket_id = SOCKET_ID_ANY };
 
 	assert_non_null(r);
+	r->net_before = -1;
 	r->events = calloc(EVENTS, sizeof(r->events[0]));
 	assert_non_null(r->events);
 	assert_int_equal(waker_init(&r->worker), 0);
@@ -105,6 +106,17 @@ rig_start_discard(void **state)
 }
 
 int
+rig_start_net(void **state)
+{
+	const int before = net_enter(65536);
+	int rc = rig_start(state);
+	struct rig *r = *state;
+
+	r->net_before = before;
+	return rc;
+}
+
+int
 rig_stop(void **state)
 {
 	struct rig *r = *state;
@@ -121,6 +133,8 @@ rig_stop(void **state)
 	rte_mempool_free(r->guest);
 	waker_fini(&r->worker);
 	waker_fini(&r->sleeper);
+	if (r->net_before >= 0)
+		net_leave(r->net_before);
 	free(r->events);
 	free(r);
 	return 0;

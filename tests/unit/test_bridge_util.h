@@ -39,7 +39,9 @@ struct rig {
 	struct l4x_port_conf conf;
 	struct bridge *b;
 	uint64_t now_us;
-	bool deaf; /**< do not take events */
+	bool deaf;      /**< do not take events */
+	int net_before; /**< rig_start_net(): the namespace to go back to; -1: none, not permitted
+			 */
 	struct l4x_event *events;
 	uint32_t n_events;
 };
@@ -50,6 +52,8 @@ int eal_group_stop(void **state);
 /** Test set-up: a rig; rig_start_discard() has no SO_PEEK_OFF. */
 int rig_start(void **state);
 int rig_start_discard(void **state);
+/** In a network of its own, see net_enter(): the bridge has sockets ready from its first moment. */
+int rig_start_net(void **state);
 /** No mbuf may be missing at the end. */
 int rig_stop(void **state);
 
