@@ -39,7 +39,7 @@ error_tuple(const struct l4x_port *port, bool v4, const struct flowtab_addr *fro
 		t->oaddr = v4 ? port->conf.gateway : port->conf.gateway6;
 }
 
-void
+bool
 l4x_icmp_error(struct l4x *l, struct l4x_port *port, uint8_t queue, bool v4, uint8_t type,
 	uint8_t code, uint32_t info, const struct flowtab_addr *from, const void *quote,
 	uint32_t quote_len)
@@ -50,17 +50,17 @@ l4x_icmp_error(struct l4x *l, struct l4x_port *port, uint8_t queue, bool v4, uin
 	uint32_t rest = error_info(v4, type, info), len;
 
 	if (quote_len < (v4 ? L4X_IP4_LEN : L4X_IP6_LEN) || !l4x_error_allowed(l, port))
-		return;
+		return false;
 	m = l4x_mbuf(l);
 	if (m == NULL)
-		return;
+		return false;
 	error_tuple(port, v4, from, quote, &t);
 	quote_len = RTE_MIN(quote_len, (uint32_t)(v4 ? QUOTE4_MAX : QUOTE6_MAX));
 	len = sizeof(*icmp) + quote_len;
 	icmp = (struct rte_icmp_hdr *)rte_pktmbuf_append(m, (uint16_t)len);
 	if (icmp == NULL) {
 		l4x_drop(l, m, L4X_DROP_NO_MBUF);
-		return;
+		return false;
 	}
 	icmp->icmp_type = type;
 	icmp->icmp_code = code;
@@ -70,6 +70,7 @@ l4x_icmp_error(struct l4x *l, struct l4x_port *port, uint8_t queue, bool v4, uin
 	icmp->icmp_cksum = l4x_cksum(m, 0, len, v4 ? 0 : l4x_phdr_sum(&t, len));
 	l4x_count(l, L4X_COUNT_ICMP_ERRORS);
 	l4x_ip_send(l, port, queue, m, &t, 0, 0);
+	return true;
 }
 
 /** RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): what no error is ever sent about. */

@@ -331,8 +331,9 @@ uint16_t l4x_phdr_sum(const struct flowtab_tuple *guest, uint32_t l4_len);
  * ICMP or ICMPv6 error to the guest about the packet quoted, rate limited (RFC 1812, RFC 4443).
  * @param from  source address; NULL: the gateway's
  * @param quote IP header and what follows, as the guest sent it
+ * @return false: none was sent, for want of a buffer, of a whole quote, or of leave
  */
-void l4x_icmp_error(struct l4x *l, struct l4x_port *port, uint8_t queue, bool v4, uint8_t type,
+bool l4x_icmp_error(struct l4x *l, struct l4x_port *port, uint8_t queue, bool v4, uint8_t type,
 	uint8_t code, uint32_t info, const struct flowtab_addr *from, const void *quote,
 	uint32_t quote_len);
 /** The same about a packet just parsed (not freed). */

@@ -50,6 +50,9 @@ quote_keep(const struct l4x_pkt *p, struct l4x_tcp *t)
 	memcpy(t->quote, rte_pktmbuf_mtod_offset(p->m, uint8_t *, p->l3_off), t->quote_len);
 }
 
+/** No connect() lasts as long: a flow whose socket is never heard of again must not stay. */
+#define OPENING_LIMIT_MS 600000
+
 /** What most systems begin with says nothing: the socket's own default will do as well. */
 static uint8_t
 ttl_of(const struct l4x_pkt *p)
@@ -117,6 +120,7 @@ l4x_tcp_syn_in(struct l4x *l, const struct l4x_pkt *p, const struct tcp_rx *r)
 	l4x_tcp_mss(p->port, p->v4, o.mss, t);
 	quote_keep(p, t);
 	op_open(l, idx, p, &host, t->mss);
+	flowtab_touch(l->ft, idx, l4x_now_ms(l) + OPENING_LIMIT_MS);
 	l->ftf[idx].pkts[FLOWTAB_SIDE_GUEST]++;
 }
 
@@ -128,11 +132,9 @@ l4x_tcp_open_failed(struct l4x *l, uint32_t idx, int err)
 	uint8_t type, code;
 
 	l4x_count(l, L4X_COUNT_TCP_REFUSED);
-	if (err != ECONNREFUSED && err != ECONNRESET && t->quote_len > 0 &&
-		l4x_errno_to_icmp(err, v4, &type, &code))
-		l4x_icmp_error(l, l4x_flow_port(l, idx), l->flows[idx].queue, v4, type, code, 0,
-			NULL, t->quote, t->quote_len);
-	else
+	if (err == ECONNREFUSED || err == ECONNRESET || !l4x_errno_to_icmp(err, v4, &type, &code) ||
+		!l4x_icmp_error(l, l4x_flow_port(l, idx), l->flows[idx].queue, v4, type, code, 0,
+			NULL, t->quote, t->quote_len))
 		l4x_tcp_rst(l, idx);
 	l4x_tcp_close(l, idx, true);
 }

@@ -201,6 +201,46 @@ failure_without_icmp_meaning_becomes_rst(void **state)
 }
 
 static void
+failures_beyond_the_rate_of_icmp_become_rst(void **state)
+{
+	struct rig *r = rig_create(NULL);
+	unsigned int errors = 0, resets = 0;
+
+	for (unsigned int i = 0; i < 100; i++) {
+		rig_syn(r);
+		r->flow = l4xkit_expect_op(r->k, L4X_OP_OPEN)->op.flow;
+		rig_error(r, EHOSTUNREACH);
+		assert_non_null(l4xkit_frame(r->k));
+		if (r->k->view.proto == IPPROTO_TCP)
+			resets++;
+		else
+			errors++;
+		l4xkit_discard(r->k);
+		r->gport++;
+	}
+	/* Each is told in one way or the other. */
+	assert_true(errors >= 64);
+	assert_int_equal(errors + resets, 100);
+	assert_true(resets > 0);
+	rig_destroy(r);
+}
+
+static void
+flow_whose_socket_is_not_heard_of_ends(void **state)
+{
+	struct rig *r = rig_create(NULL);
+
+	rig_syn(r);
+	r->flow = l4xkit_expect_op(r->k, L4X_OP_OPEN)->op.flow;
+	l4xkit_run(r->k, 590 * RIG_S);
+	assert_int_equal(rig_flows(r), 1);
+	l4xkit_run(r->k, 20 * RIG_S);
+	assert_int_equal(rig_flows(r), 0);
+	rig_expect_close(r, true);
+	rig_destroy(r);
+}
+
+static void
 destination_not_carried_gets_icmp(void **state)
 {
 	struct rig *r = rig_create(NULL);
@@ -507,6 +547,8 @@ main(void)
 		cmocka_unit_test(unreachable_becomes_icmp_that_quotes_the_syn),
 		cmocka_unit_test(quote_keeps_ip_options),
 		cmocka_unit_test(failure_without_icmp_meaning_becomes_rst),
+		cmocka_unit_test(failures_beyond_the_rate_of_icmp_become_rst),
+		cmocka_unit_test(flow_whose_socket_is_not_heard_of_ends),
 		cmocka_unit_test(destination_not_carried_gets_icmp),
 		cmocka_unit_test(syn_that_cannot_be_served_gets_rst),
 		cmocka_unit_test(offers_options_only_if_the_guest_did),

@@ -243,15 +243,24 @@ limit_of_flows_is_kept_and_is_nobody_elses(void **state)
 {
 	long long before = smoke_count("flow-limit");
 	unsigned int got = udp_flows(smoke.g, 3 * FLOWS_A);
+	struct gtcp *conn;
+	uint16_t port = 0;
+	int fd;
 
 	assert_true(got > 0 && got <= FLOWS_A);
 	assert_true(smoke_count("flow-limit") > before);
 	assert_int_equal(udp_flows(b, 100), 100);
 	smoke_serves(b);
 	/* A connection that cannot be had is refused at once, not left to time out. */
+	fd = host_tcp_listen(LO, &port);
 	errno = 0;
-	assert_null(gtcp_open(smoke.g, GW, 9));
+	assert_null(gtcp_open(smoke.g, GW, port));
 	assert_int_equal(errno, ECONNREFUSED);
+	conn = gtcp_open(b, GW, port);
+	assert_non_null(conn);
+	gtcp_reset(conn);
+	gtcp_free(conn);
+	close(fd);
 }
 
 static void
