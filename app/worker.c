@@ -119,9 +119,12 @@ static unsigned int
 worker_poll_handover(struct worker *w)
 {
 	struct l4x_frame frames[L4X_BURST];
-	const unsigned int n = rte_ring_sc_dequeue_burst_elem(
-		w->p.handover, frames, sizeof(frames[0]), L4X_BURST, NULL);
+	unsigned int n;
 
+	if (unlikely(!worker_drain(w)))
+		return 0;
+	n = rte_ring_sc_dequeue_burst_elem(
+		w->p.handover, frames, sizeof(frames[0]), L4X_BURST, NULL);
 	if (n != 0) {
 		l4x_rx_handover(w->p.l4x, frames, n, w->now_us);
 		worker_drain(w);
@@ -156,6 +159,9 @@ worker_timer(struct rte_timer *timer, void *arg)
 {
 	struct worker *w = arg;
 
+	/* Not before the output is empty; it comes again soon. */
+	if (unlikely(!worker_drain(w)))
+		return;
 	l4x_timers(w->p.l4x, w->now_us);
 	worker_drain(w);
 }

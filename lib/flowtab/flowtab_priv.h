@@ -26,6 +26,8 @@
 #define FLOWTAB_SEARCH_MS_PIF 1
 /** Expired flows that one call of flowtab_new() drops to get a port below its limit, at most. */
 #define FLOWTAB_SEARCH_DROPS 32
+static_assert(FLOWTAB_SEARCH_DROPS + 1 + FLOWTAB_SIDES <= FLOWTAB_GONE_MAX,
+	"a port below its limit, one more for a full table, and one for each tuple");
 /** Values of flowtab_flow.bound: unbound is 0. */
 #define FLOWTAB_BOUND_V4 4
 #define FLOWTAB_BOUND_V6 6

@@ -64,6 +64,10 @@ l4x_dgram_open(struct l4x *l, struct l4x_pkt *p)
 	struct flowtab_tuple host;
 	uint32_t idx;
 
+	if (!l4x_dgram_room(l)) {
+		l4x_drop(l, p->m, L4X_DROP_OUT_FULL);
+		return FLOWTAB_NONE;
+	}
 	if (l4x_outbound(p->port, &p->tuple, &host) < 0) {
 		unreachable(l, p);
 		return FLOWTAB_NONE;
@@ -162,17 +166,22 @@ static void
 begin_op(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t tos, uint8_t ttl)
 {
 	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
-	struct l4x_op *op = l4x_op_add(l, L4X_OP_DGRAM, idx);
 	uint32_t len = rte_pktmbuf_pkt_len(m);
+	struct l4x_op *op;
 
+	d->pending_op = UINT32_MAX;
+	if (!l4x_dgram_room(l)) {
+		l4x_drop(l, m, L4X_DROP_OUT_FULL);
+		return;
+	}
+	op = l4x_op_add(l, L4X_OP_DGRAM, idx);
 	op->tos = tos;
 	op->ttl = ttl;
 	op->len = len;
 	op->dgram.m = m;
 	op->dgram.seg = (uint16_t)seg;
-	d->pending_op = UINT32_MAX;
 	/* Ping sockets know no segments: one message, one operation. */
-	if (l->ftf[idx].proto != IPPROTO_UDP || op == &l->spill)
+	if (l->ftf[idx].proto != IPPROTO_UDP)
 		return;
 	if (len == 0 || len % seg != 0 || l->n_dgram_dirty == L4X_BURST)
 		return;

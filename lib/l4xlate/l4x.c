@@ -103,7 +103,6 @@ l4x_create(const struct l4x_params *p)
 	key = flowtab_sipkey_load(p->secret);
 	l->rng = flowtab_siphash13(&key, &p->now_us, 1);
 	l->ip_id = (uint16_t)l4x_random(l);
-	l->spill.type = L4X_OP_TYPES;
 	rc = context_fill(l);
 	if (rc < 0) {
 		l4x_destroy(l);
@@ -124,7 +123,6 @@ l4x_destroy(struct l4x *l)
 		rte_pktmbuf_free(l->out.frames[i].m);
 	for (uint32_t i = 0; i < l->out.n_handover; i++)
 		rte_pktmbuf_free(l->out.handover[i].m);
-	l4x_op_free(&l->spill);
 	l4x_frags_destroy(l->frags);
 	flowtab_wheel_destroy(l->timers);
 	flowtab_destroy(l->ft);
@@ -163,18 +161,18 @@ l4x_out_room(const struct l4x *l, uint32_t n)
 	return l->out.n_ops + n <= L4X_OUT_OPS && l->out.n_frames + n <= L4X_OUT_FRAMES;
 }
 
+bool
+l4x_dgram_room(const struct l4x *l)
+{
+	return l->out.n_ops < L4X_OUT_OPS - L4X_OUT_RESERVED;
+}
+
 struct l4x_op *
 l4x_op_add(struct l4x *l, enum l4x_op_type type, uint32_t idx)
 {
-	struct l4x_op *op;
+	struct l4x_op *op = &l->out.ops[l->out.n_ops++];
 
-	if (unlikely(l->out.n_ops == L4X_OUT_OPS)) {
-		l4x_count(l, L4X_DROP_OUT_FULL);
-		l4x_op_free(&l->spill);
-		op = &l->spill;
-	} else {
-		op = &l->out.ops[l->out.n_ops++];
-	}
+	assert(l->out.n_ops <= L4X_OUT_OPS);
 	memset(op, 0, sizeof(*op));
 	op->type = type;
 	op->bridge = l->params.bridge;

@@ -149,7 +149,6 @@ struct l4x {
 	uint32_t n_dgram_dirty;
 	uint16_t max_pif; /**< highest port present */
 	uint64_t counters[L4X_COUNTERS];
-	struct l4x_op spill; /**< where an operation goes that the output has no room for */
 	struct l4x_out out;
 };
 
@@ -183,10 +182,13 @@ l4x_drop(struct l4x *l, struct rte_mbuf *m, enum l4x_counter why)
 
 /**
  * The next operation of the output, with type, bridge and flow handle set and the rest zero.
- * Callers are bounded: a call of the public API cannot make more than L4X_OUT_OPS of them; where it
- * might (timers, dumps), it stops before: see l4x_out_room().
+ * There is room: what frames and events make is bounded (L4X_UNIT_OPS), DGRAM, of which one frame
+ * can make many, leaves that free (l4x_dgram_room()), and what goes on at length (timers, closing
+ * all flows) looks before each step (l4x_out_room()).
  */
 struct l4x_op *l4x_op_add(struct l4x *l, enum l4x_op_type type, uint32_t idx);
+/** May one more DGRAM operation be added? */
+bool l4x_dgram_room(const struct l4x *l);
 /** True while at least n more ops and n more frames fit. */
 bool l4x_out_room(const struct l4x *l, uint32_t n);
 /** A finished frame (Ethernet header first) to the guest; owns m. Counts, or drops when full or

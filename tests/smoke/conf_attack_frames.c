@@ -126,6 +126,41 @@ header_that_does_not_fit_its_frame(void **state)
 	attack_over();
 }
 
+/* More operations than one burst may make: what is dropped for it lies in the guest's memory. */
+static void
+segments_of_a_few_bytes_give_their_memory_back(void **state)
+{
+	struct guest_conf conf = { .mac = { 0x52, 0x54, 0, 6, 6, 6 } };
+	struct guest *g = smoke_guest("a.sock", &conf);
+	long long before = smoke_count("out-full");
+	struct pkt_addr far = pkt_addr("192.0.2.9");
+	static uint8_t f[PKT_MAX], data[32760];
+	struct virtio_net_hdr h;
+	struct pkt_ip ip;
+
+	assert_non_null(g);
+	ip = guest_ip(g, &far);
+	for (uint16_t i = 0; i < 32; i++) {
+		/* The last one is plain, and long enough to stay in the guest's memory. */
+		size_t len =
+			pkt_build_udp(f, &ip, 1000 + i, 9, data, i < 31 ? sizeof(data) : 30000);
+
+		memset(&h, 0, sizeof(h));
+		if (i < 31) {
+			pkt_make_partial(f, len, &h);
+			h.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+			h.gso_size = 16;
+			h.hdr_len = 42;
+		}
+		assert_int_equal(vhu_tx_queue(g->v, 0, &h, f, len, NULL), 0);
+	}
+	vhu_tx_flush(g->v, 0);
+	assert_true(vhu_tx_drain(g->v, 0, SOON));
+	assert_true(smoke_count("out-full") > before);
+	guest_close(g);
+	attack_over();
+}
+
 static void
 receive_buffers_of_no_use(void **state)
 {
@@ -267,6 +302,7 @@ main(void)
 		ATTACK(frame_cut_short_at_every_byte),
 		ATTACK(header_of_nonsense),
 		ATTACK(header_that_does_not_fit_its_frame),
+		ATTACK(segments_of_a_few_bytes_give_their_memory_back),
 		ATTACK(receive_buffers_of_no_use),
 		ATTACK(rings_filled_at_random),
 		ATTACK(memory_that_changes_while_it_is_read),

@@ -40,6 +40,8 @@
 #define FLOWTAB_NAME_MAX 20
 /** Largest burst that the _burst functions take. */
 #define FLOWTAB_BURST 32
+/** Expired flows that one flowtab_new() and the binding of both sides free, at most. */
+#define FLOWTAB_GONE_MAX 35
 
 /**
  * Life of a flow, and what is allowed in each state:

@@ -26,6 +26,7 @@
 #ifndef L4X_H
 #define L4X_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -127,8 +128,13 @@ struct l4x_frame {
 };
 
 /** Room in the output; what one call can make at most is below it. */
-#define L4X_OUT_OPS 1024
+#define L4X_OUT_OPS 2048
 #define L4X_OUT_FRAMES 2048
+/** Operations of one frame or event, DGRAM aside: to make room for a flow, others are closed. */
+#define L4X_UNIT_OPS (FLOWTAB_GONE_MAX + 8)
+/** Places that DGRAM leaves free: what opens and closes sockets is never lost for lack of room. */
+#define L4X_OUT_RESERVED (L4X_BURST * L4X_UNIT_OPS)
+static_assert(L4X_OUT_OPS - L4X_OUT_RESERVED >= 512, "datagrams have room, too");
 
 /** What the last calls made, in order. Read-only but for l4x_out_reset(). */
 struct l4x_out {
