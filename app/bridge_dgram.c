@@ -47,7 +47,7 @@ open_options(const struct bridge_rec *r, const struct l4x_op *op)
 	if (ret == 0 && op->open.mark != 0)
 		ret = sock_set(r->fd, SOL_SOCKET, SO_MARK, (int)op->open.mark);
 	if (ret == 0 && op->open.flags & L4X_OPEN_REUSE)
-		ret = sock_set(r->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		ret = sock_set(r->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	/* Nice to have. */
 	if (v4)
 		sock_set(r->fd, IPPROTO_IP, IP_RECVTOS, 1);

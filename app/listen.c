@@ -83,9 +83,12 @@ listen_udp(int fd, const struct bridge_listen *spec, bool dual)
 	const bool v6 = dual || !flowtab_addr_is_v4(&spec->local);
 	int ret = bind_listener(fd, spec, dual);
 
-	/* After bind(), so that somebody else's socket shows; flows bind beside it from here on. */
+	/*
+	 * After bind(), so that somebody else's socket shows; flows bind beside it from here on.
+	 * Unlike SO_REUSEADDR, this lets no other user do so (socket(7)).
+	 */
 	if (ret == 0)
-		ret = sock_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		ret = sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (ret == 0 && v6)
 		ret = sock_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 	if (ret == 0 && (!v6 || dual))

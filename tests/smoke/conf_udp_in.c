@@ -2,6 +2,8 @@
 /* UDP forwards, and datagrams that are not carried. */
 #include "smoke.h"
 
+#include <sys/wait.h>
+
 #define PEER "192.0.2.2"
 
 /* A host socket and a port of the guest. */
@@ -89,6 +91,40 @@ forward_tells_peers_apart(void **state)
 		free(f[i]);
 		close(fd[i]);
 	}
+}
+
+/* @return 0 or errno of bind(), of a process of user nobody */
+static int
+bind_as_nobody(const char *addr, uint16_t port, int option)
+{
+	const struct pkt_addr a = pkt_addr(addr);
+	struct sockaddr_storage ss;
+	const socklen_t len = pkt_sockaddr(&a, port, &ss);
+	const pid_t pid = fork();
+	int status, on = 1;
+
+	if (pid == 0) {
+		int fd;
+
+		if (setuid(65534) < 0)
+			_exit(255);
+		fd = socket(ss.ss_family, SOCK_DGRAM, 0);
+		setsockopt(fd, SOL_SOCKET, option, &on, sizeof(on));
+		_exit(bind(fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
+static void
+another_user_cannot_take_a_forward(void **state)
+{
+	smoke_need_net();
+	/* There are flows, too, by now. */
+	inbound(false, 5000, 50);
+	assert_int_equal(bind_as_nobody(LO, 5000, SO_REUSEADDR), EADDRINUSE);
+	assert_int_equal(bind_as_nobody(LO, 5000, SO_REUSEPORT), EADDRINUSE);
+	assert_int_equal(bind_as_nobody(LO6, 5001, SO_REUSEADDR), EADDRINUSE);
 }
 
 /* ---- what is dropped ---- */
@@ -181,6 +217,7 @@ main(void)
 		SMOKE(forward_reaches_the_guest_and_the_answer_comes_from_it),
 		SMOKE(forward_reaches_the_guest_over_ipv6),
 		SMOKE(forward_tells_peers_apart),
+		SMOKE(another_user_cannot_take_a_forward),
 		SMOKE(wrong_checksum_is_dropped),
 		SMOKE(checksum_0_is_accepted_over_ipv4_only),
 		SMOKE(length_beyond_the_packet_is_dropped),

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 /** A port of the host that is free on all addresses. */
 static uint16_t
@@ -329,12 +330,28 @@ removing_the_port_resets_what_nobody_adopted(void **state)
 	close(fd);
 }
 
+/** A flow for the peer of a LISTEN_DGRAM. */
+static void
+op_open_beside(struct rig *r, uint64_t flow, const struct l4x_event *ev)
+{
+	struct l4x_op op = { .type = L4X_OP_OPEN, .flow = flow };
+
+	op.open.peer = ev->accepted.peer;
+	op.open.peer_port = ev->accepted.peer_port;
+	op.open.local = ev->accepted.local;
+	op.open.local_port = ev->accepted.local_port;
+	op.open.pif = PIF;
+	op.open.proto = IPPROTO_UDP;
+	op.open.head_len = HEAD_LEN;
+	op.open.flags = L4X_OPEN_REUSE;
+	rig_op(r, &op);
+}
+
 static void
 udp_peer_gets_its_answer_from_the_port_it_spoke_to(struct rig *r, int family)
 {
 	const struct bridge_listen spec = forward(IPPROTO_UDP);
 	const struct flowtab_addr lo = loopback_addr(family);
-	struct l4x_op op = { .type = L4X_OP_OPEN, .flow = FLOW(1) };
 	struct l4x_event ev;
 	uint8_t buf[100] = { 0 };
 	int fd, other;
@@ -352,15 +369,7 @@ udp_peer_gets_its_answer_from_the_port_it_spoke_to(struct rig *r, int family)
 	assert_true(flowtab_addr_eq(&ev.accepted.local, &lo));
 	assert_int_equal(ntohs(ev.accepted.local_port), spec.port);
 	assert_int_equal(ntohs(ev.accepted.guest_port), 8080);
-	op.open.peer = ev.accepted.peer;
-	op.open.peer_port = ev.accepted.peer_port;
-	op.open.local = ev.accepted.local;
-	op.open.local_port = ev.accepted.local_port;
-	op.open.pif = PIF;
-	op.open.proto = IPPROTO_UDP;
-	op.open.head_len = HEAD_LEN;
-	op.open.flags = L4X_OPEN_REUSE;
-	rig_op(r, &op);
+	op_open_beside(r, FLOW(1), &ev);
 	op_dgram(r, FLOW(1), 40, 40);
 	rig_poll(r);
 	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 40);
@@ -389,6 +398,82 @@ static void
 udp_listener_serves_ipv6(void **state)
 {
 	udp_peer_gets_its_answer_from_the_port_it_spoke_to(*state, AF_INET6);
+}
+
+/** As another user, bind to the port on loopback. @return 0 or errno */
+static int
+bind_as(uid_t uid, uint16_t port, int option)
+{
+	const struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const pid_t pid = fork();
+	int status, fd;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (setuid(uid) < 0)
+			_exit(255);
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		sock_set(fd, SOL_SOCKET, option, 1);
+		_exit(bind(fd, (const struct sockaddr *)&in, sizeof(in)) < 0 ? errno : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/** A listener, and a flow beside it. @return the peer's socket */
+static int
+forward_with_a_flow(struct rig *r, const struct bridge_listen *spec)
+{
+	struct l4x_event ev;
+	uint8_t buf[100];
+	int fd;
+
+	fd = host_connect(AF_INET, SOCK_DGRAM, htons(spec->port));
+	assert_int_equal(host_write(fd, 0, 10), 10);
+	ev = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
+	rte_pktmbuf_free(ev.accepted.m);
+	op_open_beside(r, FLOW(1), &ev);
+	op_dgram(r, FLOW(1), 40, 40);
+	rig_poll(r);
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 40);
+	return fd;
+}
+
+static void
+another_user_cannot_take_a_udp_forward(void **state)
+{
+	static const int options[] = { SO_REUSEADDR, SO_REUSEPORT };
+	const struct bridge_listen spec = forward(IPPROTO_UDP);
+	struct rig *r = *state;
+	unsigned int i;
+	int fd;
+
+	if (geteuid() != 0)
+		skip();
+	listen_ok(r, &spec);
+	for (i = 0; i < RTE_DIM(options); i++)
+		assert_int_equal(bind_as(65534, spec.port, options[i]), EADDRINUSE);
+	fd = forward_with_a_flow(r, &spec);
+	for (i = 0; i < RTE_DIM(options); i++)
+		assert_int_equal(bind_as(65534, spec.port, options[i]), EADDRINUSE);
+	close(fd);
+}
+
+static void
+a_second_listener_is_refused_while_there_are_flows(void **state)
+{
+	const struct bridge_listen spec = forward(IPPROTO_UDP);
+	struct rig *r = *state;
+	char err[256] = "";
+	int fd;
+
+	listen_ok(r, &spec);
+	fd = forward_with_a_flow(r, &spec);
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EADDRINUSE);
+	close(fd);
 }
 
 static void
@@ -429,6 +514,8 @@ main(void)
 		T(removing_the_port_resets_what_nobody_adopted),
 		T(udp_listener_serves_ipv4),
 		T(udp_listener_serves_ipv6),
+		T(another_user_cannot_take_a_udp_forward),
+		T(a_second_listener_is_refused_while_there_are_flows),
 		T(large_datagrams_reach_a_listener),
 	};
 

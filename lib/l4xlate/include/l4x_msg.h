@@ -32,7 +32,7 @@ enum l4x_op_type {
 	/**
 	 * Make a socket for the flow and connect it (TCP: SOCK_STREAM; UDP: SOCK_DGRAM; ICMP,
 	 * ICMPv6: ping socket). Answered by CONNECTED or ERROR (TCP), by nothing but errors
-	 * (others). UDP with L4X_OPEN_REUSE: bind to open.local with SO_REUSEADDR (a listener has
+	 * (others). UDP with L4X_OPEN_REUSE: bind to open.local with SO_REUSEPORT (a listener has
 	 * that port).
 	 */
 	L4X_OP_OPEN,
