@@ -63,6 +63,7 @@ close_socket(struct bridge *b, struct bridge_rec *r, bool reset)
 {
 	if (r->fd < 0)
 		return;
+	bridge_listener_leave(b, r);
 	if (reset && (r->kind == BRIDGE_STREAM || r->kind == BRIDGE_CONNECTING)) {
 		sock_reset(r->fd);
 	} else {

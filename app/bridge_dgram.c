@@ -46,8 +46,6 @@ open_options(const struct bridge_rec *r, const struct l4x_op *op)
 		 : sock_set(r->fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
 	if (ret == 0 && op->open.mark != 0)
 		ret = sock_set(r->fd, SOL_SOCKET, SO_MARK, (int)op->open.mark);
-	if (ret == 0 && op->open.flags & L4X_OPEN_REUSE)
-		ret = sock_set(r->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	/* Nice to have. */
 	if (v4)
 		sock_set(r->fd, IPPROTO_IP, IP_RECVTOS, 1);
@@ -58,13 +56,34 @@ open_options(const struct bridge_rec *r, const struct l4x_op *op)
 	return ret;
 }
 
+/** Beside the listener of that port. */
 static int
-open_bind(const struct bridge_rec *r, const struct l4x_op *op)
+open_beside(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
+{
+	struct bridge_listener *l = bridge_listener_find(b, op);
+	struct sockaddr_storage ss;
+	const socklen_t len = sock_addr_set(&ss, &op->open.local, op->open.local_port);
+	int ret;
+
+	if (l == NULL)
+		return -ECONNABORTED;
+	ret = sock_set(r->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (ret == 0 && bind(r->fd, (struct sockaddr *)&ss, len) < 0)
+		ret = -errno;
+	if (ret == 0)
+		bridge_listener_join(b, l, r);
+	return ret;
+}
+
+static int
+open_bind(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 {
 	struct flowtab_addr local = op->open.local;
 	struct sockaddr_storage ss;
 	socklen_t len;
 
+	if (op->open.flags & L4X_OPEN_REUSE)
+		return open_beside(b, r, op);
 	if (flowtab_addr_is_zero(&local)) {
 		if (op->open.local_port == 0)
 			return 0;
@@ -98,7 +117,7 @@ open_socket(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 	bridge_count(b, BRIDGE_COUNT_SOCKETS_OPENED, 1);
 	ret = open_options(r, op);
 	if (ret == 0)
-		ret = open_bind(r, op);
+		ret = open_bind(b, r, op);
 	if (ret == 0 && connect(r->fd, (struct sockaddr *)&ss, len) < 0)
 		ret = -errno;
 	return ret == 0 ? bridge_rec_watch(b, r) : ret;
@@ -109,6 +128,9 @@ bridge_dgram_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *o
 {
 	int ret = -EPROTONOSUPPORT;
 
+	r->kind = op->open.proto == IPPROTO_UDP ? BRIDGE_DGRAM : BRIDGE_PING;
+	r->dgram.peer = op->open.peer;
+	r->dgram.peer_port = op->open.peer_port;
 	if (op->open.proto == IPPROTO_UDP || op->open.proto == IPPROTO_ICMP ||
 		op->open.proto == IPPROTO_ICMPV6)
 		ret = open_socket(b, r, op);
@@ -116,13 +138,7 @@ bridge_dgram_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *o
 		if (r->fd < 0)
 			bridge_count_socket_error(b, -ret);
 		bridge_rec_fail(b, r, -ret);
-		return;
 	}
-	r->kind = op->open.proto == IPPROTO_UDP ? BRIDGE_DGRAM : BRIDGE_PING;
-	r->dgram.peer = op->open.peer;
-	r->dgram.peer_port = op->open.peer_port;
-	if (op->open.flags & L4X_OPEN_REUSE)
-		r->flags |= REC_CHECK_PEER;
 }
 
 /** DSCP, ECN and TTL of what is sent next. */

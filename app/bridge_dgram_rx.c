@@ -293,7 +293,7 @@ from_other(const struct bridge_rec *r, const struct batch *batch, uint32_t i)
 	struct flowtab_addr peer;
 	rte_be16_t port;
 
-	if (!(r->flags & REC_CHECK_PEER))
+	if (r->dgram.listener == 0)
 		return false;
 	return !sock_addr_get(&batch->names[i], &peer, &port) || port != r->dgram.peer_port ||
 		!flowtab_addr_eq(&peer, &r->dgram.peer);
@@ -336,7 +336,7 @@ receive(struct bridge *b, struct bridge_rec *r, struct batch *batch, uint32_t ma
 	batch->n = batch->n_iov = 0;
 	/* An iovec for the scratch area always has to remain. */
 	while (batch->n < max && batch->n_iov + 1 < BRIDGE_IOV / 2)
-		batch_add(b, batch, (r->flags & REC_CHECK_PEER) != 0);
+		batch_add(b, batch, r->dgram.listener != 0);
 	n = recvmmsg(r->fd, batch->msgs, batch->n, MSG_DONTWAIT, NULL);
 	bridge_count(b, BRIDGE_COUNT_RECV_CALLS, 1);
 	if (n < 0) {

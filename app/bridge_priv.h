@@ -90,11 +90,8 @@ enum bridge_kind {
 #define REC_ASK 0x0200u      /* the kernel is to be asked before SENT is told */
 #define REC_ERRQ 0x0400u     /* DGRAM, PING: the error queue may hold something */
 #define REC_NO_GSO 0x0800u   /* UDP_SEGMENT was refused */
-#define REC_CHECK_PEER                                                                        \
-	0x1000u             /* UDP: datagrams of others may have been queued before connect() \
-			     */
-#define REC_CONSUME 0x2000u /* bytes acknowledged are to be consumed */
-#define REC_DYING 0x4000u   /* it has failed with err; what has come before is read first */
+#define REC_CONSUME 0x1000u  /* bytes acknowledged are to be consumed */
+#define REC_DYING 0x2000u    /* it has failed with err; what has come before is read first */
 /* What is due to be told, in this order. */
 #define REC_DUE_CONNECTED 0x10000u
 #define REC_DUE_SENT 0x20000u
@@ -149,7 +146,8 @@ struct bridge_rec {
 		struct {
 			struct flowtab_addr peer;
 			rte_be16_t peer_port;
-			uint8_t tos, ttl; /**< as the socket has them now */
+			uint8_t tos, ttl;  /**< as the socket has them now */
+			uint16_t listener; /**< number + 1 of the one it is bound beside */
 		} dgram;
 	};
 	uint8_t kind; /**< enum bridge_kind */
@@ -192,6 +190,7 @@ struct bridge_listener {
 	int fd; /**< -1: free */
 	bool ready;
 	bool dual;         /**< AF_INET6 socket for both families */
+	uint32_t n_flows;  /**< UDP: sockets of flows that are bound beside it */
 	uint64_t pause_us; /**< not before this */
 };
 
@@ -393,6 +392,12 @@ unsigned int bridge_err_read(struct bridge *b, struct bridge_rec *r);
 /** Nothing to be had from a listener until the epoll set tells. */
 void bridge_listener_idle(struct bridge *b, struct bridge_listener *l);
 void bridge_listen_event(struct bridge *b, uint32_t number, uint32_t events);
+/** The UDP listener beside which L4X_OPEN_REUSE is to bind, NULL: there is none (any more). */
+struct bridge_listener *bridge_listener_find(struct bridge *b, const struct l4x_op *op);
+/** The record's socket is bound beside the listener ... */
+void bridge_listener_join(struct bridge *b, struct bridge_listener *l, struct bridge_rec *r);
+/** ... or no longer (nor need it have been). */
+void bridge_listener_leave(struct bridge *b, struct bridge_rec *r);
 /** Accept, as far as there is room. @return events told */
 unsigned int bridge_listeners_poll(struct bridge *b);
 bool bridge_listeners_have_work(const struct bridge *b);

@@ -192,6 +192,69 @@ bridge_listener_idle(struct bridge *b, struct bridge_listener *l)
 		b->pause_us = UINT64_MAX;
 }
 
+/* ---- flows beside a UDP listener ---- */
+
+/** Do datagrams for this address of the host come to the listener? */
+static bool
+is_reached_at(const struct bridge_listener *l, const struct flowtab_addr *local)
+{
+	const struct flowtab_addr *bound = &l->spec.local;
+
+	if (flowtab_addr_is_any(bound))
+		return flowtab_addr_is_zero(bound) || flowtab_addr_is_v4(local);
+	return flowtab_addr_eq(bound, local);
+}
+
+struct bridge_listener *
+bridge_listener_find(struct bridge *b, const struct l4x_op *op)
+{
+	const uint16_t port = rte_be_to_cpu_16(op->open.local_port);
+	const uint16_t guest_port = rte_be_to_cpu_16(op->open.guest_port);
+	uint32_t i;
+
+	for (i = 0; i < b->n_listeners; i++) {
+		struct bridge_listener *l = &b->listeners[i];
+
+		if (l->fd >= 0 && l->spec.port == port && l->spec.guest_port == guest_port &&
+			l->spec.pif == op->open.pif && l->spec.proto == IPPROTO_UDP &&
+			is_reached_at(l, &op->open.local))
+			return l;
+	}
+	return NULL;
+}
+
+void
+bridge_listener_join(struct bridge *b, struct bridge_listener *l, struct bridge_rec *r)
+{
+	l->n_flows++;
+	r->dgram.listener = (uint16_t)(l - b->listeners + 1);
+}
+
+void
+bridge_listener_leave(struct bridge *b, struct bridge_rec *r)
+{
+	if (r->kind != BRIDGE_DGRAM || r->dgram.listener == 0)
+		return;
+	b->listeners[r->dgram.listener - 1].n_flows--;
+	r->dgram.listener = 0;
+}
+
+/** A peer that goes on sending would keep a flow for ever, however long the forward is gone. */
+static void
+end_flows(struct bridge *b, const struct bridge_listener *l)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < b->p.n_workers; i++)
+		for (j = 0; j < b->workers[i].used && l->n_flows != 0; j++) {
+			struct bridge_rec *r = &b->workers[i].recs[j];
+
+			if (r->kind == BRIDGE_DGRAM &&
+				r->dgram.listener == (uint32_t)(l - b->listeners) + 1)
+				bridge_rec_fail(b, r, ECONNABORTED);
+		}
+}
+
 void
 bridge_unlisten(struct bridge *b, int number)
 {
@@ -202,6 +265,7 @@ bridge_unlisten(struct bridge *b, int number)
 	l = &b->listeners[number];
 	if (l->fd < 0)
 		return;
+	end_flows(b, l);
 	close(l->fd);
 	l->fd = -1;
 	if (l->ready)

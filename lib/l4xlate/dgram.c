@@ -18,29 +18,34 @@ l4x_dgram_ttl(const struct l4x_pkt *p)
 }
 
 void
-l4x_dgram_op_open(
-	struct l4x *l, uint32_t idx, const struct flowtab_tuple *host, uint8_t tos, uint8_t ttl)
+l4x_dgram_op_open(struct l4x *l, uint32_t idx, uint8_t tos, uint8_t ttl)
 {
 	const struct l4x_flow *f = &l->flows[idx];
 	struct l4x_op *op = l4x_op_add(l, L4X_OP_OPEN, idx);
+	struct flowtab_tuple guest = { 0 };
 
+	flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest);
 	op->tos = tos;
 	op->ttl = ttl;
-	op->open.peer = host->eaddr;
-	op->open.peer_port = host->eport;
-	op->open.proto = host->proto;
+	op->open.peer = f->peer;
+	op->open.peer_port = f->peer_port;
 	op->open.pif = f->pif;
 	op->open.queue = f->queue;
 	op->open.mark = l->ftf[idx].mark;
 	op->open.head_len = L4X_ETH_LEN + (f->v4 ? L4X_IP4_LEN : L4X_IP6_LEN);
-	if (host->proto == IPPROTO_UDP)
+	if (guest.proto == IPPROTO_UDP) {
+		op->open.proto = IPPROTO_UDP;
 		op->open.head_len += sizeof(struct rte_udp_hdr);
-	else
-		op->open.local_port = host->oport;
+	} else {
+		/* A ping socket speaks the protocol of its own family. */
+		op->open.proto = flowtab_addr_is_v4(&f->peer) ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+		op->open.local_port = guest.eport;
+	}
 	if (f->reuse) {
 		op->open.flags = L4X_OPEN_REUSE;
-		op->open.local = host->oaddr;
-		op->open.local_port = host->oport;
+		op->open.local = f->local;
+		op->open.local_port = f->local_port;
+		op->open.guest_port = guest.eport;
 	}
 }
 
@@ -72,21 +77,23 @@ l4x_dgram_open(struct l4x *l, struct l4x_pkt *p)
 		unreachable(l, p);
 		return FLOWTAB_NONE;
 	}
-	/* A ping socket speaks the protocol of its own family. */
-	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6) {
+	if (p->proto != IPPROTO_UDP)
 		host.eport = 0;
-		host.proto = flowtab_addr_is_v4(&host.eaddr) ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-	}
 	idx = l4x_flow_new(l, p->port, &p->tuple, &host, p->queue, l->params.bridge, false);
 	if (idx == FLOWTAB_NONE) {
 		rte_pktmbuf_free(p->m);
 		return FLOWTAB_NONE;
 	}
 	l->flows[idx].dgram.pending_op = UINT32_MAX;
-	if (host.proto != IPPROTO_UDP)
-		host.oport = p->tuple.eport;
-	l4x_dgram_op_open(l, idx, &host, p->tos, l4x_dgram_ttl(p));
+	l4x_dgram_op_open(l, idx, p->tos, l4x_dgram_ttl(p));
 	return idx;
+}
+
+void
+l4x_dgram_close(struct l4x *l, uint32_t idx)
+{
+	l4x_op_add(l, L4X_OP_CLOSE, idx);
+	l4x_flow_free(l, idx);
 }
 
 static uint32_t
@@ -309,6 +316,5 @@ l4x_dgram_error(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	/* What came from the network, and "too big", leave the socket as it was. */
 	if (ev->error.from_icmp || ev->error.err == EMSGSIZE || ev->error.err == ECONNREFUSED)
 		return;
-	l4x_op_add(l, L4X_OP_CLOSE, idx);
-	l4x_flow_free(l, idx);
+	l4x_dgram_close(l, idx);
 }

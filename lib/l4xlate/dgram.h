@@ -14,8 +14,9 @@
 /** A flow for the guest's packet, with its OPEN. FLOWTAB_NONE: the frame was dropped. */
 uint32_t l4x_dgram_open(struct l4x *l, struct l4x_pkt *p);
 /** An OPEN operation for the flow. */
-void l4x_dgram_op_open(
-	struct l4x *l, uint32_t idx, const struct flowtab_tuple *host, uint8_t tos, uint8_t ttl);
+void l4x_dgram_op_open(struct l4x *l, uint32_t idx, uint8_t tos, uint8_t ttl);
+/** The end of the flow, and of its socket. */
+void l4x_dgram_close(struct l4x *l, uint32_t idx);
 /** Account for a datagram that came in at a side, move the deadline. */
 void l4x_dgram_touch(struct l4x *l, uint32_t idx, enum flowtab_side side, uint32_t bytes);
 /** Keep the headers of the guest's packet for a later ICMP error. */

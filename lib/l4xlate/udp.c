@@ -93,8 +93,18 @@ inbound_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
 		return FLOWTAB_NONE;
 	l->flows[idx].reuse = true;
 	l->flows[idx].dgram.pending_op = UINT32_MAX;
-	l4x_dgram_op_open(l, idx, host, 0, 0);
+	l4x_dgram_op_open(l, idx, 0, 0);
 	return idx;
+}
+
+/** The forward leads to another guest, or port, than it did when the flow began. */
+static bool
+leads_elsewhere(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
+{
+	struct flowtab_tuple guest;
+
+	return flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0 ||
+		guest.pif != ev->accepted.pif || guest.eport != ev->accepted.guest_port;
 }
 
 void
@@ -111,6 +121,10 @@ l4x_udp_listen(struct l4x *l, const struct l4x_event *ev)
 	}
 	/* Datagrams that the listener had taken before the flow's own socket was there. */
 	idx = flowtab_lookup(l->ft, &host, l4x_now_ms(l), NULL);
+	if (idx != FLOWTAB_NONE && leads_elsewhere(l, idx, ev)) {
+		l4x_dgram_close(l, idx);
+		idx = FLOWTAB_NONE;
+	}
 	if (idx == FLOWTAB_NONE)
 		idx = flowtab_lookup(l->ft, &guest, l4x_now_ms(l), NULL);
 	if (idx == FLOWTAB_NONE)

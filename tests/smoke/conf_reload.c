@@ -2,6 +2,7 @@
 /* SIGHUP: the file is read again, all of it comes into force or nothing. */
 #include "smoke2.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 
 #define HEAD "[weir]\nmemory = 64\nmax-flows = 4096\nhugepages = off\ncontrol = %d/control.sock\n"
@@ -133,6 +134,104 @@ two_vms_can_swap_a_forward(void **state)
 	k = smoke_in(b, false, 3001, 22);
 	smoke_drop(&k);
 	guest_close(b);
+	reload(HEAD A, "reload: done");
+}
+
+/* ---- forwards of UDP, with a flow that lives ---- */
+
+/* The peer's datagram to port 3001 reaches this port of the guest, and the answer the peer. */
+static void
+passes(struct guest *g, int fd, uint16_t guest_port)
+{
+	struct pkt_addr from;
+	struct guest_frame *f;
+	uint16_t port;
+	char buf[8];
+
+	assert_int_equal(host_send_to(fd, LO, 3001, "ask", 3), 0);
+	f = guest_udp_recv(g, guest_port, SOON);
+	assert_non_null(f);
+	guest_udp_send(g, guest_port, &f->view.src, f->view.sport, "told", 4);
+	free(f);
+	assert_int_equal(host_recv_from(g, fd, buf, sizeof(buf), &from, &port, SOON), 4);
+	assert_int_equal(port, 3001);
+}
+
+static bool
+is_udp(const struct pkt_view *v, void *arg)
+{
+	return v->proto == IPPROTO_UDP;
+}
+
+static void
+udp_forward_moves_to_another_port_of_the_guest(void **state)
+{
+	uint16_t own = 0;
+	int fd = host_udp(LO, &own);
+
+	reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
+	passes(smoke.g, fd, 22);
+	passes(smoke.g, fd, 22);
+	reload(HEAD A "udp = 127.0.0.1:3001:23\n", "reload: done");
+	passes(smoke.g, fd, 23);
+	passes(smoke.g, fd, 23);
+	assert_true(guest_never(smoke.g, is_udp, NULL, 0));
+	close(fd);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+udp_forward_goes_and_comes_back(void **state)
+{
+	uint16_t own = 0;
+	int fd = host_udp(LO, &own);
+
+	reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
+	passes(smoke.g, fd, 22);
+	/* The flow ends, too: who goes on sending does not get in for ever. */
+	reload(HEAD A, "reload: done");
+	assert_int_equal(host_send_to(fd, LO, 3001, "late", 4), 0);
+	assert_true(guest_never(smoke.g, is_udp, NULL, NEVER));
+	assert_int_equal(smoke_flows(0), 0);
+	reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
+	passes(smoke.g, fd, 22);
+	close(fd);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+udp_forward_moves_to_another_vm(void **state)
+{
+	struct guest_conf c = { .addr = "10.0.2.16", .addr6 = "fd00:2::16" };
+	uint16_t own = 0;
+	int fd = host_udp(LO, &own);
+	struct guest *b;
+
+	reload(HEAD A "udp = 127.0.0.1:3001:22\n" B, "reload: done");
+	c.mac[0] = 2;
+	b = smoke_guest("b.sock", &c);
+	assert_non_null(b);
+	passes(smoke.g, fd, 22);
+	reload(HEAD A B "udp = 127.0.0.1:3001:22\n", "reload: done");
+	passes(b, fd, 22);
+	assert_true(guest_never(smoke.g, is_udp, NULL, 0));
+	close(fd);
+	guest_close(b);
+	reload(HEAD A, "reload: done");
+}
+
+static void
+udp_forward_survives_a_reload_that_is_rolled_back(void **state)
+{
+	uint16_t own = 0;
+	int fd = host_udp(LO, &own);
+
+	reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
+	passes(smoke.g, fd, 22);
+	reload(HEAD A "udp = 127.0.0.1:3001:23\n[vm.c]\nsocket = /no/such/dir/c.sock\n",
+		"reload: rolled back");
+	passes(smoke.g, fd, 22);
+	close(fd);
 	reload(HEAD A, "reload: done");
 }
 
@@ -300,6 +399,10 @@ main(void)
 		SMOKE(forwards_come_and_go),
 		SMOKE(forward_moves_to_another_port_of_the_guest),
 		SMOKE(two_vms_can_swap_a_forward),
+		SMOKE(udp_forward_moves_to_another_port_of_the_guest),
+		SMOKE(udp_forward_goes_and_comes_back),
+		SMOKE(udp_forward_moves_to_another_vm),
+		SMOKE(udp_forward_survives_a_reload_that_is_rolled_back),
 		SMOKE(what_is_told_to_guests_changes),
 		SMOKE(wrong_file_changes_nothing),
 		SMOKE(keys_that_cannot_change_are_named),

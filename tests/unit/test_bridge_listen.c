@@ -340,6 +340,7 @@ op_open_beside(struct rig *r, uint64_t flow, const struct l4x_event *ev)
 	op.open.peer_port = ev->accepted.peer_port;
 	op.open.local = ev->accepted.local;
 	op.open.local_port = ev->accepted.local_port;
+	op.open.guest_port = ev->accepted.guest_port;
 	op.open.pif = PIF;
 	op.open.proto = IPPROTO_UDP;
 	op.open.head_len = HEAD_LEN;
@@ -423,9 +424,9 @@ bind_as(uid_t uid, uint16_t port, int option)
 	return WEXITSTATUS(status);
 }
 
-/** A listener, and a flow beside it. @return the peer's socket */
+/** A flow through a forward, beside its listener. @return the peer's socket */
 static int
-forward_with_a_flow(struct rig *r, const struct bridge_listen *spec)
+flow_through(struct rig *r, uint64_t flow, const struct bridge_listen *spec)
 {
 	struct l4x_event ev;
 	uint8_t buf[100];
@@ -435,8 +436,8 @@ forward_with_a_flow(struct rig *r, const struct bridge_listen *spec)
 	assert_int_equal(host_write(fd, 0, 10), 10);
 	ev = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
 	rte_pktmbuf_free(ev.accepted.m);
-	op_open_beside(r, FLOW(1), &ev);
-	op_dgram(r, FLOW(1), 40, 40);
+	op_open_beside(r, flow, &ev);
+	op_dgram(r, flow, 40, 40);
 	rig_poll(r);
 	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 40);
 	return fd;
@@ -456,7 +457,7 @@ another_user_cannot_take_a_udp_forward(void **state)
 	listen_ok(r, &spec);
 	for (i = 0; i < RTE_DIM(options); i++)
 		assert_int_equal(bind_as(65534, spec.port, options[i]), EADDRINUSE);
-	fd = forward_with_a_flow(r, &spec);
+	fd = flow_through(r, FLOW(1), &spec);
 	for (i = 0; i < RTE_DIM(options); i++)
 		assert_int_equal(bind_as(65534, spec.port, options[i]), EADDRINUSE);
 	close(fd);
@@ -471,8 +472,66 @@ a_second_listener_is_refused_while_there_are_flows(void **state)
 	int fd;
 
 	listen_ok(r, &spec);
-	fd = forward_with_a_flow(r, &spec);
+	fd = flow_through(r, FLOW(1), &spec);
 	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EADDRINUSE);
+	close(fd);
+}
+
+static void
+unlisten_ends_the_flows_of_a_udp_forward(void **state)
+{
+	const struct bridge_listen spec = forward(IPPROTO_UDP), other = forward(IPPROTO_UDP);
+	struct rig *r = *state;
+	const int number = listen_ok(r, &spec);
+	uint8_t buf[100];
+	int fd[3];
+
+	listen_ok(r, &other);
+	fd[0] = flow_through(r, FLOW(1), &spec);
+	fd[1] = flow_through(r, FLOW(2), &spec);
+	fd[2] = flow_through(r, FLOW(3), &other);
+	bridge_unlisten(r->b, number);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, ECONNABORTED);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(2)).error.err, ECONNABORTED);
+	assert_int_equal(r->n_events, 0);
+	/* Nobody has the port, so that another may. */
+	assert_int_equal(send(fd[0], "x", 1, 0), 1);
+	assert_int_equal(recv(fd[0], buf, sizeof(buf), 0), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	assert_int_equal(listen_ok(r, &spec), number);
+	op_dgram(r, FLOW(3), 30, 30);
+	rig_poll(r);
+	assert_int_equal(recv(fd[2], buf, sizeof(buf), 0), 30);
+	/* One that has ended is not counted again. */
+	op_close(r, FLOW(1), false);
+	op_close(r, FLOW(3), false);
+	rig_poll(r);
+	bridge_unlisten(r->b, number);
+	assert_int_equal(r->n_events, 0);
+	for (unsigned int i = 0; i < 3; i++)
+		close(fd[i]);
+}
+
+static void
+a_flow_is_not_opened_beside_a_listener_that_leads_elsewhere(void **state)
+{
+	struct bridge_listen spec = forward(IPPROTO_UDP);
+	struct rig *r = *state;
+	const int number = listen_ok(r, &spec);
+	struct l4x_event ev;
+	int fd;
+
+	fd = host_connect(AF_INET, SOCK_DGRAM, htons(spec.port));
+	assert_int_equal(host_write(fd, 0, 10), 10);
+	ev = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
+	rte_pktmbuf_free(ev.accepted.m);
+	bridge_unlisten(r->b, number);
+	op_open_beside(r, FLOW(1), &ev);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, ECONNABORTED);
+	spec.guest_port++;
+	listen_ok(r, &spec);
+	op_open_beside(r, FLOW(2), &ev);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(2)).error.err, ECONNABORTED);
 	close(fd);
 }
 
@@ -516,6 +575,8 @@ main(void)
 		T(udp_listener_serves_ipv6),
 		T(another_user_cannot_take_a_udp_forward),
 		T(a_second_listener_is_refused_while_there_are_flows),
+		T(unlisten_ends_the_flows_of_a_udp_forward),
+		T(a_flow_is_not_opened_beside_a_listener_that_leads_elsewhere),
 		T(large_datagrams_reach_a_listener),
 	};
 

@@ -635,6 +635,7 @@ a_datagram_from_outside_makes_a_flow_of_its_own(void **state)
 	assert_int_equal(o->op.bridge, 3);
 	assert_memory_equal(&o->op.open.local, &local, sizeof(local));
 	assert_int_equal(o->op.open.local_port, rte_cpu_to_be_16(8053));
+	assert_int_equal(o->op.open.guest_port, rte_cpu_to_be_16(53));
 	flow = o->op.flow;
 	l4xkit_expect_frame(k);
 	assert_string_equal(pkt_addr_text(&k->view.src), "198.51.100.1");
@@ -651,6 +652,43 @@ a_datagram_from_outside_makes_a_flow_of_its_own(void **state)
 	assert_int_equal(o->op.bridge, 3);
 	assert_int_equal(l4x_flow_count(k->l), 1);
 	l4xkit_expect_nothing(k);
+}
+
+static void
+a_forward_that_leads_elsewhere_now_begins_a_flow_anew(void **state)
+{
+	struct l4xkit *k = *state;
+	struct l4x_event ev = listen_event(k, "198.51.100.1", "203.0.113.1", 60);
+	uint64_t flow;
+
+	l4xkit_event(k, &ev);
+	flow = l4xkit_expect_op(k, L4X_OP_OPEN)->op.flow;
+	l4xkit_discard(k);
+	ev = listen_event(k, "198.51.100.1", "203.0.113.1", 60);
+	ev.accepted.guest_port = rte_cpu_to_be_16(54);
+	l4xkit_event(k, &ev);
+	assert_true(l4xkit_expect_op(k, L4X_OP_CLOSE)->op.flow == flow);
+	assert_true(l4xkit_expect_op(k, L4X_OP_OPEN)->op.flow != flow);
+	l4xkit_expect_frame(k);
+	assert_int_equal(k->view.dport, 54);
+	assert_int_equal(l4x_flow_count(k->l), 1);
+}
+
+static void
+a_flow_ends_with_its_forward_and_the_guest_is_not_told(void **state)
+{
+	struct l4xkit *k = *state;
+	struct l4x_event ev = listen_event(k, "198.51.100.1", "203.0.113.1", 60);
+	uint64_t flow;
+
+	l4xkit_event(k, &ev);
+	flow = l4xkit_expect_op(k, L4X_OP_OPEN)->op.flow;
+	l4xkit_rx(k, frame, udp("198.51.100.1", 53, 5000, 20));
+	l4xkit_discard(k);
+	error(k, flow, ECONNABORTED, 0, 0, NULL);
+	l4xkit_expect_op(k, L4X_OP_CLOSE);
+	l4xkit_expect_nothing(k);
+	assert_int_equal(l4x_flow_count(k->l), 0);
 }
 
 static void
@@ -734,6 +772,8 @@ main(void)
 		T(flows_with_traffic_both_ways_live_longer),
 		T(a_late_event_for_an_expired_flow_is_counted),
 		T(a_datagram_from_outside_makes_a_flow_of_its_own),
+		T(a_forward_that_leads_elsewhere_now_begins_a_flow_anew),
+		T(a_flow_ends_with_its_forward_and_the_guest_is_not_told),
 		T(a_peer_on_the_host_itself_appears_as_the_gateway),
 		T(datagrams_for_a_guest_that_is_gone_are_dropped),
 		T(an_error_without_anything_to_quote_is_kept_from_the_guest),

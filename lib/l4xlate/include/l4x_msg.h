@@ -32,8 +32,8 @@ enum l4x_op_type {
 	/**
 	 * Make a socket for the flow and connect it (TCP: SOCK_STREAM; UDP: SOCK_DGRAM; ICMP,
 	 * ICMPv6: ping socket). Answered by CONNECTED or ERROR (TCP), by nothing but errors
-	 * (others). UDP with L4X_OPEN_REUSE: bind to open.local with SO_REUSEPORT (a listener has
-	 * that port).
+	 * (others). UDP with L4X_OPEN_REUSE: bind to open.local beside the listener of that port,
+	 * which leads to open.guest_port.
 	 */
 	L4X_OP_OPEN,
 	/** Give the accepted socket `adopt.token` to the flow. Answered by CONNECTED. */
@@ -78,10 +78,13 @@ struct l4x_op {
 			uint16_t pif;          /**< lent buffers are taken from this port ... */
 			uint8_t queue;         /**< ... and this of its queues */
 			uint8_t proto;         /**< IPPROTO_* */
-			uint16_t mss;          /**< TCP: TCP_MAXSEG of the socket, 0 = leave */
-			uint8_t head_len;      /**< room for L2..L4 headers in front of payload */
-			uint8_t flags;         /**< L4X_OPEN_* */
-			uint32_t mark;         /**< SO_MARK, 0 = leave */
+			union {
+				uint16_t mss; /**< TCP: TCP_MAXSEG of the socket, 0 = leave */
+				rte_be16_t guest_port; /**< L4X_OPEN_REUSE */
+			};
+			uint8_t head_len; /**< room for L2..L4 headers in front of payload */
+			uint8_t flags;    /**< L4X_OPEN_* */
+			uint32_t mark;    /**< SO_MARK, 0 = leave */
 		} open;
 		struct {
 			uint32_t token; /**< from ACCEPTED */
