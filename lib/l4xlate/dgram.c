@@ -90,9 +90,18 @@ l4x_dgram_open(struct l4x *l, struct l4x_pkt *p)
 }
 
 void
+l4x_dgram_gone(struct l4x *l, uint32_t idx)
+{
+	if (l->flows[idx].unanswered)
+		l4x_udp_unanswered_del(l, idx);
+	else
+		l4x_op_add(l, L4X_OP_CLOSE, idx);
+}
+
+void
 l4x_dgram_close(struct l4x *l, uint32_t idx)
 {
-	l4x_op_add(l, L4X_OP_CLOSE, idx);
+	l4x_dgram_gone(l, idx);
 	l4x_flow_free(l, idx);
 }
 
@@ -293,8 +302,7 @@ error_to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	bool told = ev->error.from_icmp && flowtab_addr_is_v4(&f->peer) == f->v4 &&
 		icmp_passes(f->v4, ev->error.icmp_type, ev->error.icmp_code);
 
-	/* Nothing to quote: the guest has sent nothing that could have failed. */
-	if (d->quote_len == 0 || flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0)
+	if (flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0)
 		return;
 	if (told) {
 		type = ev->error.icmp_type;

@@ -15,8 +15,6 @@
 uint32_t l4x_dgram_open(struct l4x *l, struct l4x_pkt *p);
 /** An OPEN operation for the flow. */
 void l4x_dgram_op_open(struct l4x *l, uint32_t idx, uint8_t tos, uint8_t ttl);
-/** The end of the flow, and of its socket. */
-void l4x_dgram_close(struct l4x *l, uint32_t idx);
 /** Account for a datagram that came in at a side, move the deadline. */
 void l4x_dgram_touch(struct l4x *l, uint32_t idx, enum flowtab_side side, uint32_t bytes);
 /** Keep the headers of the guest's packet for a later ICMP error. */
@@ -27,6 +25,8 @@ void l4x_dgram_quote(struct l4x *l, uint32_t idx, const struct l4x_pkt *p);
  */
 void l4x_dgram_send(
 	struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t tos, uint8_t ttl);
+/** udp.c: the flow is answered, or about to be freed. */
+void l4x_udp_unanswered_del(struct l4x *l, uint32_t idx);
 /** ERROR: the ICMP error due, and the end of the flow when the socket is no more. */
 void l4x_dgram_error(struct l4x *l, uint32_t idx, const struct l4x_event *ev);
 /** TTL for the socket: 0, its default, for what hosts send by default. */

@@ -42,7 +42,10 @@ flow_gone(void *arg, uint32_t idx)
 	struct l4x *l = arg;
 
 	l4x_count(l, L4X_COUNT_FLOWS_EXPIRED);
-	l4x_op_add(l, L4X_OP_CLOSE, idx)->close.reset = l->ftf[idx].proto == IPPROTO_TCP;
+	if (l->ftf[idx].proto == IPPROTO_TCP)
+		l4x_op_add(l, L4X_OP_CLOSE, idx)->close.reset = true;
+	else
+		l4x_dgram_gone(l, idx);
 	flowtab_wheel_clear(l->timers, idx);
 }
 
@@ -219,7 +222,9 @@ uint32_t
 l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *guest,
 	const struct flowtab_tuple *host, uint8_t queue, uint8_t bridge, bool inbound)
 {
-	uint32_t rate = port->conf.new_flows_per_s, idx;
+	/* Who sends datagrams from outside must not keep the guest from what it wants itself. */
+	bool unasked = inbound && guest->proto == IPPROTO_UDP;
+	uint32_t rate = unasked ? 0 : port->conf.new_flows_per_s, idx;
 	struct l4x_flow *f;
 	int rc;
 
@@ -286,12 +291,10 @@ l4x_flows_close(struct l4x *l, uint16_t pif, uint32_t *cursor)
 			continue;
 		if (!l4x_out_room(l, CLOSE_ROOM))
 			return 1;
-		if (f->proto == IPPROTO_TCP) {
+		if (f->proto == IPPROTO_TCP)
 			l4x_tcp_kill(l, *cursor);
-		} else {
-			l4x_op_add(l, L4X_OP_CLOSE, *cursor);
-			l4x_flow_free(l, *cursor);
-		}
+		else
+			l4x_dgram_close(l, *cursor);
 	}
 	return *cursor < max;
 }

@@ -34,10 +34,20 @@
 #define L4X_ERRORS_PER_S 1000
 #define L4X_ERRORS_BURST 64
 
+/** UDP flows of one guest that began outside and that it has not answered; half its limit at most.
+ */
+#define L4X_UNANSWERED_MAX 1024
+
 /** A token bucket; see l4x_bucket_take(). */
 struct l4x_bucket {
 	uint64_t us;     /**< when credit was counted last */
 	uint64_t credit; /**< millionths of a token */
+};
+
+/** Flows in the order in which they began, linked by l4x_dgram_flow; valid while n > 0. */
+struct l4x_unanswered {
+	uint32_t oldest, newest;
+	uint32_t n;
 };
 
 /** A port and what has been learnt of its guest. */
@@ -58,6 +68,7 @@ struct l4x_port {
 	uint32_t ra_sent;      /**< unsolicited advertisements since the link came up */
 	uint32_t close_cursor; /**< how far l4x_port_remove() has come */
 	struct l4x_bucket new_flows;
+	struct l4x_unanswered unanswered;
 	struct l4x_bucket errors;       /**< ICMP errors and RSTs for no flow */
 	struct flowtab_addr linklocal6; /**< of the gateway: fe80:: and its MAC as EUI-64 */
 	uint8_t tx_queue;               /**< a queue pair of this port that this worker polls */
@@ -110,6 +121,7 @@ struct l4x_dgram_flow {
 	uint8_t quote_len;
 	uint8_t quote[L4X_QUOTE];
 	bool both_ways;
+	uint32_t older, newer; /**< the next ones without an answer, FLOWTAB_NONE at the ends */
 };
 
 /** Per-flow state, in an array parallel to the flow table's. */
@@ -119,7 +131,8 @@ struct l4x_flow {
 	uint8_t bridge;
 	bool inbound;
 	bool v4;
-	bool reuse;                       /**< UDP: shares its port with a listener */
+	bool reuse;      /**< UDP: shares its port with a listener */
+	bool unanswered; /**< UDP: began outside, and the guest has said nothing: no socket yet */
 	rte_be16_t peer_port, local_port; /**< of the socket side; local 0: the kernel's choice */
 	struct flowtab_addr peer, local;  /**< local zero: the kernel's choice */
 	union {
@@ -383,6 +396,10 @@ void l4x_icmp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx);
 void l4x_icmp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev);
 /** End of a burst: close the DGRAM operations of the burst. */
 void l4x_dgram_burst_end(struct l4x *l);
+/** The flow is about to be freed: its socket goes. Makes no call into the flow table. */
+void l4x_dgram_gone(struct l4x *l, uint32_t idx);
+/** Close and free the flow. */
+void l4x_dgram_close(struct l4x *l, uint32_t idx);
 
 void l4x_tcp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx);
 void l4x_tcp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev);

@@ -1,6 +1,59 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dgram.h"
 
+/* ---- flows from outside that the guest has not answered ---- */
+
+static void
+unanswered_add(struct l4x *l, uint32_t idx)
+{
+	struct l4x_unanswered *u = &l4x_flow_port(l, idx)->unanswered;
+	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
+
+	d->older = u->n > 0 ? u->newest : FLOWTAB_NONE;
+	d->newer = FLOWTAB_NONE;
+	if (u->n++ == 0)
+		u->oldest = idx;
+	else
+		l->flows[u->newest].dgram.newer = idx;
+	u->newest = idx;
+	l->flows[idx].unanswered = true;
+}
+
+void
+l4x_udp_unanswered_del(struct l4x *l, uint32_t idx)
+{
+	struct l4x_unanswered *u = &l4x_flow_port(l, idx)->unanswered;
+	const struct l4x_dgram_flow *d = &l->flows[idx].dgram;
+
+	if (u->oldest == idx)
+		u->oldest = d->newer;
+	else
+		l->flows[d->older].dgram.newer = d->newer;
+	if (u->newest == idx)
+		u->newest = d->older;
+	else
+		l->flows[d->newer].dgram.older = d->older;
+	u->n--;
+	l->flows[idx].unanswered = false;
+}
+
+/** Addresses from outside may be made up: the oldest flow makes room, and the guest keeps its own.
+ */
+static void
+unanswered_make_room(struct l4x *l, const struct l4x_port *port)
+{
+	uint32_t max = L4X_UNANSWERED_MAX;
+
+	if (port->conf.max_flows != 0)
+		max = RTE_MIN(max, (port->conf.max_flows + 1) / 2);
+	if (port->unanswered.n < max)
+		return;
+	l4x_count(l, L4X_COUNT_UDP_UNANSWERED);
+	l4x_dgram_close(l, port->unanswered.oldest);
+}
+
+/* ---- from the guest ---- */
+
 void
 l4x_udp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
 {
@@ -11,11 +64,16 @@ l4x_udp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
 		idx = l4x_dgram_open(l, p);
 		if (idx == FLOWTAB_NONE)
 			return;
+	} else if (unlikely(l->flows[idx].unanswered)) {
+		l4x_udp_unanswered_del(l, idx);
+		l4x_dgram_op_open(l, idx, tos, ttl);
 	}
 	l4x_dgram_quote(l, idx, p);
 	l4x_dgram_touch(l, idx, FLOWTAB_SIDE_GUEST, len);
 	l4x_dgram_send(l, idx, l4x_pkt_payload(p), seg, tos, ttl);
 }
+
+/* ---- to the guest ---- */
 
 static struct rte_udp_hdr *
 header_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint32_t len)
@@ -78,7 +136,12 @@ l4x_udp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 		l4x_event_free(&other);
 }
 
-/** A flow for a peer that has spoken first; its socket shares the listener's address and port. */
+/* ---- from outside ---- */
+
+/**
+ * A flow for a peer that has spoken first. The listener serves it until the guest answers: what
+ * anybody may send takes no socket.
+ */
 static uint32_t
 inbound_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
 	const struct flowtab_tuple *guest, const struct flowtab_tuple *host)
@@ -88,12 +151,13 @@ inbound_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
 
 	if (port->conf.queue_worker[queue] != l->params.worker)
 		queue = port->tx_queue;
+	unanswered_make_room(l, port);
 	idx = l4x_flow_new(l, port, guest, host, queue, ev->bridge, true);
 	if (idx == FLOWTAB_NONE)
 		return FLOWTAB_NONE;
 	l->flows[idx].reuse = true;
 	l->flows[idx].dgram.pending_op = UINT32_MAX;
-	l4x_dgram_op_open(l, idx, 0, 0);
+	unanswered_add(l, idx);
 	return idx;
 }
 
@@ -119,7 +183,7 @@ l4x_udp_listen(struct l4x *l, const struct l4x_event *ev)
 		l4x_drop(l, ev->accepted.m, L4X_DROP_UDP_NO_FLOW);
 		return;
 	}
-	/* Datagrams that the listener had taken before the flow's own socket was there. */
+	/* The listener's, or taken by it before the flow's own socket was there. */
 	idx = flowtab_lookup(l->ft, &host, l4x_now_ms(l), NULL);
 	if (idx != FLOWTAB_NONE && leads_elsewhere(l, idx, ev)) {
 		l4x_dgram_close(l, idx);

@@ -93,6 +93,27 @@ forward_tells_peers_apart(void **state)
 	}
 }
 
+/* Whoever sends from many ports, or makes addresses up, takes nothing from the daemon's other VMs.
+ */
+static void
+unanswered_datagrams_take_no_descriptors(void **state)
+{
+	int before = proc_open_fds(smoke.d);
+
+	for (int i = 0; i < 200; i++) {
+		uint16_t own = 0;
+		int fd = host_udp(LO, &own);
+		struct guest_frame *f;
+
+		assert_int_equal(host_send_to(fd, LO, 5000, "spam", 4), 0);
+		f = guest_udp_recv(smoke.g, 50, SOON);
+		assert_non_null(f);
+		free(f);
+		close(fd);
+	}
+	assert_true(proc_open_fds(smoke.d) <= before + 10);
+}
+
 /* @return 0 or errno of bind(), of a process of user nobody */
 static int
 bind_as_nobody(const char *addr, uint16_t port, int option)
@@ -217,6 +238,7 @@ main(void)
 		SMOKE(forward_reaches_the_guest_and_the_answer_comes_from_it),
 		SMOKE(forward_reaches_the_guest_over_ipv6),
 		SMOKE(forward_tells_peers_apart),
+		SMOKE(unanswered_datagrams_take_no_descriptors),
 		SMOKE(another_user_cannot_take_a_forward),
 		SMOKE(wrong_checksum_is_dropped),
 		SMOKE(checksum_0_is_accepted_over_ipv4_only),

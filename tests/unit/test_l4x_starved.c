@@ -270,10 +270,12 @@ static void
 a_listeners_datagram_without_a_flow_is_freed(void **state)
 {
 	struct l4x_event ev = { .type = L4X_EV_LISTEN_DGRAM };
+	struct pkt_ip ip = l4xkit_ip("192.0.2.1");
 	struct l4xkit *k = *state;
 
 	k->conf.max_flows = 1;
 	assert_int_equal(l4x_port_set(k->l, &k->conf), 0);
+	l4xkit_rx(k, frame, pkt_build_udp(frame, &ip, 5, 5, data, 10));
 	for (unsigned int i = 0; i < 3; i++) {
 		ev.accepted.m = l4xkit_payload(k, data, 10);
 		ev.accepted.peer = ev.accepted.local = l4xkit_addr("198.51.100.1");
@@ -282,7 +284,7 @@ a_listeners_datagram_without_a_flow_is_freed(void **state)
 		ev.accepted.pif = L4XKIT_PIF;
 		l4xkit_event(k, &ev);
 	}
-	assert_int_equal(l4xkit_counter(k, L4X_DROP_FLOW_LIMIT), 2);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FLOW_LIMIT), 3);
 	l4xkit_discard(k);
 }
 

@@ -58,27 +58,28 @@
 	X(TOO_BIG, "too-big", "datagram larger than the guest takes")                     \
 	X(RATE, "rate", "ICMP error or RST not sent, rate limited")
 
-#define L4X_COUNTS(X)                                                                      \
-	X(RX_PKTS, "rx-pkts", "frames from guests")                                        \
-	X(RX_BYTES, "rx-bytes", "bytes from guests")                                       \
-	X(TX_PKTS, "tx-pkts", "frames to guests")                                          \
-	X(TX_BYTES, "tx-bytes", "bytes to guests")                                         \
-	X(HANDOVER, "handover", "frames handed to the worker that owns their flow")        \
-	X(FLOWS_NEW, "flows-new", "flows made")                                            \
-	X(FLOWS_EXPIRED, "flows-expired", "flows that timed out")                          \
-	X(TCP_OPENED, "tcp-opened", "TCP connections established")                         \
-	X(TCP_REFUSED, "tcp-refused", "TCP connections refused or unreachable")            \
-	X(TCP_RETRANSMIT, "tcp-retransmit", "times data or FIN was sent to a guest again") \
-	X(TCP_RTO, "tcp-rto", "retransmission timeouts")                                   \
-	X(TCP_FAST, "tcp-fast-retransmit", "fast retransmits")                             \
-	X(TCP_PROBE, "tcp-probe", "zero-window probes and keepalives sent")                \
-	X(TCP_RST_SENT, "tcp-rst-sent", "RST sent to guests")                              \
-	X(TCP_SHORT, "tcp-short", "times a socket took less than it was given")            \
-	X(ICMP_ERRORS, "icmp-errors", "ICMP errors sent to guests")                        \
-	X(ECHO_LOCAL, "echo-local", "echo requests answered for the gateway")              \
-	X(ARP_REPLIES, "arp-replies", "ARP replies")                                       \
-	X(ND_ADVERTS, "nd-adverts", "neighbour and router advertisements")                 \
-	X(DHCP_REPLIES, "dhcp-replies", "DHCP replies")                                    \
+#define L4X_COUNTS(X)                                                                           \
+	X(RX_PKTS, "rx-pkts", "frames from guests")                                             \
+	X(RX_BYTES, "rx-bytes", "bytes from guests")                                            \
+	X(TX_PKTS, "tx-pkts", "frames to guests")                                               \
+	X(TX_BYTES, "tx-bytes", "bytes to guests")                                              \
+	X(HANDOVER, "handover", "frames handed to the worker that owns their flow")             \
+	X(FLOWS_NEW, "flows-new", "flows made")                                                 \
+	X(FLOWS_EXPIRED, "flows-expired", "flows that timed out")                               \
+	X(UDP_UNANSWERED, "udp-unanswered", "unanswered flows from outside ended for new ones") \
+	X(TCP_OPENED, "tcp-opened", "TCP connections established")                              \
+	X(TCP_REFUSED, "tcp-refused", "TCP connections refused or unreachable")                 \
+	X(TCP_RETRANSMIT, "tcp-retransmit", "times data or FIN was sent to a guest again")      \
+	X(TCP_RTO, "tcp-rto", "retransmission timeouts")                                        \
+	X(TCP_FAST, "tcp-fast-retransmit", "fast retransmits")                                  \
+	X(TCP_PROBE, "tcp-probe", "zero-window probes and keepalives sent")                     \
+	X(TCP_RST_SENT, "tcp-rst-sent", "RST sent to guests")                                   \
+	X(TCP_SHORT, "tcp-short", "times a socket took less than it was given")                 \
+	X(ICMP_ERRORS, "icmp-errors", "ICMP errors sent to guests")                             \
+	X(ECHO_LOCAL, "echo-local", "echo requests answered for the gateway")                   \
+	X(ARP_REPLIES, "arp-replies", "ARP replies")                                            \
+	X(ND_ADVERTS, "nd-adverts", "neighbour and router advertisements")                      \
+	X(DHCP_REPLIES, "dhcp-replies", "DHCP replies")                                         \
 	X(DHCP6_REPLIES, "dhcp6-replies", "DHCPv6 replies")
 
 enum l4x_counter {
