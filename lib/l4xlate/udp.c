@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dgram.h"
 
+/** RFC 6335, 6: dynamic ports, 49152 to 65535. */
+#define FIRST_DYNAMIC_PORT 0xc000
+/** Ports that are tried for a peer whose own port is taken. */
+#define FIND_PORT_TRIES 64
+
 /* ---- flows from outside that the guest has not answered ---- */
 
 static void
@@ -171,6 +176,58 @@ leads_elsewhere(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 		guest.pif != ev->accepted.pif || guest.eport != ev->accepted.guest_port;
 }
 
+/** Is this the flow of the peer and of the address and port that it spoke to, as far as known? */
+static bool
+is_flow_of(const struct l4x_flow *f, const struct flowtab_tuple *host)
+{
+	if (!flowtab_addr_eq(&f->peer, &host->eaddr) || f->peer_port != host->eport)
+		return false;
+	return f->local_port == 0 ||
+		(f->local_port == host->oport && flowtab_addr_eq(&f->local, &host->oaddr));
+}
+
+/**
+ * What the guest would see of this peer, it sees of another one already: peers that have no address
+ * in its world look alike. Find a port to tell it by, such that the guest's answer comes to this
+ * worker.
+ */
+static bool
+find_port(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *guest)
+{
+	for (unsigned int i = 0; i < FIND_PORT_TRIES; i++) {
+		guest->oport = rte_cpu_to_be_16(FIRST_DYNAMIC_PORT | (uint16_t)l4x_random(l));
+		if (l4x_steer(&port->conf, l->params.secret, guest) == l->params.worker &&
+			flowtab_lookup(l->ft, guest, l4x_now_ms(l), NULL) == FLOWTAB_NONE)
+			return true;
+	}
+	return false;
+}
+
+/** The flow of a datagram at a listener. FLOWTAB_NONE: counted. */
+static uint32_t
+listen_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
+	struct flowtab_tuple *guest, const struct flowtab_tuple *host)
+{
+	/* The listener's, or taken by it before the flow's own socket was there. */
+	uint32_t idx = flowtab_lookup(l->ft, host, l4x_now_ms(l), NULL);
+
+	if (idx != FLOWTAB_NONE) {
+		if (!leads_elsewhere(l, idx, ev))
+			return idx;
+		l4x_dgram_close(l, idx);
+	}
+	idx = flowtab_lookup(l->ft, guest, l4x_now_ms(l), NULL);
+	if (idx != FLOWTAB_NONE) {
+		if (is_flow_of(&l->flows[idx], host))
+			return idx;
+		if (!find_port(l, port, guest)) {
+			l4x_count(l, L4X_DROP_UDP_NO_FLOW);
+			return FLOWTAB_NONE;
+		}
+	}
+	return inbound_flow(l, port, ev, guest, host);
+}
+
 void
 l4x_udp_listen(struct l4x *l, const struct l4x_event *ev)
 {
@@ -183,16 +240,7 @@ l4x_udp_listen(struct l4x *l, const struct l4x_event *ev)
 		l4x_drop(l, ev->accepted.m, L4X_DROP_UDP_NO_FLOW);
 		return;
 	}
-	/* The listener's, or taken by it before the flow's own socket was there. */
-	idx = flowtab_lookup(l->ft, &host, l4x_now_ms(l), NULL);
-	if (idx != FLOWTAB_NONE && leads_elsewhere(l, idx, ev)) {
-		l4x_dgram_close(l, idx);
-		idx = FLOWTAB_NONE;
-	}
-	if (idx == FLOWTAB_NONE)
-		idx = flowtab_lookup(l->ft, &guest, l4x_now_ms(l), NULL);
-	if (idx == FLOWTAB_NONE)
-		idx = inbound_flow(l, port, ev, &guest, &host);
+	idx = listen_flow(l, port, ev, &guest, &host);
 	if (idx == FLOWTAB_NONE)
 		rte_pktmbuf_free(ev->accepted.m);
 	else

@@ -93,6 +93,34 @@ forward_tells_peers_apart(void **state)
 	}
 }
 
+static void
+peers_of_two_loopback_addresses_are_not_mixed_up(void **state)
+{
+	static const char *const name[] = { "127.0.0.1", "127.0.0.2" };
+	struct guest_frame *f[2];
+	uint16_t own = 0, port;
+	struct pkt_addr from;
+	int fd[2];
+	char buf[8];
+
+	for (int i = 0; i < 2; i++) {
+		fd[i] = host_udp(name[i], &own); /* the same port */
+		assert_true(fd[i] >= 0);
+		assert_int_equal(host_send_to(fd[i], LO, 5000, name[i], 9), 0);
+		f[i] = guest_udp_recv(smoke.g, 50, SOON);
+		assert_non_null(f[i]);
+		assert_memory_equal(f[i]->view.data, name[i], 9);
+	}
+	for (int i = 0; i < 2; i++) {
+		guest_udp_send(smoke.g, 50, &f[i]->view.src, f[i]->view.sport, &i, 1);
+		assert_int_equal(host_recv_from(smoke.g, fd[i], buf, 8, &from, &port, SOON), 1);
+		assert_int_equal(buf[0], i);
+		assert_int_equal(port, 5000);
+		free(f[i]);
+		close(fd[i]);
+	}
+}
+
 /* Whoever sends from many ports, or makes addresses up, takes nothing from the daemon's other VMs.
  */
 static void
@@ -238,6 +266,7 @@ main(void)
 		SMOKE(forward_reaches_the_guest_and_the_answer_comes_from_it),
 		SMOKE(forward_reaches_the_guest_over_ipv6),
 		SMOKE(forward_tells_peers_apart),
+		SMOKE(peers_of_two_loopback_addresses_are_not_mixed_up),
 		SMOKE(unanswered_datagrams_take_no_descriptors),
 		SMOKE(another_user_cannot_take_a_forward),
 		SMOKE(wrong_checksum_is_dropped),

@@ -801,6 +801,119 @@ a_peer_on_the_host_itself_appears_as_the_gateway(void **state)
 	l4xkit_expect_nothing(k);
 }
 
+/** A masked peer's datagram from port 5000. @return the port that the guest sees */
+static uint16_t
+from_masked(struct l4xkit *k, const char *peer, const char *as)
+{
+	struct l4x_event ev = listen_event(k, peer, peer, 60);
+
+	l4xkit_event(k, &ev);
+	l4xkit_expect_frame(k);
+	assert_string_equal(pkt_addr_text(&k->view.src), as);
+	assert_int_equal(k->view.dport, 53);
+	return k->view.sport;
+}
+
+static void
+peers_that_look_alike_to_the_guest_are_told_apart_by_port(void **state)
+{
+	static const char *const peers[][3] = { { "127.0.0.1", "127.0.0.2", "10.0.2.2" },
+		{ "fe80::1", "fe80::2", "fd00:2::2" } };
+	struct l4xkit *k = *state;
+
+	for (unsigned int i = 0; i < RTE_DIM(peers); i++) {
+		uint16_t a = from_masked(k, peers[i][0], peers[i][2]);
+		uint16_t b = from_masked(k, peers[i][1], peers[i][2]);
+
+		assert_int_equal(a, 5000);
+		assert_true(b >= 49152);
+		/* And it stays that. */
+		assert_int_equal(from_masked(k, peers[i][1], peers[i][2]), b);
+		assert_int_equal(from_masked(k, peers[i][0], peers[i][2]), a);
+		l4xkit_rx(k, frame, udp(peers[i][2], 53, b, 20));
+		assert_peer(&l4xkit_expect_op(k, L4X_OP_OPEN)->op, peers[i][1], 5000);
+		l4xkit_expect_op(k, L4X_OP_DGRAM);
+		l4xkit_rx(k, frame, udp(peers[i][2], 53, a, 20));
+		assert_peer(&l4xkit_expect_op(k, L4X_OP_OPEN)->op, peers[i][0], 5000);
+		l4xkit_expect_op(k, L4X_OP_DGRAM);
+		assert_int_equal(from_masked(k, peers[i][1], peers[i][2]), b);
+	}
+	l4xkit_expect_nothing(k);
+	assert_int_equal(l4x_flow_count(k->l), 4);
+}
+
+static void
+with_loopback(struct l4x_params *params, struct l4x_port_conf *conf)
+{
+	conf->loopback = conf->gateway;
+}
+
+static void
+a_peer_that_the_guest_speaks_to_is_not_taken_for_another(void **state)
+{
+	struct l4xkit *k = l4xkit_create(with_loopback);
+	uint16_t port;
+
+	/* From the guest's port 53 to 127.0.0.1:5000; then 127.0.0.2:5000 comes by the forward. */
+	open_flow(k, "10.0.2.2", 53, 5000);
+	port = from_masked(k, "127.0.0.2", "10.0.2.2");
+	assert_true(port != 5000);
+	/* 127.0.0.1:5000 itself is the one that the guest knows. */
+	assert_int_equal(from_masked(k, "127.0.0.1", "10.0.2.2"), 5000);
+	assert_int_equal(l4x_flow_count(k->l), 2);
+	l4xkit_destroy(k);
+}
+
+static void
+a_peer_gets_its_answer_from_the_forward_it_spoke_to(void **state)
+{
+	struct l4xkit *k = *state;
+	struct l4x_event ev;
+	const struct l4xkit_op *o;
+	uint16_t port;
+
+	/* Two forwards lead to the guest's port 53. */
+	from_outside(k, 5000);
+	ev = listen_event(k, "198.51.100.1", "203.0.113.1", 60);
+	ev.accepted.local_port = rte_cpu_to_be_16(8054);
+	l4xkit_event(k, &ev);
+	l4xkit_expect_frame(k);
+	port = k->view.sport;
+	assert_true(port != 5000);
+	l4xkit_rx(k, frame, udp("198.51.100.1", 53, port, 20));
+	o = l4xkit_expect_op(k, L4X_OP_OPEN);
+	assert_peer(&o->op, "198.51.100.1", 5000);
+	assert_int_equal(o->op.open.local_port, rte_cpu_to_be_16(8054));
+	l4xkit_discard(k);
+}
+
+static void
+four_workers(struct l4x_params *params, struct l4x_port_conf *conf)
+{
+	conf->n_queues = 4;
+	for (uint8_t q = 0; q < 4; q++)
+		conf->queue_worker[q] = q;
+}
+
+static void
+the_answer_to_a_port_that_was_found_comes_to_the_same_worker(void **state)
+{
+	struct l4xkit *k = l4xkit_create(four_workers);
+	struct flowtab_tuple guest = { .pif = L4XKIT_PIF, .proto = IPPROTO_UDP };
+	char peer[16];
+
+	guest.eaddr = l4xkit_addr("10.0.2.15");
+	guest.oaddr = l4xkit_addr("10.0.2.2");
+	guest.eport = rte_cpu_to_be_16(53);
+	from_masked(k, "127.0.0.1", "10.0.2.2");
+	for (unsigned int i = 2; i < 12; i++) {
+		snprintf(peer, sizeof(peer), "127.0.0.%u", i);
+		guest.oport = rte_cpu_to_be_16(from_masked(k, peer, "10.0.2.2"));
+		assert_int_equal(l4x_steer(&k->conf, k->params.secret, &guest), k->params.worker);
+	}
+	l4xkit_destroy(k);
+}
+
 static void
 datagrams_for_a_guest_that_is_gone_are_dropped(void **state)
 {
@@ -859,6 +972,10 @@ main(void)
 		T(a_forward_that_leads_elsewhere_now_begins_a_flow_anew),
 		T(a_flow_ends_with_its_forward_and_the_guest_is_not_told),
 		T(a_peer_on_the_host_itself_appears_as_the_gateway),
+		T(peers_that_look_alike_to_the_guest_are_told_apart_by_port),
+		cmocka_unit_test(a_peer_that_the_guest_speaks_to_is_not_taken_for_another),
+		T(a_peer_gets_its_answer_from_the_forward_it_spoke_to),
+		cmocka_unit_test(the_answer_to_a_port_that_was_found_comes_to_the_same_worker),
 		T(datagrams_for_a_guest_that_is_gone_are_dropped),
 	};
 
