@@ -141,28 +141,48 @@ bridge_dgram_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *o
 	}
 }
 
-/** DSCP, ECN and TTL of what is sent next. */
+static uint8_t
+pmtud_of(const struct l4x_op *op)
+{
+	static_assert(IP_PMTUDISC_DO == IPV6_PMTUDISC_DO && IP_PMTUDISC_DONT == IPV6_PMTUDISC_DONT,
+		"one scale for both families");
+	return (op->dgram.df ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT) + 1;
+}
+
+static bool
+header_differs(const struct bridge_rec *r, const struct l4x_op *op)
+{
+	return op->tos != r->dgram.tos || op->ttl != r->dgram.ttl || pmtud_of(op) != r->dgram.pmtud;
+}
+
+/** DSCP, ECN, TTL, and whether to fragment, of what is sent next. */
 static void
-set_header(struct bridge_rec *r, uint8_t tos, uint8_t ttl)
+set_header(struct bridge_rec *r, const struct l4x_op *op)
 {
 	const bool v4 = flowtab_addr_is_v4(&r->dgram.peer);
 	const int level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+	const uint8_t pmtud = pmtud_of(op);
 
-	if (tos != r->dgram.tos)
-		sock_set(r->fd, level, v4 ? IP_TOS : IPV6_TCLASS, tos);
-	if (ttl != r->dgram.ttl)
-		sock_set(r->fd, level, v4 ? IP_TTL : IPV6_UNICAST_HOPS, ttl != 0 ? ttl : -1);
-	r->dgram.tos = tos;
-	r->dgram.ttl = ttl;
+	if (op->tos != r->dgram.tos)
+		sock_set(r->fd, level, v4 ? IP_TOS : IPV6_TCLASS, op->tos);
+	if (op->ttl != r->dgram.ttl)
+		sock_set(
+			r->fd, level, v4 ? IP_TTL : IPV6_UNICAST_HOPS, op->ttl != 0 ? op->ttl : -1);
+	if (pmtud != r->dgram.pmtud)
+		sock_set(r->fd, level, v4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER, pmtud - 1);
+	r->dgram.tos = op->tos;
+	r->dgram.ttl = op->ttl;
+	r->dgram.pmtud = pmtud;
 }
 
 /* ---- send ---- */
 
-/** What a UDP_SEGMENT send would have made, one by one. */
+/** What a UDP_SEGMENT send would have made, one by one. Where one is too large, all are. */
 static void
 send_split(struct bridge *b, struct bridge_rec *r, const struct msghdr *gso, uint16_t seg)
 {
 	struct iovec iov[SPLIT_IOV];
+	bool too_large = false;
 	size_t i = 0, off = 0;
 
 	while (i < gso->msg_iovlen) {
@@ -182,11 +202,14 @@ send_split(struct bridge *b, struct bridge_rec *r, const struct msghdr *gso, uin
 				i++;
 			}
 		}
-		bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
-		if (sendmsg(r->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-			bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
+		if (!too_large) {
+			bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
+			if (sendmsg(r->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+				continue;
+			too_large = errno == EMSGSIZE;
 			r->flags |= REC_ERRQ;
 		}
+		bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
 	}
 }
 
@@ -196,8 +219,9 @@ send_failed(struct bridge *b, struct bridge_rec *r, struct batch *batch, uint32_
 	bool again)
 {
 	if (batch->seg[i] != 0 && (err == EINVAL || err == EMSGSIZE || err == EIO)) {
-		/* No checksum offload, or larger than the path takes. */
-		r->flags |= REC_NO_GSO;
+		/* Larger than the path takes; or, for good, no checksum offload there. */
+		if (err == EIO)
+			r->flags |= REC_NO_GSO;
 		send_split(b, r, &batch->msgs[i].msg_hdr, batch->seg[i]);
 		return false;
 	}
@@ -333,10 +357,10 @@ bridge_dgram_send(struct bridge *b, struct bridge_rec *r, const struct l4x_op *o
 
 	batch.n = batch.n_iov = 0;
 	for (i = 0; i < n && r->fd >= 0; i++) {
-		if (ops[i].tos != r->dgram.tos || ops[i].ttl != r->dgram.ttl) {
+		if (header_differs(r, &ops[i])) {
 			batch_flush(b, r, &batch);
 			if (r->fd >= 0)
-				set_header(r, ops[i].tos, ops[i].ttl);
+				set_header(r, &ops[i]);
 		}
 		batch_op(b, r, &batch, &ops[i]);
 	}

@@ -146,7 +146,8 @@ struct bridge_rec {
 		struct {
 			struct flowtab_addr peer;
 			rte_be16_t peer_port;
-			uint8_t tos, ttl;  /**< as the socket has them now */
+			uint8_t tos, ttl;  /**< as the socket has them now ... */
+			uint8_t pmtud;     /**< ... IP_PMTUDISC_* + 1; 0: as it was made */
 			uint16_t listener; /**< number + 1 of the one it is bound beside */
 		} dgram;
 	};

@@ -10,23 +10,57 @@
 #define ICMP6_UNREACH 1
 #define ICMP6_PARAMPROB 4
 
-/* A guest may use it to look for the path: traceroute. */
-uint8_t
-l4x_dgram_ttl(const struct l4x_pkt *p)
+/** RFC 8200, 5: what every link of IPv6 takes. */
+#define IP6_MIN_MTU 1280
+
+/** No router may fragment it: what IPv6 sends whole, and IPv4 with DF. */
+static bool
+is_one_piece(const struct l4x_pkt *p)
 {
-	return p->ttl == 64 || p->ttl == 128 || p->ttl == 255 ? 0 : p->ttl;
+	const struct rte_ipv4_hdr *ip;
+
+	if (p->m->packet_type == RTE_PTYPE_L4_FRAG)
+		return false;
+	if (!p->v4)
+		return true;
+	ip = rte_pktmbuf_mtod_offset(p->m, const struct rte_ipv4_hdr *, p->l3_off);
+	return (ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_DF_FLAG)) != 0;
+}
+
+/** Bytes of the IP packet; of one of them, if the frame is cut into many. */
+static uint32_t
+packet_len(const struct l4x_pkt *p)
+{
+	uint32_t seg = p->m->tso_segsz;
+
+	return seg != 0 && seg < p->data_len ? p->data_off - p->l3_off + seg : p->ip_len;
+}
+
+struct l4x_dgram_how
+l4x_dgram_how(const struct l4x *l, uint32_t idx, const struct l4x_pkt *p)
+{
+	struct l4x_dgram_how how = { .tos = p->tos, .ttl = p->ttl, .df = is_one_piece(p) };
+
+	/* What hosts send by default; others may look for the path: traceroute. */
+	if (p->ttl == 64 || p->ttl == 128 || p->ttl == 255)
+		how.ttl = 0;
+	/* RFC 7915, 5.1: below that the guest need not go, a path of IPv4 may. */
+	if (!p->v4 && flowtab_addr_is_v4(&l->flows[idx].peer) && packet_len(p) <= IP6_MIN_MTU)
+		how.df = false;
+	return how;
 }
 
 void
-l4x_dgram_op_open(struct l4x *l, uint32_t idx, uint8_t tos, uint8_t ttl)
+l4x_dgram_op_open(struct l4x *l, uint32_t idx, const struct l4x_pkt *p)
 {
+	const struct l4x_dgram_how how = l4x_dgram_how(l, idx, p);
 	const struct l4x_flow *f = &l->flows[idx];
 	struct l4x_op *op = l4x_op_add(l, L4X_OP_OPEN, idx);
 	struct flowtab_tuple guest = { 0 };
 
 	flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest);
-	op->tos = tos;
-	op->ttl = ttl;
+	op->tos = how.tos;
+	op->ttl = how.ttl;
 	op->open.peer = f->peer;
 	op->open.peer_port = f->peer_port;
 	op->open.pif = f->pif;
@@ -85,7 +119,7 @@ l4x_dgram_open(struct l4x *l, struct l4x_pkt *p)
 		return FLOWTAB_NONE;
 	}
 	l->flows[idx].dgram.pending_op = UINT32_MAX;
-	l4x_dgram_op_open(l, idx, p->tos, l4x_dgram_ttl(p));
+	l4x_dgram_op_open(l, idx, p);
 	return idx;
 }
 
@@ -145,7 +179,7 @@ l4x_dgram_quote(struct l4x *l, uint32_t idx, const struct l4x_pkt *p)
 /** The burst's open operation of the flow, if this payload may be joined to it. */
 static struct l4x_op *
 open_op(struct l4x *l, const struct l4x_dgram_flow *d, const struct rte_mbuf *m, uint32_t seg,
-	uint8_t tos, uint8_t ttl)
+	const struct l4x_dgram_how *how)
 {
 	uint32_t len = rte_pktmbuf_pkt_len(m);
 	struct l4x_op *op;
@@ -153,7 +187,9 @@ open_op(struct l4x *l, const struct l4x_dgram_flow *d, const struct rte_mbuf *m,
 	if (d->pending_op == UINT32_MAX)
 		return NULL;
 	op = &l->out.ops[d->pending_op];
-	if (op->tos != tos || op->ttl != ttl || len == 0 || len + op->len > L4X_DGRAM_MAX_BYTES)
+	if (op->tos != how->tos || op->ttl != how->ttl || op->dgram.df != how->df)
+		return NULL;
+	if (len == 0 || len + op->len > L4X_DGRAM_MAX_BYTES)
 		return NULL;
 	/* One datagram of the size or shorter, or several of the size. */
 	if (seg > op->dgram.seg || (len > seg && seg != op->dgram.seg))
@@ -179,7 +215,8 @@ join(struct l4x_dgram_flow *d, struct l4x_op *op, struct rte_mbuf *m)
 }
 
 static void
-begin_op(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t tos, uint8_t ttl)
+begin_op(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg,
+	const struct l4x_dgram_how *how)
 {
 	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
 	uint32_t len = rte_pktmbuf_pkt_len(m);
@@ -191,8 +228,9 @@ begin_op(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t 
 		return;
 	}
 	op = l4x_op_add(l, L4X_OP_DGRAM, idx);
-	op->tos = tos;
-	op->ttl = ttl;
+	op->tos = how->tos;
+	op->ttl = how->ttl;
+	op->dgram.df = how->df;
 	op->len = len;
 	op->dgram.m = m;
 	op->dgram.seg = (uint16_t)seg;
@@ -208,7 +246,8 @@ begin_op(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t 
 
 /** More datagrams in one frame than one operation takes: in pieces. */
 static void
-send_pieces(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t tos, uint8_t ttl)
+send_pieces(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg,
+	const struct l4x_dgram_how *how)
 {
 	uint32_t n = RTE_MIN(L4X_DGRAM_MAX_BYTES / seg, (uint32_t)L4X_DGRAM_MAX_SEGS);
 	uint32_t total = rte_pktmbuf_pkt_len(m), piece = n * seg;
@@ -225,14 +264,14 @@ send_pieces(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8
 			l4x_count(l, L4X_DROP_NO_MBUF);
 			break;
 		}
-		begin_op(l, idx, c, seg, tos, ttl);
+		begin_op(l, idx, c, seg, how);
 	}
 	rte_pktmbuf_free(m);
 }
 
 void
-l4x_dgram_send(
-	struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg, uint8_t tos, uint8_t ttl)
+l4x_dgram_send(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg,
+	const struct l4x_dgram_how *how)
 {
 	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
 	uint32_t len = rte_pktmbuf_pkt_len(m);
@@ -241,14 +280,14 @@ l4x_dgram_send(
 	if (seg == 0 || seg > len)
 		seg = len;
 	if (len > seg && (len > L4X_DGRAM_MAX_BYTES || len > seg * L4X_DGRAM_MAX_SEGS)) {
-		send_pieces(l, idx, m, seg, tos, ttl);
+		send_pieces(l, idx, m, seg, how);
 		return;
 	}
-	op = open_op(l, d, m, seg, tos, ttl);
+	op = open_op(l, d, m, seg, how);
 	if (op != NULL)
 		join(d, op, m);
 	else
-		begin_op(l, idx, m, seg, tos, ttl);
+		begin_op(l, idx, m, seg, how);
 }
 
 void
@@ -290,6 +329,18 @@ error_source(const struct l4x_flow *f, const struct flowtab_tuple *guest,
 	*from = *who;
 }
 
+/** An MTU of the host's side, as the guest is to be told. */
+static uint32_t
+mtu_to_guest(const struct l4x_flow *f, uint32_t mtu)
+{
+	const uint32_t more = L4X_IP6_LEN - L4X_IP4_LEN;
+
+	/* RFC 7915, 4.2 and 5.2. */
+	if (flowtab_addr_is_v4(&f->peer) != f->v4)
+		mtu = f->v4 ? RTE_MAX(mtu, more) - more : mtu + more;
+	return f->v4 ? mtu : RTE_MAX(mtu, (uint32_t)IP6_MIN_MTU);
+}
+
 static void
 error_to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 {
@@ -314,7 +365,8 @@ error_to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	if (!ev->error.from_icmp && ev->error.err != ECONNREFUSED)
 		from = f->v4 ? port->conf.gateway : port->conf.gateway6;
 	l4x_icmp_error(l, port, f->queue, f->v4, type, code,
-		ev->error.err == EMSGSIZE ? ev->error.info : 0, &from, d->quote, d->quote_len);
+		ev->error.err == EMSGSIZE ? mtu_to_guest(f, ev->error.info) : 0, &from, d->quote,
+		d->quote_len);
 }
 
 void

@@ -304,6 +304,8 @@ assemble(struct l4x *l, struct datagram *d)
 	if (m == NULL)
 		return NULL;
 	last = m;
+	/* The guest lets it travel in pieces: see l4x_dgram_how(). Survives a hand-over. */
+	m->packet_type = RTE_PTYPE_L4_FRAG;
 	if (chain_append(l, m, &last, d->head, d->head_len) < 0)
 		goto fail;
 	for (uint16_t i = d->first; i != FRAG_NONE; i = l->frags->pieces[i].next) {

@@ -43,7 +43,7 @@ void
 l4x_icmp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
 {
 	const struct rte_icmp_hdr *icmp = l4x_pkt_l4(p);
-	uint8_t tos = p->tos, ttl = l4x_dgram_ttl(p);
+	struct l4x_dgram_how how;
 
 	if (icmp->icmp_type != (p->v4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST) ||
 		icmp->icmp_code != 0) {
@@ -59,12 +59,13 @@ l4x_icmp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
 		if (idx == FLOWTAB_NONE)
 			return;
 	}
+	how = l4x_dgram_how(l, idx, p);
 	l4x_dgram_quote(l, idx, p);
 	/* The socket wants the message from its header on; the kernel fills in id and checksum. */
 	p->data_len += p->data_off - p->l4_off;
 	p->data_off = p->l4_off;
 	l4x_dgram_touch(l, idx, FLOWTAB_SIDE_GUEST, p->data_len);
-	l4x_dgram_send(l, idx, l4x_pkt_payload(p), 0, tos, ttl);
+	l4x_dgram_send(l, idx, l4x_pkt_payload(p), 0, &how);
 }
 
 /** Header of the reply in the first segment, where it can be written; it is the guest's memory. */

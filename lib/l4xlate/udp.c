@@ -62,7 +62,7 @@ unanswered_make_room(struct l4x *l, const struct l4x_port *port)
 void
 l4x_udp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
 {
-	uint8_t tos = p->tos, ttl = l4x_dgram_ttl(p);
+	struct l4x_dgram_how how;
 	uint32_t seg = p->m->tso_segsz, len = p->data_len;
 
 	if (idx == FLOWTAB_NONE) {
@@ -71,11 +71,12 @@ l4x_udp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
 			return;
 	} else if (unlikely(l->flows[idx].unanswered)) {
 		l4x_udp_unanswered_del(l, idx);
-		l4x_dgram_op_open(l, idx, tos, ttl);
+		l4x_dgram_op_open(l, idx, p);
 	}
+	how = l4x_dgram_how(l, idx, p);
 	l4x_dgram_quote(l, idx, p);
 	l4x_dgram_touch(l, idx, FLOWTAB_SIDE_GUEST, len);
-	l4x_dgram_send(l, idx, l4x_pkt_payload(p), seg, tos, ttl);
+	l4x_dgram_send(l, idx, l4x_pkt_payload(p), seg, &how);
 }
 
 /* ---- to the guest ---- */

@@ -410,6 +410,80 @@ a_refused_train_is_sent_one_by_one(void **state)
 }
 
 static void
+op_dgram_df(struct rig *r, uint64_t flow, uint32_t len, uint16_t seg)
+{
+	struct l4x_op op = { .type = L4X_OP_DGRAM, .flow = flow, .len = len };
+
+	op.dgram.m = make_payload(r, 0, len);
+	op.dgram.seg = seg;
+	op.dgram.df = 1;
+	rig_op(r, &op);
+}
+
+static void
+too_large_is_told_only_of_what_may_not_be_fragmented(void **state)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	const int before = net_enter(1500);
+	struct rig *r = *state;
+	unsigned int i;
+
+	if (before < 0)
+		skip();
+	for (i = 0; i < RTE_DIM(families); i++) {
+		const uint64_t flow = FLOW(i + 1);
+		const int fd = dgram_flow(r, flow, families[i]);
+		struct l4x_event ev;
+
+		op_dgram(r, flow, 3000, 3000);
+		op_dgram_df(r, flow, 3000, 3000);
+		op_dgram_df(r, flow, 1000, 1000);
+		op_dgram(r, flow, 3001, 3001);
+		ev = rig_wait(r, L4X_EV_ERROR, flow);
+		assert_int_equal(ev.error.err, EMSGSIZE);
+		assert_int_equal(ev.error.info, 1500);
+		assert_int_equal(ev.error.from_icmp, 0);
+		assert_int_equal(host_datagram(fd, 0), 3000);
+		assert_int_equal(host_datagram(fd, 0), 1000);
+		assert_int_equal(host_datagram(fd, 0), 3001);
+		rig_run(r, 2);
+		assert_int_equal(r->n_events, 0);
+		op_close(r, flow, false);
+		close(fd);
+	}
+	rig_poll(r);
+	net_leave(before);
+}
+
+static void
+a_train_too_large_is_told_once_and_the_next_leaves_with_one_call(void **state)
+{
+	const int before = net_enter(1500);
+	struct rig *r = *state;
+	uint64_t calls, off;
+	int fd;
+
+	if (before < 0)
+		skip();
+	fd = dgram_flow(r, FLOW(1), AF_INET);
+	op_dgram_df(r, FLOW(1), 10 * 2000, 2000);
+	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.info, 1500);
+	rig_run(r, 2);
+	assert_int_equal(r->n_events, 0);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_DGRAM_DROPPED), 10);
+	calls = rig_counter(r, BRIDGE_COUNT_SEND_CALLS);
+	op_dgram_df(r, FLOW(1), 10 * 1000, 1000);
+	rig_poll(r);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_SEND_CALLS), calls + 1);
+	for (off = 0; off < 10000; off += 1000)
+		assert_int_equal(host_datagram(fd, off), 1000);
+	op_close(r, FLOW(1), false);
+	rig_poll(r);
+	close(fd);
+	net_leave(before);
+}
+
+static void
 echoes_go_through_a_ping_socket(void **state)
 {
 	const uint8_t request[] = { 8, 0, 0, 0, 0x12, 0x34, 0, 1, 'w', 'e', 'i', 'r' };
@@ -487,6 +561,8 @@ main(void)
 		T(dscp_and_ecn_pass_both_ways),
 		T(unreachable_peer_is_an_error),
 		T(a_refused_train_is_sent_one_by_one),
+		T(too_large_is_told_only_of_what_may_not_be_fragmented),
+		T(a_train_too_large_is_told_once_and_the_next_leaves_with_one_call),
 		T(echoes_go_through_a_ping_socket),
 	};
 

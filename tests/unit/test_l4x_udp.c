@@ -137,7 +137,7 @@ joins_equal_datagrams_of_a_burst(void **state)
 }
 
 static void
-begins_anew_for_a_larger_one_another_burst_or_another_tos(void **state)
+begins_anew_for_a_larger_one_another_burst_tos_or_df(void **state)
 {
 	struct pkt_ip ip = l4xkit_ip("192.0.2.1");
 	struct l4xkit *k = *state;
@@ -146,6 +146,8 @@ begins_anew_for_a_larger_one_another_burst_or_another_tos(void **state)
 	l4xkit_push(k, frame, udp("192.0.2.1", 1000, 2000, 100));
 	l4xkit_push(k, frame, udp("192.0.2.1", 1000, 2000, 101));
 	ip.tos = 0xb8;
+	l4xkit_push(k, frame, pkt_build_udp(frame, &ip, 1000, 2000, data, 101));
+	ip.frag = 0x4000;
 	l4xkit_push(k, frame, pkt_build_udp(frame, &ip, 1000, 2000, data, 101));
 	l4xkit_flush(k);
 	l4xkit_push(k, frame, udp("192.0.2.1", 1000, 2000, 100));
@@ -156,6 +158,7 @@ begins_anew_for_a_larger_one_another_burst_or_another_tos(void **state)
 	o = l4xkit_expect_op(k, L4X_OP_DGRAM);
 	assert_int_equal(o->len, 101);
 	assert_int_equal(o->op.tos, 0xb8);
+	assert_int_equal(l4xkit_expect_op(k, L4X_OP_DGRAM)->len, 101);
 	assert_int_equal(l4xkit_expect_op(k, L4X_OP_DGRAM)->len, 100);
 	l4xkit_expect_nothing(k);
 }
@@ -290,6 +293,68 @@ passes_tos_and_unusual_ttl_on(void **state)
 	ip.ttl = 128;
 	l4xkit_rx(k, frame, pkt_build_udp(frame, &ip, 1, 2, data, 10));
 	assert_int_equal(l4xkit_expect_op(k, L4X_OP_DGRAM)->op.ttl, 0);
+}
+
+/** A datagram of 24 bytes; pieces: in two fragments. @return df of its operation */
+static bool
+df_of(struct l4xkit *k, struct pkt_ip *ip, bool pieces)
+{
+	uint8_t ext[8] = { IPPROTO_UDP, 0, 0, 1, 0, 0, 0, 9 }, l4[32];
+	bool v6 = ip->dst.len == 16;
+	const struct l4xkit_op *o;
+	size_t len = pkt_build_udp(frame, ip, 1000, 2000, data, 24);
+
+	memcpy(l4, frame + len - 32, 32);
+	for (unsigned int off = 0; pieces && off < 32; off += 16) {
+		if (v6) {
+			ext[3] = off == 0 ? 1 : 16;
+			ip->options = ext;
+			ip->options_len = sizeof(ext);
+			ip->first_ext = 44;
+		} else {
+			ip->frag = off == 0 ? 0x6000 : 2;
+		}
+		len = pkt_build_ip(frame, ip, IPPROTO_UDP, l4 + off, 16);
+		if (off == 0)
+			l4xkit_rx(k, frame, len);
+	}
+	l4xkit_rx(k, frame, len);
+	while ((o = l4xkit_op(k)) != NULL && o->op.type != L4X_OP_DGRAM)
+		;
+	assert_non_null(o);
+	assert_int_equal(o->len, 24);
+	return o->op.dgram.df;
+}
+
+static void
+only_what_no_router_may_fragment_is_sent_in_one_piece(void **state)
+{
+	struct pkt_ip ip = l4xkit_ip("192.0.2.1");
+	struct l4xkit *k = *state;
+
+	assert_false(df_of(k, &ip, false));
+	ip.frag = 0x4000;
+	assert_true(df_of(k, &ip, false));
+	/* Even if its first piece says otherwise. */
+	assert_false(df_of(k, &ip, true));
+	ip = l4xkit_ip("2001:db8::1");
+	assert_true(df_of(k, &ip, false));
+	assert_false(df_of(k, &ip, true));
+}
+
+static void
+ipv6_up_to_1280_bytes_may_be_fragmented_by_ipv4(void **state)
+{
+	struct l4xkit *k = *state;
+	size_t fits = 1280 - 48;
+
+	k->conf.dns_forward = l4xkit_addr("192.0.2.53");
+	assert_int_equal(l4x_port_set(k->l, &k->conf), 0);
+	open_flow(k, "fd00:2::2", 1000, 53);
+	l4xkit_rx(k, frame, udp("fd00:2::2", 1000, 53, fits));
+	assert_false(l4xkit_expect_op(k, L4X_OP_DGRAM)->op.dgram.df);
+	l4xkit_rx(k, frame, udp("fd00:2::2", 1000, 53, fits + 1));
+	assert_true(l4xkit_expect_op(k, L4X_OP_DGRAM)->op.dgram.df);
 }
 
 static void
@@ -510,6 +575,36 @@ errors_across_families_are_translated(void **state)
 }
 
 static void
+mtu_is_told(struct l4xkit *k, uint64_t flow, uint32_t info, uint32_t told)
+{
+	struct l4x_event ev = { .type = L4X_EV_ERROR, .flow = flow };
+
+	ev.error.err = EMSGSIZE;
+	ev.error.info = info;
+	l4xkit_event(k, &ev);
+	l4xkit_expect_frame(k);
+	assert_int_equal(k->view.icmp_rest, told);
+}
+
+static void
+an_mtu_across_families_counts_the_other_header(void **state)
+{
+	struct l4xkit *k = *state;
+	uint64_t flow;
+
+	k->conf.dns_forward = l4xkit_addr("2001:db8::53");
+	assert_int_equal(l4x_port_set(k->l, &k->conf), 0);
+	flow = open_flow(k, "10.0.2.2", 1000, 53);
+	mtu_is_told(k, flow, 1400, 1380);
+	mtu_is_told(k, flow, 0, 0);
+	k->conf.dns_forward = l4xkit_addr("192.0.2.53");
+	assert_int_equal(l4x_port_set(k->l, &k->conf), 0);
+	flow = open_flow(k, "fd00:2::2", 1000, 53);
+	mtu_is_told(k, flow, 1400, 1420);
+	mtu_is_told(k, flow, 600, 1280);
+}
+
+static void
 forwards_dns_of_the_gateway_in_both_families(void **state)
 {
 	struct l4xkit *k = *state;
@@ -611,13 +706,15 @@ main(void)
 		T(opens_one_connected_socket_per_flow),
 		T(a_flow_of_the_first_packet_serves_the_rest_of_the_burst),
 		T(joins_equal_datagrams_of_a_burst),
-		T(begins_anew_for_a_larger_one_another_burst_or_another_tos),
+		T(begins_anew_for_a_larger_one_another_burst_tos_or_df),
 		T(joins_per_flow_and_keeps_flows_apart),
 		T(never_joins_more_than_a_send_takes),
 		T(sends_empty_datagrams_one_by_one),
 		T(passes_segmented_frames_on_as_they_are),
 		T(cuts_segmented_frames_that_are_too_much_for_one_send),
 		T(passes_tos_and_unusual_ttl_on),
+		T(only_what_no_router_may_fragment_is_sent_in_one_piece),
+		T(ipv6_up_to_1280_bytes_may_be_fragmented_by_ipv4),
 		T(answers_reach_the_guest_from_whom_it_asked),
 		T(fragments_what_is_larger_than_the_mtu),
 		T(fragments_ipv6_with_a_header_of_its_own),
@@ -627,6 +724,7 @@ main(void)
 		T(icmpv6_errors_have_their_own_numbers),
 		T(local_failures_end_the_flow_and_tell_the_guest),
 		T(errors_across_families_are_translated),
+		T(an_mtu_across_families_counts_the_other_header),
 		T(forwards_dns_of_the_gateway_in_both_families),
 		T(answers_closed_ports_of_the_gateway),
 		T(silent_flows_expire_and_their_sockets_close),

@@ -12,7 +12,8 @@
  * of it), copied out of guest memory; later segments may be guest memory and are never parsed.
  * Offload flags as DPDK defines them: RTE_MBUF_F_RX_L4_CKSUM_NONE: the guest left the L4 checksum
  * to us, the data is good; RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN (0): to be verified here; tso_segsz != 0:
- * the frame is a TSO (or USO) frame of such segments. l2_len.. are not looked at.
+ * the frame is a TSO (or USO) frame of such segments. l2_len.. are not looked at; packet_type is 0,
+ * or as it was in a frame handed over.
  *
  * Frames to a guest. RTE_MBUF_F_TX_TCP_CKSUM / UDP_CKSUM with the pseudo-header sum in place ask
  * the port to vouch or to complete; RTE_MBUF_F_TX_TCP_SEG and tso_segsz make a TSO frame; l2_len,

@@ -99,6 +99,8 @@ struct l4x_op {
 		struct {
 			struct rte_mbuf *m; /**< payload only; ICMP: from the ICMP header on */
 			uint16_t seg;       /**< bytes of each datagram; the last may be shorter */
+			uint8_t df; /**< not to be fragmented: too large is an error, with the MTU
+				     */
 		} dgram;
 		struct {
 			uint64_t acked;

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the path to another host does to datagrams, and what the guest is told of it. Needs root. */
+#include "smoke.h"
+
+#include <netinet/in.h>
+
+#define HERE "192.0.2.1"
+#define PEER "192.0.2.2"
+#define HERE6 "2001:db8:9::1"
+#define PEER6 "2001:db8:9::2"
+/** Behind the peer, on a path that takes 1000 bytes. */
+#define NARROW "198.19.0.5"
+#define PORT 7001
+
+static struct netns peer = { .fd = -1 };
+
+static void
+need_peer(void)
+{
+	smoke_need_net();
+	if (peer.fd < 0) {
+		print_message("skipped: no peer network\n");
+		skip();
+	}
+}
+
+/* A socket of the peer's. */
+static int
+far_socket(const char *addr)
+{
+	const struct pkt_addr far = pkt_addr(addr);
+	struct sockaddr_storage ss;
+	const socklen_t len = pkt_sockaddr(&far, PORT, &ss);
+	int fd;
+
+	need_peer();
+	fd = netns_socket(&peer, ss.ss_family, SOCK_DGRAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, len), 0);
+	return fd;
+}
+
+/* ---- MTU ---- */
+
+/* A datagram of len bytes, whole. @return bytes of the frame in f */
+static size_t
+send_whole(const char *to, uint16_t frag, uint8_t *f, size_t len)
+{
+	const struct pkt_addr far = pkt_addr(to);
+	struct pkt_ip ip = guest_ip(smoke.g, &far);
+	static uint8_t data[2000];
+
+	ip.frag = frag;
+	len = pkt_build_udp(f, &ip, guest_port(smoke.g), PORT, data, len);
+	assert_int_equal(guest_send(smoke.g, f, len), 0);
+	return len;
+}
+
+/* Too large is told with the MTU, and quotes the packet. */
+static void
+is_too_large(const char *to, uint32_t mtu, const char *from)
+{
+	const bool v6 = strchr(to, ':') != NULL;
+	struct guest_frame *r;
+	static uint8_t f[2000];
+
+	send_whole(to, 0x4000, f, 1400);
+	r = guest_icmp_error(smoke.g, v6 ? 2 : 3, SOON);
+	assert_non_null(r);
+	assert_int_equal(r->view.icmp_code, v6 ? 0 : 4);
+	assert_int_equal(r->view.icmp_rest, mtu);
+	assert_true(r->view.data_len >= (v6 ? 48 : 28));
+	assert_memory_equal(r->view.data, f + 14, v6 ? 48 : 28);
+	assert_string_equal(pkt_addr_text(&r->view.src), from);
+	free(r);
+}
+
+static void
+arrives(int fd, ssize_t len)
+{
+	static char buf[4000];
+
+	assert_int_equal(host_recv(smoke.g, fd, buf, sizeof(buf), SOON), len);
+}
+
+static int
+narrow_link(void **state)
+{
+	if (peer.fd >= 0)
+		netns_run(NULL, "ip link set weir0 mtu 1300");
+	return smoke_each(state);
+}
+
+static int
+wide_link(void **state)
+{
+	if (peer.fd >= 0)
+		netns_run(NULL, "ip link set weir0 mtu 1500");
+	return smoke_check(state);
+}
+
+static void
+datagram_with_df_that_is_too_large_is_told_with_the_mtu(void **state)
+{
+	int fd = far_socket(PEER);
+	static uint8_t f[2000];
+
+	is_too_large(PEER, 1300, GW);
+	/* The guest heeds it. */
+	send_whole(PEER, 0x4000, f, 1300 - 28);
+	arrives(fd, 1300 - 28);
+	close(fd);
+}
+
+static void
+datagram_without_df_is_fragmented_by_the_host(void **state)
+{
+	int fd = far_socket(PEER);
+	static uint8_t f[2000];
+
+	send_whole(PEER, 0, f, 1400);
+	arrives(fd, 1400);
+	close(fd);
+}
+
+static void
+datagram_that_the_guest_fragments_is_fragmented_by_the_host(void **state)
+{
+	static const char *const to[] = { PEER, PEER6 };
+
+	for (int i = 0; i < 2; i++) {
+		const struct pkt_addr far = pkt_addr(to[i]);
+		uint8_t ext[8] = { IPPROTO_UDP, 0, 0, 1, 0, 0, 0, 9 };
+		struct pkt_ip ip = guest_ip(smoke.g, &far);
+		static uint8_t f[3000], l4[3000], data[2000];
+		int fd = far_socket(to[i]);
+		size_t len;
+
+		len = pkt_build_udp(f, &ip, guest_port(smoke.g), PORT, data, sizeof(data));
+		memcpy(l4, f + len - 2008, 2008);
+		for (unsigned int off = 0; off < 2008; off += 1200) {
+			ip.frag = off == 0 ? 0x2000 : 1200 / 8;
+			pkt_put16(ext + 2, off == 0 ? 1 : 1200);
+			ip.options = i == 1 ? ext : NULL;
+			ip.options_len = i == 1 ? sizeof(ext) : 0;
+			ip.first_ext = 44;
+			len = off == 0 ? 1200 : 2008 - 1200;
+			len = pkt_build_ip(f, &ip, IPPROTO_UDP, l4 + off, len);
+			guest_send_raw(smoke.g, NULL, f, len);
+		}
+		arrives(fd, sizeof(data));
+		close(fd);
+	}
+}
+
+static void
+ipv6_datagram_that_is_too_large_is_told_with_the_mtu(void **state)
+{
+	int fd = far_socket(PEER6);
+	static uint8_t f[2000];
+
+	is_too_large(PEER6, 1300, GW6);
+	send_whole(PEER6, 0, f, 1300 - 48);
+	arrives(fd, 1300 - 48);
+	close(fd);
+}
+
+static void
+router_on_the_way_is_named_with_its_mtu(void **state)
+{
+	need_peer();
+	is_too_large(NARROW, 1000, PEER);
+	/* The host knows it now. */
+	is_too_large(NARROW, 1000, GW);
+}
+
+static void
+datagram_without_df_is_fragmented_on_the_way(void **state)
+{
+	static uint8_t f[2000];
+
+	need_peer();
+	send_whole(NARROW, 0, f, 1400);
+	assert_null(guest_icmp_error(smoke.g, 3, NEVER));
+}
+
+static int
+up(void **state)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock", NULL };
+	int rc = smoke_up(args);
+
+	if (rc == 0 && smoke.net &&
+		netns_peer(&peer, 0, HERE "/24", PEER "/24", HERE6 "/64", PEER6 "/64") == 0) {
+		netns_run(NULL, "ip route add 198.19.0.0/24 via " PEER);
+		netns_run(&peer,
+			"echo 1 > /proc/sys/net/ipv4/ip_forward;"
+			"ip route add 198.19.0.0/24 via " HERE " mtu lock 1000");
+	}
+	return rc;
+}
+
+static int
+down(void **state)
+{
+	netns_close(&peer);
+	return smoke_down(state);
+}
+
+#define NARROW_LINK(f) cmocka_unit_test_setup_teardown(f, narrow_link, wide_link)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		NARROW_LINK(datagram_with_df_that_is_too_large_is_told_with_the_mtu),
+		NARROW_LINK(datagram_without_df_is_fragmented_by_the_host),
+		NARROW_LINK(datagram_that_the_guest_fragments_is_fragmented_by_the_host),
+		NARROW_LINK(ipv6_datagram_that_is_too_large_is_told_with_the_mtu),
+		SMOKE(router_on_the_way_is_named_with_its_mtu),
+		SMOKE(datagram_without_df_is_fragmented_on_the_way),
+	};
+
+	return cmocka_run_group_tests_name("conf_path", tests, up, down);
+}
