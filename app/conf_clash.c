@@ -9,12 +9,24 @@
 
 /* ---- resolvers ---- */
 
-/** A resolver that the guest can reach by itself: not on the host's loopback, not on a link. */
+/**
+ * A resolver of the host that the guest can reach by itself: not on the host's loopback, not on a
+ * link, be it the host's or the VM's own (a host that is a guest itself may well have 10.0.2.3).
+ */
 static bool
 reachable(const struct l4x_port_conf *p, const struct flowtab_addr *a)
 {
 	return !flowtab_addr_is_loopback(a) && !flowtab_addr_is_linklocal(a) &&
-		!flowtab_addr_is_any(a) && (flowtab_addr_is_v4(a) ? p->ipv4 : p->ipv6);
+		!flowtab_addr_is_any(a) && !l4x_addr_on_link(p, a) &&
+		(flowtab_addr_is_v4(a) ? p->ipv4 : p->ipv6);
+}
+
+/** Addresses of the VM's network behind which there can be a resolver. */
+static bool
+leads_to_host(const struct l4x_port_conf *p, const struct flowtab_addr *a)
+{
+	return flowtab_addr_eq(a, &p->gateway) || flowtab_addr_eq(a, &p->gateway6) ||
+		flowtab_addr_eq(a, &p->loopback) || flowtab_addr_eq(a, &p->loopback6);
 }
 
 static void
@@ -40,6 +52,47 @@ dns_of_host(struct l4x_port_conf *p, const struct resolv *host, const struct con
 		dns_by_gateway(p, &host->servers[0]);
 }
 
+/** Where the resolvers of a VM are written: in its own section, or one that it takes them from. */
+static struct conf_place
+dns_place(const struct conf_loader *l, const struct conf_vm *vm, const struct conf_network *n)
+{
+	struct conf_place own = { l->conf->file, "vm", vm->name, "dns", { 0 } };
+	struct conf_place network = { l->conf->file, "network", n->name, "dns", { 0 } };
+	struct conf_place weir = { l->conf->file, "weir", NULL, "dns", { 0 } };
+
+	own.where = vm->where[conf_key_find(conf_vm_keys, "dns")];
+	if (own.where.source != CONF_UNSET)
+		return own;
+	network.where = n->where[conf_key_find(conf_network_keys, "dns")];
+	if (network.where.source != CONF_UNSET)
+		return network;
+	weir.where = l->conf->where[conf_key_find(conf_weir_keys, "dns")];
+	return weir;
+}
+
+static void
+dns_given(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n,
+	const struct conf_dns *dns)
+{
+	const struct conf_place place = dns_place(l, vm, n);
+	struct l4x_port_conf *p = &vm->port;
+	char text[FLOWTAB_ADDR_STRLEN];
+	uint32_t i;
+
+	for (i = 0; i < dns->n; i++) {
+		const struct flowtab_addr *a = &dns->addr[i];
+
+		if (l4x_addr_on_link(p, a) && !leads_to_host(p, a)) {
+			flowtab_addr_format(a, text);
+			conf_error(l, &place,
+				"%s is in the network of %s, which ends at the gateway: give "
+				"dns-forward = %s",
+				text, vm->name, text);
+		}
+		p->dns[p->n_dns++] = *a;
+	}
+}
+
 void
 conf_complete_dns(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n)
 {
@@ -51,13 +104,11 @@ conf_complete_dns(struct conf_loader *l, struct conf_vm *vm, const struct conf_n
 	const char *path = l->p->resolv_conf != NULL ? l->p->resolv_conf : RESOLV_PATH;
 	struct l4x_port_conf *p = &vm->port;
 	struct resolv host = { 0 };
-	uint32_t i;
 
 	if (dns->how == CONF_HOST || search->how == CONF_HOST)
 		resolv_read(path, &host);
 	if (dns->how == CONF_GIVEN) {
-		for (i = 0; i < dns->n; i++)
-			p->dns[p->n_dns++] = dns->addr[i];
+		dns_given(l, vm, n, dns);
 	} else if (dns->how == CONF_HOST && forward->how == CONF_GIVEN) {
 		dns_by_gateway(p, &forward->addr);
 	} else if (dns->how == CONF_HOST) {

@@ -61,8 +61,8 @@ const struct conf_key conf_weir_keys[] = {
 	{ "mtu", "BYTES", "1500", NULL, "MTU of the guests", conf_parse_u32, W(mtu), 68, 65520,
 		CONF_LIVE, NULL },
 	{ "dns", "host|none|ADDRS", "host", NULL,
-		"resolvers told to guests; host: the host's own, or, if these listen on the "
-		"host's loopback only, the gateway, which forwards port 53",
+		"resolvers told to guests; host: the host's own, or, if guests can reach none of "
+		"these (they listen on its loopback), the gateway, which forwards port 53",
 		conf_parse_dns, W(dns), 0, 0, CONF_LIST | CONF_LIVE, NULL },
 	{ "dns-forward", "ADDR|none", NULL, "as dns says",
 		"resolver to which port 53 of the gateway is forwarded", conf_parse_addr_any,

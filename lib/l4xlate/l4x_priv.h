@@ -266,8 +266,6 @@ int l4x_inbound(const struct l4x_port *port, const struct l4x_event *accepted, u
 bool l4x_addr_is_gateway(const struct l4x_port *port, const struct flowtab_addr *a);
 /** True for an address that the guest is known to use, or was assigned. */
 bool l4x_addr_is_guest(const struct l4x_port *port, const struct flowtab_addr *a);
-/** True for addresses of the port's subnets. */
-bool l4x_addr_on_link(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
 /** 255.255.255.255 or the subnet's broadcast address. */
 bool l4x_addr_is_broadcast(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
 /** Addresses that no host has on any link: loopback, multicast, reserved. */

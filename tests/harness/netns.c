@@ -68,6 +68,8 @@ netns_resolv_conf(const char *text)
 	if (write(fd, text, strlen(text)) < 0)
 		rc = -errno;
 	close(fd);
+	/* The last one, which has no name any more and can have nothing mounted over it. */
+	umount2("/etc/resolv.conf", MNT_DETACH);
 	if (rc == 0 && mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) < 0)
 		rc = -errno;
 	unlink(path);

@@ -29,7 +29,10 @@ struct netns {
  * of its own. False: not permitted, nothing has changed.
  */
 bool netns_private(void);
-/** Have /etc/resolv.conf read as text, in this process and its children. 0 or -errno */
+/**
+ * Have /etc/resolv.conf read as text, in this process and its children; after netns_private() only.
+ * 0 or -errno
+ */
 int netns_resolv_conf(const char *text);
 /**
  * A peer network behind a wire (weir<n> here, peer<n> there).

@@ -166,6 +166,74 @@ gateway_forwards_dns_when_hosts_resolvers_are_on_loopback(void **state)
 }
 
 static void
+resolvers_of_the_host_inside_of_the_vms_network_are_not_handed_out(void **state)
+{
+	char path[] = "/tmp/test_resolv_XXXXXX";
+	struct conf *c;
+
+	write_resolv(path, "nameserver 10.0.2.3\nnameserver fd00:2::3\nnameserver 192.0.2.1\n");
+	c = load_ok("[vm.a]\nsocket = /a\n[network.x]\nsubnet = 10.9.0.0/16\n"
+		    "subnet6 = fd00:9::/64\n[vm.b]\nsocket = /b\nnetwork = x\n");
+	assert_int_equal(c->vms[0]->port.n_dns, 1);
+	assert_addr(&c->vms[0]->port.dns[0], "192.0.2.1");
+	assert_true(flowtab_addr_is_zero(&c->vms[0]->port.dns_forward));
+	/* Elsewhere they are as good as any. */
+	assert_int_equal(c->vms[1]->port.n_dns, 3);
+	conf_destroy(c);
+	unlink(path);
+	strcpy(path, "/tmp/test_resolv_XXXXXX");
+	write_resolv(path, "nameserver 10.0.2.3\n");
+	c = load_ok("[vm.a]\nsocket = /a\n");
+	assert_int_equal(c->vms[0]->port.n_dns, 2);
+	assert_addr(&c->vms[0]->port.dns[0], "10.0.2.2");
+	assert_addr(&c->vms[0]->port.dns[1], "fd00:2::2");
+	assert_addr(&c->vms[0]->port.dns_forward, "10.0.2.3");
+	conf_destroy(c);
+	unlink(path);
+	resolv_path = "/dev/null";
+}
+
+static void
+a_loopback_resolver_beside_others_is_left_out(void **state)
+{
+	char path[] = "/tmp/test_resolv_XXXXXX";
+	struct conf *c;
+
+	write_resolv(path,
+		"nameserver 127.0.0.53\nnameserver 2001:db8::1\nnameserver 2001:db8::2\n"
+		"nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n");
+	c = load_ok("[vm.a]\nsocket = /a\n[vm.b]\nsocket = /b\naddress = none\n");
+	/* As many as there is room for, in the host's order. */
+	assert_int_equal(c->vms[0]->port.n_dns, L4X_MAX_DNS);
+	assert_addr(&c->vms[0]->port.dns[0], "2001:db8::1");
+	assert_addr(&c->vms[0]->port.dns[1], "2001:db8::2");
+	assert_addr(&c->vms[0]->port.dns[2], "192.0.2.1");
+	assert_addr(&c->vms[0]->port.dns[3], "192.0.2.2");
+	assert_true(flowtab_addr_is_zero(&c->vms[0]->port.dns_forward));
+	assert_int_equal(c->vms[1]->port.n_dns, 2);
+	assert_addr(&c->vms[1]->port.dns[1], "2001:db8::2");
+	conf_destroy(c);
+	unlink(path);
+	resolv_path = "/dev/null";
+}
+
+static void
+a_resolver_inside_of_the_vms_network_is_a_mistake(void **state)
+{
+	load_errors("[weir]\ndns = 10.0.2.3\n[network.x]\nsubnet = 10.9.0.0/16\n"
+		    "dns = 9.9.9.9 10.9.1.1\n[vm.a]\nsocket = /a\n[vm.b]\nsocket = /b\n"
+		    "network = x\n[vm.c]\nsocket = /c\ndns = fd00:2::53\n");
+	assert_error("weir.conf:2: [weir] dns: 10.0.2.3 is in the network of a, which ends at the "
+		     "gateway: give dns-forward = 10.0.2.3");
+	assert_error("weir.conf:5: [network.x] dns: 10.9.1.1 is in the network of b");
+	assert_error("weir.conf:13: [vm.c] dns: fd00:2::53 is in the network of c");
+	assert_int_equal(n_errors, 3);
+	/* The gateway is no mistake, nor what stands for the host's loopback. */
+	conf_destroy(load_ok("[vm.a]\nsocket = /a\ndns = 10.0.2.2 fd00:2::2 10.0.2.3\n"
+			     "dns-forward = 9.9.9.9\nloopback = 10.0.2.3\n"));
+}
+
+static void
 resolver_mistakes_are_named(void **state)
 {
 	load_errors("[vm.a]\nsocket = /a\ndns = 127.0.0.1\n[vm.b]\nsocket = /b\ndns = resolver\n"
@@ -228,6 +296,10 @@ main(void)
 		cmocka_unit_test(one_host_port_cannot_lead_to_two_places),
 		cmocka_unit_test(hosts_resolvers_are_handed_out),
 		cmocka_unit_test(gateway_forwards_dns_when_hosts_resolvers_are_on_loopback),
+		cmocka_unit_test(
+			resolvers_of_the_host_inside_of_the_vms_network_are_not_handed_out),
+		cmocka_unit_test(a_loopback_resolver_beside_others_is_left_out),
+		cmocka_unit_test(a_resolver_inside_of_the_vms_network_is_a_mistake),
 		cmocka_unit_test(resolver_mistakes_are_named),
 		cmocka_unit_test(loopback_is_gateway_or_addresses),
 		cmocka_unit_test(numbers_can_be_hexadecimal),

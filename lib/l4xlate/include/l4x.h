@@ -198,6 +198,12 @@ uint8_t l4x_steer(const struct l4x_port_conf *conf, const uint8_t key[16],
 uint8_t l4x_steer_inbound(const struct l4x_port_conf *conf, const uint8_t key[16],
 	const struct l4x_event *accepted, uint8_t proto);
 
+/**
+ * True for addresses of the port's subnets: weir's own, the guest's, and such as nobody has.
+ * Nothing that is sent to them is carried, but what is for a gateway address.
+ */
+bool l4x_addr_on_link(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
+
 /** Close all flows (shutdown): orderly FIN/RST to guests, CLOSE to bridges. > 0 while not done. */
 int l4x_shutdown(struct l4x *l, uint64_t now_us);
 
