@@ -26,8 +26,31 @@ bool
 l4x_addr_is_guest(const struct l4x_port *port, const struct flowtab_addr *a)
 {
 	if (flowtab_addr_is_v4(a))
-		return flowtab_addr_eq(a, &port->conf.address) || flowtab_addr_eq(a, &port->seen4);
-	return flowtab_addr_eq(a, &port->conf.address6) || flowtab_addr_eq(a, &port->seen6);
+		return flowtab_addr_eq(a, &port->conf.address) ||
+			flowtab_addr_eq(a, &port->guest.seen4);
+	return flowtab_addr_eq(a, &port->conf.address6) || flowtab_addr_eq(a, &port->guest.seen6);
+}
+
+void
+l4x_guest_uses(struct l4x_port *port, const struct flowtab_addr *a)
+{
+	struct l4x_guest *g = &port->guest;
+
+	if (likely(flowtab_addr_eq(a, &port->conf.address)))
+		g->used4 = true;
+	else if (flowtab_addr_eq(a, &port->conf.address6))
+		g->used6 = true;
+	else if (!flowtab_addr_is_any(a) && !flowtab_addr_is_linklocal(a))
+		*(flowtab_addr_is_v4(a) ? &g->seen4 : &g->seen6) = *a;
+}
+
+const struct flowtab_addr *
+l4x_guest_addr(const struct l4x_port_conf *conf, const struct l4x_guest *guest, bool v4)
+{
+	if (v4)
+		return guest->used4 || flowtab_addr_is_any(&guest->seen4) ? &conf->address
+									  : &guest->seen4;
+	return guest->used6 || flowtab_addr_is_any(&guest->seen6) ? &conf->address6 : &guest->seen6;
 }
 
 bool
@@ -137,17 +160,6 @@ inbound_peer(
 	return 0;
 }
 
-/** Where the guest listens: at the address given to it, unless it is known to use another. */
-static const struct flowtab_addr *
-inbound_address(const struct l4x_port *port, bool v4)
-{
-	if (v4)
-		return port->used4 || flowtab_addr_is_any(&port->seen4) ? &port->conf.address
-									: &port->seen4;
-	return port->used6 || flowtab_addr_is_any(&port->seen6) ? &port->conf.address6
-								: &port->seen6;
-}
-
 static void
 inbound_tuple(const struct l4x_port_conf *c, const struct l4x_event *ev, uint8_t proto,
 	struct flowtab_tuple *guest)
@@ -176,12 +188,13 @@ l4x_inbound(const struct l4x_port *port, const struct l4x_event *accepted, uint8
 	rc = inbound_peer(&port->conf, &accepted->accepted.peer, &guest->oaddr);
 	if (rc < 0)
 		return rc;
-	guest->eaddr = *inbound_address(port, flowtab_addr_is_v4(&guest->oaddr));
+	guest->eaddr =
+		*l4x_guest_addr(&port->conf, &port->guest, flowtab_addr_is_v4(&guest->oaddr));
 	return 0;
 }
 
-static uint32_t
-queues_in_use(const struct l4x_port_conf *conf)
+uint32_t
+l4x_queues_in_use(const struct l4x_port_conf *conf)
 {
 	uint32_t live = conf->n_queues;
 
@@ -205,7 +218,7 @@ l4x_steer_queue(const struct l4x_port_conf *conf, const uint8_t key[16],
 	words[2] = (uint64_t)guest_side->eport << 32 | (uint64_t)guest_side->oport << 16 |
 		guest_side->proto;
 	hash = (uint32_t)flowtab_siphash13(&sip, words, RTE_DIM(words));
-	return (uint8_t)((uint64_t)hash * queues_in_use(conf) >> 32);
+	return (uint8_t)((uint64_t)hash * l4x_queues_in_use(conf) >> 32);
 }
 
 uint8_t

@@ -61,33 +61,9 @@ arp_reply(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct rte_
 static void
 learn(struct l4x_port *port, const struct flowtab_addr *sender)
 {
-	if (flowtab_addr_eq(sender, &port->conf.address))
-		port->used4 = true;
-	else if (l4x_addr_on_link(&port->conf, sender) && !l4x_addr_is_gateway(port, sender) &&
+	if (l4x_addr_on_link(&port->conf, sender) && !l4x_addr_is_gateway(port, sender) &&
 		!l4x_addr_is_broadcast(&port->conf, sender))
-		port->seen4 = *sender;
-}
-
-void
-l4x_announce_guest(const struct l4x_port *port, struct rte_mbuf *m)
-{
-	const struct flowtab_addr *addr = &port->conf.address;
-	struct rte_arp_hdr *arp;
-
-	if (!port->used4 && !flowtab_addr_is_zero(&port->seen4))
-		addr = &port->seen4;
-	arp = (struct rte_arp_hdr *)rte_pktmbuf_append(m, sizeof(*arp));
-	*arp = (struct rte_arp_hdr){ .arp_hardware = RTE_BE16(RTE_ARP_HRD_ETHER),
-		.arp_protocol = RTE_BE16(RTE_ETHER_TYPE_IPV4),
-		.arp_hlen = RTE_ETHER_ADDR_LEN,
-		.arp_plen = sizeof(rte_be32_t),
-		.arp_opcode = RTE_BE16(RTE_ARP_OP_REPLY) };
-	arp->arp_data.arp_sha = port->guest_mac;
-	arp->arp_data.arp_sip = port->conf.ipv4 ? addr->v4 : 0;
-	arp->arp_data.arp_tha = port->conf.gateway_mac;
-	l4x_eth_prepend(port, m, RTE_ETHER_TYPE_ARP);
-	rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->src_addr = port->guest_mac;
-	rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->dst_addr = port->conf.gateway_mac;
+		l4x_guest_uses(port, sender);
 }
 
 void

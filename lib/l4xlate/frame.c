@@ -20,7 +20,7 @@ void
 l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_type)
 {
 	const struct rte_ether_hdr eth = {
-		.dst_addr = port->guest_mac,
+		.dst_addr = port->guest.mac,
 		.src_addr = port->conf.gateway_mac,
 		.ether_type = rte_cpu_to_be_16(ether_type),
 	};

@@ -50,20 +50,22 @@ struct l4x_unanswered {
 	uint32_t n;
 };
 
+/** What has been heard of a guest since its link came up; a worker tells it to others, see rx.c. */
+struct l4x_guest {
+	struct rte_ether_addr mac;        /**< source of the last good frame, or conf.guest_mac */
+	bool used4, used6;                /**< conf.address, conf.address6 were a source */
+	struct flowtab_addr seen4, seen6; /**< the last source besides; zero: none */
+};
+
 /** A port and what has been learnt of its guest. */
 struct l4x_port {
 	struct l4x_port_conf conf;
 	bool present, up;
 	bool removing; /**< l4x_port_remove() has begun: nothing is taken from this guest */
 	uint32_t offloads;
-	struct rte_ether_addr guest_mac; /**< source of the last good frame, or conf.guest_mac */
-	/** What the other workers know of guest_mac and seen4. */
-	struct rte_ether_addr told_mac;
-	struct flowtab_addr told4;
-	/** Source addresses the guest has really used; zero until then (see l4x_inbound_address()).
-	 */
-	struct flowtab_addr seen4, seen6;
-	bool used4, used6; /**< conf.address / conf.address6 were seen as a source */
+	struct l4x_guest guest;
+	struct l4x_guest told; /**< what the other workers know of it ... */
+	uint32_t told_queues;  /**< ... when it used so many queue pairs */
 	uint64_t next_ra_us;
 	uint32_t ra_sent;      /**< unsolicited advertisements since the link came up */
 	uint32_t close_cursor; /**< how far l4x_port_remove() has come */
@@ -264,12 +266,19 @@ int l4x_inbound(const struct l4x_port *port, const struct l4x_event *accepted, u
 
 /** True for an address that is weir's own on this link: gateway, its link-local, loopback's. */
 bool l4x_addr_is_gateway(const struct l4x_port *port, const struct flowtab_addr *a);
+/** The guest is heard to use this address as its own. */
+void l4x_guest_uses(struct l4x_port *port, const struct flowtab_addr *a);
+/** Where the guest listens: at the address given to it, unless it is known to use another. */
+const struct flowtab_addr *l4x_guest_addr(
+	const struct l4x_port_conf *conf, const struct l4x_guest *guest, bool v4);
 /** True for an address that the guest is known to use, or was assigned. */
 bool l4x_addr_is_guest(const struct l4x_port *port, const struct flowtab_addr *a);
 /** 255.255.255.255 or the subnet's broadcast address. */
 bool l4x_addr_is_broadcast(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
 /** Addresses that no host has on any link: loopback, multicast, reserved. */
 bool l4x_addr_is_nobody(const struct flowtab_addr *a);
+/** How many queue pairs, from the first on, the guest uses; at least 1. */
+uint32_t l4x_queues_in_use(const struct l4x_port_conf *conf);
 /** The queue pair that l4x_steer() finds; conf->queue_worker[] of it is the owner. */
 uint8_t l4x_steer_queue(const struct l4x_port_conf *conf, const uint8_t key[16],
 	const struct flowtab_tuple *guest_side);
@@ -357,8 +366,6 @@ bool l4x_errno_to_icmp(int err, bool v4, uint8_t *type, uint8_t *code);
 
 /* ---- the guest's own configuration: frame in, answer in the output; the frame is freed ---- */
 void l4x_arp(struct l4x *l, struct l4x_pkt *p);
-/** An ARP reply as if from the guest, that tells another worker its addresses; m is empty. */
-void l4x_announce_guest(const struct l4x_port *port, struct rte_mbuf *m);
 void l4x_nd(struct l4x *l, struct l4x_pkt *p); /**< all ND types; checksum verified here */
 void l4x_nd_ra(struct l4x *l, struct l4x_port *port, const struct flowtab_addr *to);
 void l4x_dhcp(struct l4x *l, struct l4x_pkt *p);

@@ -263,24 +263,12 @@ static void
 learn(const struct l4x_pkt *p)
 {
 	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(p->m, const struct rte_ether_hdr *);
-	const struct flowtab_addr *src = &p->tuple.eaddr;
 	struct l4x_port *port = p->port;
 
-	if (unlikely(!rte_is_same_ether_addr(&port->guest_mac, &eth->src_addr)))
-		port->guest_mac = eth->src_addr;
-	if (p->kind < L4X_KIND_FRAG)
-		return;
-	if (p->v4) {
-		if (flowtab_addr_eq(src, &port->conf.address))
-			port->used4 = true;
-		else if (unlikely(!flowtab_addr_eq(&port->seen4, src)))
-			port->seen4 = *src;
-	} else if (flowtab_addr_eq(src, &port->conf.address6)) {
-		port->used6 = true;
-	} else if (unlikely(!flowtab_addr_eq(&port->seen6, src)) &&
-		!flowtab_addr_is_linklocal(src)) {
-		port->seen6 = *src;
-	}
+	if (unlikely(!rte_is_same_ether_addr(&port->guest.mac, &eth->src_addr)))
+		port->guest.mac = eth->src_addr;
+	if (p->kind >= L4X_KIND_FRAG)
+		l4x_guest_uses(port, &p->tuple.eaddr);
 }
 
 int

@@ -114,11 +114,11 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 	if (rc < 0)
 		return rc;
 	if (!port->present || !rte_is_same_ether_addr(&port->conf.guest_mac, &conf->guest_mac))
-		port->guest_mac = port->told_mac = conf->guest_mac;
+		port->guest.mac = port->told.mac = conf->guest_mac;
 	if (!flowtab_addr_eq(&port->conf.address, &conf->address))
-		port->used4 = false;
+		port->guest.used4 = false;
 	if (!flowtab_addr_eq(&port->conf.address6, &conf->address6))
-		port->used6 = false;
+		port->guest.used6 = false;
 	port->conf = *conf;
 	port->linklocal6 = linklocal_of(&conf->gateway_mac);
 	port->new_flows = (struct l4x_bucket){ .us = l->now_us };
@@ -126,6 +126,7 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 	workers_of(port, l->params.worker);
 	if (!port->present) {
 		port->present = true;
+		port->told_queues = l4x_queues_in_use(conf);
 		port->next_ra_us = UINT64_MAX;
 		port->errors.us = l->now_us;
 		port->errors.credit = L4X_ERRORS_BURST * TOKEN;
@@ -169,5 +170,8 @@ l4x_port_link(struct l4x *l, uint16_t pif, bool up, uint32_t offloads)
 	} else {
 		port->next_ra_us = UINT64_MAX;
 		l4x_frags_flush(l, pif);
+		/* Who comes next may have other addresses; its card is most likely the same. */
+		port->guest = (struct l4x_guest){ .mac = port->guest.mac };
+		port->told = port->guest;
 	}
 }

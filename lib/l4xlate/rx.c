@@ -64,15 +64,25 @@ dispatch_local(struct l4x *l, struct l4x_pkt *p)
 static void
 known_to_all(struct l4x_port *port)
 {
-	port->told_mac = port->guest_mac;
-	port->told4 = port->seen4;
+	port->told = port->guest;
+	port->told_queues = l4x_queues_in_use(&port->conf);
 }
 
+/** Do all workers send to the same address? What follows from the configuration they know. */
+static bool
+same_address(const struct l4x_port *port, bool v4)
+{
+	return flowtab_addr_eq(l4x_guest_addr(&port->conf, &port->told, v4),
+		l4x_guest_addr(&port->conf, &port->guest, v4));
+}
+
+/** A worker whose queues come into use may have forgotten what it was told. */
 static bool
 is_known_to_all(const struct l4x_port *port)
 {
-	return rte_is_same_ether_addr(&port->told_mac, &port->guest_mac) &&
-		flowtab_addr_eq(&port->told4, &port->seen4);
+	return rte_is_same_ether_addr(&port->told.mac, &port->guest.mac) &&
+		same_address(port, true) && same_address(port, false) &&
+		port->told_queues == l4x_queues_in_use(&port->conf);
 }
 
 /** True if the frame has a flow, or may get one. */
@@ -166,11 +176,31 @@ tell_workers(struct l4x *l, struct l4x_port *port)
 		m = l4x_mbuf(l);
 		if (m == NULL)
 			return;
-		l4x_announce_guest(port, m);
+		memcpy(rte_pktmbuf_append(m, sizeof(port->guest)), &port->guest,
+			sizeof(port->guest));
 		f = &l->out.handover[l->out.n_handover++];
-		*f = (struct l4x_frame){ .m = m, .pif = conf->pif, .worker = w };
+		*f = (struct l4x_frame){ .m = m, .pif = conf->pif, .worker = w, .news = true };
 	}
 	known_to_all(port);
+}
+
+/** The other end of tell_workers(). The link here may come up only after the news came. */
+static void
+take_news(struct l4x *l, const struct l4x_frame *f)
+{
+	struct l4x_port *port = l4x_port(l, f->pif);
+	struct l4x_guest guest;
+
+	if (port != NULL) {
+		memcpy(&guest, rte_pktmbuf_mtod(f->m, const void *), sizeof(guest));
+		port->guest.mac = guest.mac;
+		port->guest.used4 |= guest.used4;
+		port->guest.used6 |= guest.used6;
+		l4x_guest_uses(port, &guest.seen4);
+		l4x_guest_uses(port, &guest.seen6);
+		known_to_all(port);
+	}
+	rte_pktmbuf_free(f->m);
 }
 
 /** Up to L4X_BURST frames, all with port and queue. */
@@ -233,6 +263,10 @@ l4x_rx_handover(struct l4x *l, const struct l4x_frame *frames, unsigned int n, u
 	for (unsigned int i = 0; i < n; i++) {
 		struct l4x_port *port = l4x_port(l, frames[i].pif);
 
+		if (frames[i].news) {
+			take_news(l, &frames[i]);
+			continue;
+		}
 		/* Answers go out on a queue pair that this worker polls, not where the frame came
 		 * in. */
 		if (port == NULL || !port->up || kept == L4X_BURST)

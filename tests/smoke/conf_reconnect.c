@@ -365,6 +365,38 @@ dirty_log_tells_every_page_that_was_written(void **state)
 	start_again(NULL);
 }
 
+/* A datagram to the forward comes to the guest under this address. */
+static void
+forward_leads_to(const char *addr)
+{
+	uint16_t own = 0;
+	int fd = host_udp(LO, &own);
+	struct guest_frame *f;
+
+	assert_true(fd >= 0);
+	assert_int_equal(host_send_to(fd, LO, 5000, "forward", 7), 0);
+	f = guest_udp_recv(smoke.g, 50, SOON);
+	assert_non_null(f);
+	assert_string_equal(pkt_addr_text(&f->view.dst), addr);
+	free(f);
+	close(fd);
+}
+
+static void
+forwards_follow_the_address_of_the_guest_that_is_there(void **state)
+{
+	const struct guest_conf own = { .addr = "10.0.2.77" };
+
+	start_again(NULL);
+	assert_true(smoke_udp_echo(smoke.g, false, 10));
+	forward_leads_to("10.0.2.15");
+	start_again(&own);
+	assert_true(smoke_udp_echo(smoke.g, false, 10));
+	forward_leads_to("10.0.2.77");
+	start_again(NULL);
+	forward_leads_to("10.0.2.15");
+}
+
 static void
 client_mode_connects_and_connects_again(void **state)
 {
@@ -389,7 +421,8 @@ client_mode_connects_and_connects_again(void **state)
 static int
 up(void **state)
 {
-	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway", "--vm",
+	static const char *const args[] = { "--vm",
+		"a,socket=%d/a.sock,loopback=gateway,udp=5000:50", "--vm",
 		"b,socket=%d/" CLIENT_SOCK ",mode=client,loopback=gateway", "--timeout-udp", "1",
 		"--timeout-udp-stream", "1", "--timeout-icmp", "1", "--timeout-tcp-half-closed",
 		"1", "--timeout-tcp-fin", "1", "--tcp-retries", "2", NULL };
@@ -419,6 +452,7 @@ main(void)
 		SMOKE(second_front_end_does_not_disturb_the_first),
 		SMOKE(half_set_up_front_ends_leave_nothing),
 		SMOKE(dirty_log_tells_every_page_that_was_written),
+		SMOKE(forwards_follow_the_address_of_the_guest_that_is_there),
 		SMOKE(client_mode_connects_and_connects_again),
 	};
 

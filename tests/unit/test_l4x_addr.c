@@ -185,15 +185,31 @@ a_family_that_the_guest_lacks_is_refused_but_for_local_peers(void **state)
 }
 
 static void
+uses(struct l4x_port *p, const char *text)
+{
+	const struct flowtab_addr a = l4xkit_addr(text);
+
+	l4x_guest_uses(p, &a);
+}
+
+static void
 connections_go_to_the_address_the_guest_uses(void **state)
 {
 	struct l4x_port p = port();
 
-	p.seen4 = l4xkit_addr("10.0.2.99");
-	p.seen6 = l4xkit_addr("fd00:2::99");
+	uses(&p, "10.0.2.99");
+	uses(&p, "fd00:2::99");
 	expect_in(&p, "198.51.100.1", "198.51.100.1", "10.0.2.99");
 	expect_in(&p, "2001:db8::1", "2001:db8::1", "fd00:2::99");
-	p.used4 = p.used6 = true;
+	uses(&p, "fe80::99");
+	uses(&p, "169.254.9.9");
+	expect_in(&p, "198.51.100.1", "198.51.100.1", "10.0.2.99");
+	expect_in(&p, "2001:db8::1", "2001:db8::1", "fd00:2::99");
+	/* Given to it and used: whatever other addresses it has besides. */
+	uses(&p, "10.0.2.15");
+	uses(&p, "fd00:2::15");
+	uses(&p, "10.0.2.99");
+	uses(&p, "fd00:2::99");
 	expect_in(&p, "198.51.100.1", "198.51.100.1", "10.0.2.15");
 	expect_in(&p, "2001:db8::1", "2001:db8::1", "fd00:2::15");
 }
@@ -215,7 +231,7 @@ both_directions_are_steered_to_one_worker(void **state)
 		ev.accepted.peer_port = rte_cpu_to_be_16((uint16_t)(1 + i));
 		w = l4x_steer_inbound(&p.conf, key, &ev, IPPROTO_TCP);
 		/* Whatever address the worker thinks the guest has. */
-		p.seen4 = l4xkit_addr(i % 2 == 0 ? "10.0.2.50" : "10.0.2.51");
+		p.guest.seen4 = l4xkit_addr(i % 2 == 0 ? "10.0.2.50" : "10.0.2.51");
 		assert_int_equal(l4x_inbound(&p, &ev, IPPROTO_TCP, &g, &h), 0);
 		assert_int_equal(l4x_steer(&p.conf, key, &g), w);
 		assert_true(w < 4);

@@ -126,6 +126,7 @@ struct l4x_frame {
 	uint16_t pif;
 	uint8_t queue;  /**< queue pair of the port */
 	uint8_t worker; /**< handover only: whose frame it is */
+	bool news;      /**< handover only: no frame, but what one worker has heard of the guest */
 };
 
 /** Room in the output; what one call can make at most is below it. */
