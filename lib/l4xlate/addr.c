@@ -64,7 +64,7 @@ l4x_addr_on_link(const struct l4x_port_conf *conf, const struct flowtab_addr *a)
 bool
 l4x_addr_is_broadcast(const struct l4x_port_conf *conf, const struct flowtab_addr *a)
 {
-	uint32_t v4;
+	uint32_t v4, host;
 
 	if (!flowtab_addr_is_v4(a))
 		return false;
@@ -72,9 +72,11 @@ l4x_addr_is_broadcast(const struct l4x_port_conf *conf, const struct flowtab_add
 	if (v4 == UINT32_MAX)
 		return true;
 	/* RFC 3021: a /31 has no broadcast address. */
-	if (conf->prefix_len >= 31)
+	if (!l4x_addr_on_link(conf, a) || conf->prefix_len >= 31)
 		return false;
-	return v4 == (rte_be_to_cpu_32(conf->gateway.v4) | UINT32_MAX >> conf->prefix_len);
+	/* RFC 1122, 3.3.6: all ones; of old, all zeroes. */
+	host = v4 & UINT32_MAX >> conf->prefix_len;
+	return host == UINT32_MAX >> conf->prefix_len || host == 0;
 }
 
 bool
@@ -88,6 +90,13 @@ l4x_addr_is_nobody(const struct flowtab_addr *a)
 	if (flowtab_addr_is_v4(a))
 		return a->b[12] == 0 || a->b[12] >= 240;
 	return memcmp(a->b, zero, sizeof(zero)) == 0;
+}
+
+bool
+l4x_addr_is_free(const struct l4x_port *port, const struct flowtab_addr *a)
+{
+	return !l4x_addr_is_nobody(a) && !l4x_addr_is_broadcast(&port->conf, a) &&
+		!l4x_addr_is_gateway(port, a);
 }
 
 /**

@@ -61,8 +61,7 @@ arp_reply(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct rte_
 static void
 learn(struct l4x_port *port, const struct flowtab_addr *sender)
 {
-	if (l4x_addr_on_link(&port->conf, sender) && !l4x_addr_is_gateway(port, sender) &&
-		!l4x_addr_is_broadcast(&port->conf, sender))
+	if (l4x_addr_on_link(&port->conf, sender) && l4x_addr_is_free(port, sender))
 		l4x_guest_uses(port, sender);
 }
 

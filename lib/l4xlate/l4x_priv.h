@@ -273,10 +273,12 @@ const struct flowtab_addr *l4x_guest_addr(
 	const struct l4x_port_conf *conf, const struct l4x_guest *guest, bool v4);
 /** True for an address that the guest is known to use, or was assigned. */
 bool l4x_addr_is_guest(const struct l4x_port *port, const struct flowtab_addr *a);
-/** 255.255.255.255 or the subnet's broadcast address. */
+/** 255.255.255.255, or the subnet's broadcast address in its present or its old form. */
 bool l4x_addr_is_broadcast(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
 /** Addresses that no host has on any link: loopback, multicast, reserved. */
 bool l4x_addr_is_nobody(const struct flowtab_addr *a);
+/** May a guest have this address, assigned to it or not? */
+bool l4x_addr_is_free(const struct l4x_port *port, const struct flowtab_addr *a);
 /** How many queue pairs, from the first on, the guest uses; at least 1. */
 uint32_t l4x_queues_in_use(const struct l4x_port_conf *conf);
 /** The queue pair that l4x_steer() finds; conf->queue_worker[] of it is the owner. */

@@ -236,6 +236,15 @@ l4x_pkt_parse_l4(struct l4x_pkt *p)
 	return L4X_DROP_IP_PROTO;
 }
 
+/** A source of the link alone: to others it means nothing (RFC 3927, 7; RFC 4291, 2.5.6). */
+static bool
+leaves_its_link(const struct l4x_pkt *p)
+{
+	return flowtab_addr_is_linklocal(&p->tuple.eaddr) &&
+		!l4x_addr_is_gateway(p->port, &p->tuple.oaddr) &&
+		!l4x_addr_on_link(&p->port->conf, &p->tuple.oaddr);
+}
+
 /** Sources that are nobody's, or somebody else's (RFC 1122, 3.2.1.3; RFC 4291, 2.5). */
 static bool
 source_ok(const struct l4x_pkt *p)
@@ -245,17 +254,11 @@ source_ok(const struct l4x_pkt *p)
 
 	if (likely(flowtab_addr_eq(src, p->v4 ? &conf->address : &conf->address6)))
 		return true;
-	if (p->kind == L4X_KIND_DHCP && flowtab_addr_is_any(src))
+	if ((p->kind == L4X_KIND_DHCP || p->kind == L4X_KIND_ND) && flowtab_addr_is_any(src))
 		return true;
-	if (p->kind == L4X_KIND_ND && flowtab_addr_is_any(src))
-		return true;
-	if (p->v4 ? src->b[12] == 0 : flowtab_addr_is_any(src))
+	if (p->kind >= L4X_KIND_FRAG && leaves_its_link(p))
 		return false;
-	if (flowtab_addr_is_loopback(src) || flowtab_addr_is_multicast(src))
-		return false;
-	if (p->v4 && l4x_addr_is_broadcast(conf, src))
-		return false;
-	return !l4x_addr_is_gateway(p->port, src);
+	return l4x_addr_is_free(p->port, src);
 }
 
 /** Whom to send frames to, and from which address the guest really speaks. */

@@ -2,6 +2,9 @@
 /* IPv4 and IPv6 headers, options, extension headers, fragments; Ethernet. Seen through UDP. */
 #include "smoke.h"
 
+#define FAR "198.51.100.1"
+#define FAR6 "2001:db8:51::1"
+
 static int fd4, fd6;
 static uint16_t port4, port6;
 
@@ -211,7 +214,8 @@ static void
 forbidden_ipv4_sources_are_dropped(void **state)
 {
 	static const char *const sources[] = { "10.0.2.2", "127.0.0.1", "224.0.0.1",
-		"255.255.255.255", "10.0.2.255" };
+		"255.255.255.255", "10.0.2.255", "10.0.2.0", "0.1.2.3", "240.0.0.1", "255.1.2.3" };
+	const long long before = smoke_stat("ip-source");
 
 	for (unsigned int i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		struct probe p = probe(false);
@@ -220,6 +224,44 @@ forbidden_ipv4_sources_are_dropped(void **state)
 		probe_build(&p);
 		dropped(&p);
 	}
+	assert_true(smoke_stat("ip-source") >= before + 9);
+}
+
+/* Not with the probe's own source, but with another. */
+static void
+goes_far(struct probe *p, const char *dst, const struct pkt_addr *src, uint16_t port)
+{
+	int fd = host_udp(dst, &port);
+	char buf[16];
+
+	assert_true(fd >= 0);
+	p->ip.dst = pkt_addr(dst);
+	probe_build(p);
+	guest_send_raw(smoke.g, NULL, p->f, p->len);
+	assert_int_equal(host_recv(smoke.g, fd, buf, sizeof(buf), NEVER), -ETIMEDOUT);
+	p->ip.src = *src;
+	probe_build(p);
+	guest_send_raw(smoke.g, NULL, p->f, p->len);
+	assert_int_equal(host_recv(smoke.g, fd, buf, sizeof(buf), SOON), 5);
+	close(fd);
+}
+
+static void
+source_of_the_link_goes_no_further_than_the_link(void **state)
+{
+	struct probe p = probe(false), q = probe(true);
+
+	/* The gateway is on the link; the host beyond it is not. */
+	p.ip.src = pkt_addr("169.254.7.7");
+	probe_build(&p);
+	arrives(&p);
+	q.ip.src = smoke.g->ll6;
+	probe_build(&q);
+	arrives(&q);
+	smoke_need_net();
+	netns_run(NULL, "ip addr add " FAR "/32 dev lo; ip addr add " FAR6 "/128 dev lo");
+	goes_far(&p, FAR, &smoke.g->addr, port4);
+	goes_far(&q, FAR6, &smoke.g->addr6, port6);
 }
 
 static void
@@ -447,6 +489,7 @@ main(void)
 		SMOKE(total_length_below_the_header_is_dropped),
 		SMOKE(ttl_0_is_dropped),
 		SMOKE(forbidden_ipv4_sources_are_dropped),
+		SMOKE(source_of_the_link_goes_no_further_than_the_link),
 		SMOKE(unspecified_source_is_dropped),
 		SMOKE(loopback_destination_is_not_carried),
 		SMOKE(harmless_options_are_accepted),

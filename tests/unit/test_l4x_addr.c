@@ -266,10 +266,15 @@ knows_broadcast_addresses_of_any_prefix(void **state)
 	struct flowtab_addr a = l4xkit_addr("10.0.2.255");
 
 	assert_true(l4x_addr_is_broadcast(&c, &a));
+	a = l4xkit_addr("10.0.2.0");
+	assert_true(l4x_addr_is_broadcast(&c, &a));
 	c.prefix_len = 16;
 	assert_false(l4x_addr_is_broadcast(&c, &a));
 	a = l4xkit_addr("10.0.255.255");
 	assert_true(l4x_addr_is_broadcast(&c, &a));
+	/* Of another network nothing is known. */
+	a = l4xkit_addr("10.1.255.255");
+	assert_false(l4x_addr_is_broadcast(&c, &a));
 	c.prefix_len = 31;
 	a = l4xkit_addr("10.0.2.3");
 	assert_false(l4x_addr_is_broadcast(&c, &a));

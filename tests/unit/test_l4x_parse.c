@@ -178,9 +178,10 @@ static void
 drops_sources_that_a_guest_may_not_use(void **state)
 {
 	static const char *const v4[] = { "10.0.2.2", "127.0.0.1", "127.255.0.1", "224.0.0.1",
-		"239.1.2.3", "255.255.255.255", "0.0.0.0", "0.1.2.3", "10.0.2.255" };
+		"239.1.2.3", "255.255.255.255", "0.0.0.0", "0.1.2.3", "10.0.2.255", "10.0.2.0",
+		"240.0.0.1", "255.1.2.3", "169.254.7.7" };
 	static const char *const v6[] = { "fd00:2::2", "::1", "::ffff:10.0.2.15", "ff02::1",
-		"::", "ff0e::1", "fe80::57:45ff:fe49:5201" };
+		"::", "ff0e::1", "fe80::57:45ff:fe49:5201", "fe80::1", "::10.0.2.15" };
 	struct l4xkit *k = *state;
 	struct pkt_ip ip;
 	size_t len;
@@ -196,6 +197,26 @@ drops_sources_that_a_guest_may_not_use(void **state)
 		ip.src = pkt_addr(v6[i]);
 		len = pkt_build_udp(frame, &ip, 1, 2, data, 10);
 		l4xkit_expect_drop(k, frame, len, L4X_DROP_IP_SOURCE);
+	}
+	l4xkit_expect_nothing(k);
+}
+
+static void
+takes_sources_of_the_link_only_on_the_link(void **state)
+{
+	static const char *const src[] = { "169.254.7.7", "fe80::7" };
+	static const char *const dst[] = { "10.0.2.2", "fd00:2::2" };
+	struct l4xkit *k = *state;
+	size_t len;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct pkt_ip ip = l4xkit_ip(dst[i]);
+
+		ip.src = pkt_addr(src[i]);
+		len = pkt_build_icmp(frame, &ip, i == 0 ? 8 : 128, 0, 0x00010001, data, 10);
+		l4xkit_rx(k, frame, len);
+		l4xkit_expect_frame(k);
+		assert_string_equal(pkt_addr_text(&k->view.dst), src[i]);
 	}
 	l4xkit_expect_nothing(k);
 }
@@ -648,6 +669,7 @@ main(void)
 		T(refuses_bad_ipv4_options_with_an_icmp_error),
 		T(points_at_the_bad_ipv4_option),
 		T(drops_sources_that_a_guest_may_not_use),
+		T(takes_sources_of_the_link_only_on_the_link),
 		T(drops_destinations_that_must_not_be_on_the_wire),
 		T(drops_bad_ipv6_headers),
 		T(takes_datagrams_behind_extension_headers),
