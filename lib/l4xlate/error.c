@@ -73,37 +73,42 @@ l4x_icmp_error(struct l4x *l, struct l4x_port *port, uint8_t queue, bool v4, uin
 	return true;
 }
 
-/** RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): what no error is ever sent about. */
+/** Only queries are known not to be errors. */
 static bool
-error_forbidden(const struct l4x_pkt *p, uint8_t type, uint8_t code)
+is_error4(const struct l4x_pkt *p)
 {
-	const struct flowtab_addr *src = &p->tuple.eaddr, *dst = &p->tuple.oaddr;
 	const struct rte_icmp_hdr *icmp = l4x_pkt_l4(p);
-	const struct rte_ipv4_hdr *ip;
+
+	if (p->proto != IPPROTO_ICMP)
+		return false;
+	return rte_pktmbuf_data_len(p->m) <= p->l4_off || icmp->icmp_type != 8;
+}
+
+static bool
+is_later_fragment4(const struct l4x_pkt *p)
+{
+	const struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(p->m, const struct rte_ipv4_hdr *, p->l3_off);
+
+	return (ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)) != 0;
+}
+
+bool
+l4x_icmp_error_forbidden(const struct l4x_pkt *p, uint8_t type, uint8_t code)
+{
+	const struct flowtab_addr *dst = &p->tuple.oaddr;
 	bool multicast_ok = !p->v4 &&
 		(type == ICMP6_TOO_BIG ||
 			(type == ICMP6_PARAMPROB && code == ICMP6_PARAMPROB_OPTION));
 
-	if (flowtab_addr_is_any(src) || flowtab_addr_is_multicast(src) ||
-		flowtab_addr_is_loopback(src) || l4x_addr_is_gateway(p->port, src))
+	/* It may be looked at before the packet's source has been. */
+	if (!l4x_addr_is_free(p->port, &p->tuple.eaddr))
 		return true;
 	if (!multicast_ok &&
 		(p->l2_multicast || flowtab_addr_is_multicast(dst) ||
 			l4x_addr_is_broadcast(&p->port->conf, dst)))
 		return true;
-	if (!p->v4) {
-		/* The transport header may lie behind headers that were not understood. */
-		if (p->proto != IPPROTO_ICMPV6 || p->l4_off == 0)
-			return false;
-		return rte_pktmbuf_data_len(p->m) <= p->l4_off || icmp->icmp_type < 128;
-	}
-	ip = rte_pktmbuf_mtod_offset(p->m, const struct rte_ipv4_hdr *, p->l3_off);
-	if ((ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)) != 0)
-		return true;
-	if (p->proto != IPPROTO_ICMP)
-		return false;
-	/* Only queries are known not to be errors. */
-	return rte_pktmbuf_data_len(p->m) <= p->l4_off || (icmp->icmp_type != 8);
+	return p->v4 ? is_later_fragment4(p) || is_error4(p) : l4x_pkt_is_error6(p);
 }
 
 void
@@ -114,7 +119,7 @@ l4x_icmp_error_pkt(
 	uint32_t len = RTE_MIN(p->ip_len, (uint32_t)sizeof(copy));
 	const void *quote;
 
-	if (error_forbidden(p, type, code))
+	if (l4x_icmp_error_forbidden(p, type, code))
 		return;
 	quote = rte_pktmbuf_read(p->m, p->l3_off, len, copy);
 	if (quote != NULL)

@@ -31,6 +31,7 @@ struct piece {
 struct datagram {
 	bool used;
 	bool poisoned; /**< overlapped: nothing of it will be taken (RFC 5722) */
+	bool silent;   /**< its sender is not told that it was never completed */
 	bool v4;
 	uint16_t pif;
 	uint8_t proto, queue;
@@ -42,10 +43,9 @@ struct datagram {
 	uint32_t bytes;    /**< there */
 	uint32_t total;    /**< 0 until the last fragment came */
 	uint16_t head_len; /**< 0 until the first fragment came */
-	uint8_t next_hdr;  /**< IPv6: of the first fragment's fragment header */
 	uint16_t next_at;  /**< IPv6: where in head the type of the fragment header is written */
 	uint64_t ol_flags;
-	uint8_t head[FRAG_HEAD_MAX];
+	uint8_t head[FRAG_HEAD_MAX]; /**< IPv6: and the fragment header */
 };
 
 struct l4x_frags {
@@ -181,13 +181,12 @@ keep_head(struct datagram *d, const struct l4x_pkt *p)
 	const uint8_t *frame = rte_pktmbuf_mtod(p->m, const uint8_t *);
 	uint16_t len = p->v4 ? p->l4_off : p->frag_hdr;
 
-	if (len > sizeof(d->head))
+	if (p->l4_off > sizeof(d->head))
 		return false;
-	memcpy(d->head, frame, len);
+	memcpy(d->head, frame, p->l4_off);
 	d->head_len = len;
+	d->silent = l4x_icmp_error_forbidden(p, p->v4 ? ICMP_TIME : ICMP6_TIME, TIME_REASSEMBLY);
 	d->proto = p->proto;
-	if (!p->v4)
-		d->next_hdr = frame[p->frag_hdr];
 	return true;
 }
 
@@ -258,7 +257,7 @@ head_finish(struct datagram *d)
 		if (len > UINT16_MAX)
 			return -1;
 		ip->payload_len = rte_cpu_to_be_16((uint16_t)len);
-		d->head[d->next_at] = d->next_hdr;
+		d->head[d->next_at] = d->head[d->head_len];
 	}
 	return 0;
 }
@@ -370,12 +369,11 @@ time_exceeded(struct l4x *l, const struct datagram *d)
 {
 	struct l4x_port *port = l4x_port(l, d->pif);
 	uint8_t quote[FRAG_HEAD_MAX + 8];
-	uint32_t len = d->head_len - L4X_ETH_LEN;
+	uint32_t len = d->head_len - L4X_ETH_LEN + (d->v4 ? 0 : L4X_FRAG6_LEN);
 	const struct piece *pc;
 
-	if (port == NULL || !port->up || d->poisoned || d->head_len == 0 || d->first == FRAG_NONE)
-		return;
-	if (flowtab_addr_is_multicast(&d->dst) || l4x_addr_is_broadcast(&port->conf, &d->dst))
+	if (port == NULL || !port->up || d->poisoned || d->head_len == 0 || d->silent ||
+		d->first == FRAG_NONE)
 		return;
 	pc = &l->frags->pieces[d->first];
 	memcpy(quote, d->head + L4X_ETH_LEN, len);

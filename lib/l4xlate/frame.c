@@ -2,8 +2,6 @@
 #include "l4x_priv.h"
 
 #define TTL_DEFAULT 64
-/** IPv6 fragment header. */
-#define FRAG6_LEN 8
 #define NEXT_FRAGMENT 44
 
 struct rte_mbuf *
@@ -150,7 +148,7 @@ fragment_send(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct 
 	} else {
 		rte_be16_t at = rte_cpu_to_be_16((uint16_t)(off | more));
 
-		h = (uint8_t *)rte_pktmbuf_prepend(f, FRAG6_LEN);
+		h = (uint8_t *)rte_pktmbuf_prepend(f, L4X_FRAG6_LEN);
 		h[0] = guest->proto;
 		h[1] = 0;
 		memcpy(h + 2, &at, sizeof(at));
@@ -187,7 +185,7 @@ l4x_ip_send(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf
 	}
 	if (len + hdr > port->conf.mtu) {
 		send_fragments(l, port, queue, m, guest, tos, ttl,
-			port->conf.mtu - hdr - (v4 ? 0 : FRAG6_LEN));
+			port->conf.mtu - hdr - (v4 ? 0 : L4X_FRAG6_LEN));
 		return;
 	}
 	l4x_ip_prepend(l, port, m, guest, tos, ttl);

@@ -29,6 +29,7 @@
 #define L4X_ETH_LEN 14
 #define L4X_IP4_LEN 20
 #define L4X_IP6_LEN 40
+#define L4X_FRAG6_LEN 8
 
 /** ICMP errors and RSTs for no flow, per guest: RFC 1812, 4.3.2.8 and RFC 4443, 2.4 (f). */
 #define L4X_ERRORS_PER_S 1000
@@ -309,6 +310,8 @@ void l4x_mbuf_cut(struct rte_mbuf *m, uint32_t len);
 #define L4X_PKT_OK L4X_COUNTERS
 /** pkt6.c: the IPv6 header and what follows. @return L4X_PKT_OK or the reason to drop */
 int l4x_pkt_parse_ip6(struct l4x *l, struct l4x_pkt *p);
+/** pkt6.c: is it an ICMPv6 error, as far as its headers can be followed? Looks at nothing else. */
+bool l4x_pkt_is_error6(const struct l4x_pkt *p);
 /** The transport header at l4_off. @return L4X_PKT_OK or the reason to drop */
 int l4x_pkt_parse_l4(struct l4x_pkt *p);
 
@@ -360,7 +363,10 @@ uint16_t l4x_phdr_sum(const struct flowtab_tuple *guest, uint32_t l4_len);
 bool l4x_icmp_error(struct l4x *l, struct l4x_port *port, uint8_t queue, bool v4, uint8_t type,
 	uint8_t code, uint32_t info, const struct flowtab_addr *from, const void *quote,
 	uint32_t quote_len);
-/** The same about a packet just parsed (not freed). */
+/** RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): is this a packet that no such error is ever sent about?
+ */
+bool l4x_icmp_error_forbidden(const struct l4x_pkt *p, uint8_t type, uint8_t code);
+/** The same about a packet just parsed (not freed), unless that is forbidden. */
 void l4x_icmp_error_pkt(
 	struct l4x *l, const struct l4x_pkt *p, uint8_t type, uint8_t code, uint32_t info);
 /** Which ICMP error tells errno best; false: none does. type and code in the guest's family. */

@@ -134,6 +134,38 @@ walk_chain(struct l4x *l, const struct l4x_pkt *p, struct walk *w)
 	return L4X_PKT_OK;
 }
 
+static struct walk
+walk_begin(const struct l4x_pkt *p)
+{
+	struct walk w = { .off = L4X_IP6_LEN, .next_at = 6, .end = p->ip_len };
+
+	w.h = rte_pktmbuf_mtod_offset(p->m, const uint8_t *, p->l3_off);
+	w.head = rte_pktmbuf_data_len(p->m) - p->l3_off;
+	w.next = w.h[w.next_at];
+	return w;
+}
+
+bool
+l4x_pkt_is_error6(const struct l4x_pkt *p)
+{
+	struct walk w = walk_begin(p);
+	uint32_t end = RTE_MIN(w.head, w.end), len;
+
+	for (unsigned int n = 0; is_extension(w.next) || w.next == EXT_FRAGMENT; n++) {
+		if (n > EXT_MAX || w.off + 8 > end)
+			return false;
+		/* Behind the header of a later fragment there is no other. */
+		if (w.next == EXT_FRAGMENT &&
+			((w.h[w.off + 2] << 8 | w.h[w.off + 3]) & 0xfff8) != 0)
+			return false;
+		len = w.next == EXT_FRAGMENT ? 8 : 8 + 8u * w.h[w.off + 1];
+		w.next = w.h[w.off];
+		w.off += len;
+	}
+	/* One whose type cannot be seen may be. */
+	return w.next == IPPROTO_ICMPV6 && (w.off >= end || w.h[w.off] < 128);
+}
+
 /** RFC 7112: the first fragment holds all headers, the transport's included. */
 static int
 first_fragment_ok(struct l4x *l, const struct l4x_pkt *p, const struct walk *frag)
@@ -219,11 +251,11 @@ walk_headers(struct l4x *l, struct l4x_pkt *p, struct walk *w)
 int
 l4x_pkt_parse_ip6(struct l4x *l, struct l4x_pkt *p)
 {
-	uint32_t head = rte_pktmbuf_data_len(p->m) - p->l3_off, vtc;
 	const struct rte_ipv6_hdr *ip;
 	struct walk w;
+	uint32_t vtc;
 
-	if (head < L4X_IP6_LEN)
+	if (rte_pktmbuf_data_len(p->m) - p->l3_off < L4X_IP6_LEN)
 		return L4X_DROP_IP_SHORT;
 	ip = rte_pktmbuf_mtod_offset(p->m, const struct rte_ipv6_hdr *, p->l3_off);
 	vtc = rte_be_to_cpu_32(ip->vtc_flow);
@@ -248,9 +280,6 @@ l4x_pkt_parse_ip6(struct l4x *l, struct l4x_pkt *p)
 		return L4X_DROP_IP_DEST;
 	if (p->ttl == 0)
 		return L4X_DROP_IP_TTL;
-	w = (struct walk){ .h = (const uint8_t *)ip, .head = head, .end = p->ip_len };
-	w.off = L4X_IP6_LEN;
-	w.next_at = 6;
-	w.next = ip->proto;
+	w = walk_begin(p);
 	return walk_headers(l, p, &w);
 }

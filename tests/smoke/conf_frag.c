@@ -236,6 +236,49 @@ fragment_whole_transport_header_is_missing_is_dropped(void **state)
 	smoke_serves(g);
 }
 
+/* An ICMP error that quotes a fragment of this datagram. */
+static bool
+is_about(const struct pkt_view *v, void *arg)
+{
+	const struct whole *w = arg;
+
+	if (w->v6)
+		return v->proto == IPPROTO_ICMPV6 && v->icmp_type < 128 && v->data_len >= 48 &&
+			pkt_get32(v->data + 44) == w->id;
+	return v->proto == IPPROTO_ICMP && v->icmp_type != 0 && pkt_get16(v->data + 4) == w->id;
+}
+
+static void
+sender_is_told_when_the_rest_does_not_come_but_not_of_errors(void **state)
+{
+	const long long before = smoke_stat("frag-timeout");
+	uint8_t f[256], error[64] = { 3, 3 };
+	struct guest *g = smoke.g;
+	struct whole w[3];
+	struct pkt_ip ip;
+
+	for (int i = 0; i < 3; i++)
+		prepare(&w[i], i == 2);
+	ip = w[0].ip;
+	ip.id = w[0].id;
+	ip.frag = 0x2000;
+	guest_send_raw(g, NULL, f, pkt_build_ip(f, &ip, IPPROTO_ICMP, error, sizeof(error)));
+	piece(&w[1], 0, 1000, true);
+	piece(&w[2], 0, 1000, true);
+	for (int i = 1; i < 3; i++) {
+		struct guest_frame *r = guest_wait(g, is_about, &w[i], 12 * SOON);
+
+		assert_non_null(r);
+		assert_int_equal(r->view.icmp_type, w[i].v6 ? 3 : 11);
+		assert_int_equal(r->view.icmp_code, 1);
+		free(r);
+	}
+	assert_true(guest_never(g, is_about, &w[0], 0));
+	assert_true(smoke_stat("frag-timeout") >= before + 3);
+	for (int i = 0; i < 3; i++)
+		close(w[i].fd);
+}
+
 static int
 up(void **state)
 {
@@ -258,6 +301,7 @@ main(void)
 		SMOKE(tiny_first_fragment_does_no_harm),
 		SMOKE(atomic_fragment_of_ipv6_is_a_datagram),
 		SMOKE(fragment_whole_transport_header_is_missing_is_dropped),
+		SMOKE(sender_is_told_when_the_rest_does_not_come_but_not_of_errors),
 		SMOKE(flood_of_lone_fragments_leaves_room_for_others),
 	};
 

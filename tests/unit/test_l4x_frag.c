@@ -307,6 +307,17 @@ fragments_time_out_and_the_sender_is_told(void **state)
 	piece(k, 1, 1480, 1480);
 	piece(k, 1, 2960, whole_len - 2960);
 	l4xkit_expect_nothing(k);
+	for (int options = 0; options < 2; options++) {
+		piece6(k, 1, 0, 1400, true, options);
+		l4xkit_run(k, 15100000);
+		do
+			l4xkit_expect_frame(k);
+		while (k->view.icmp_type == 134 || k->view.proto != 58);
+		assert_int_equal(k->view.icmp_type, 3);
+		assert_int_equal(k->view.icmp_code, 1);
+		assert_int_equal(k->view.data_len, 40 + 8 * options + 8 + 8);
+		assert_memory_equal(k->view.data, frame + 14, k->view.data_len);
+	}
 }
 
 static void
@@ -320,6 +331,31 @@ nobody_is_told_without_the_first_fragment(void **state)
 	while (l4xkit_frame(k) != NULL)
 		assert_int_equal(k->view.icmp_type, 134);
 	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_TIMEOUT), 1);
+}
+
+static void
+nobody_is_told_of_what_no_error_may_be_sent_about(void **state)
+{
+	uint8_t ext[] = { 58, 0, 0, 1, 0, 0, 0, 9 };
+	struct l4xkit *k = *state;
+	struct pkt_ip ip = l4xkit_ip("192.0.2.1"), ip6 = l4xkit_ip("2001:db8::1");
+	uint8_t error[64] = { 3, 3 }, error6[64] = { 1, 4 };
+
+	/* An ICMP error of either family; a datagram to all on the link. */
+	ip.id = 9;
+	ip.frag = 0x2000;
+	l4xkit_rx(k, frame, pkt_build_ip(frame, &ip, 1, error, sizeof(error)));
+	ip6.options = ext;
+	ip6.options_len = sizeof(ext);
+	ip6.first_ext = 44;
+	l4xkit_rx(k, frame, pkt_build_ip(frame, &ip6, 58, error6, sizeof(error6)));
+	memset(ip.dst_mac, 0xff, 6);
+	l4xkit_rx(k, frame, pkt_build_ip(frame, &ip, 17, data, 64));
+	l4xkit_run(k, 15100000);
+	while (l4xkit_frame(k) != NULL)
+		assert_int_equal(k->view.icmp_type, 134);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_TIMEOUT), 3);
+	assert_int_equal(l4xkit_counter(k, L4X_COUNT_ICMP_ERRORS), 0);
 }
 
 static void
@@ -408,6 +444,7 @@ main(void)
 		T(bad_ipv6_fragments_are_answered_by_parameter_problems),
 		T(fragments_time_out_and_the_sender_is_told),
 		T(nobody_is_told_without_the_first_fragment),
+		T(nobody_is_told_of_what_no_error_may_be_sent_about),
 		T(one_guest_cannot_take_the_whole_store),
 		T(fragments_are_copied_out_of_guest_memory),
 		T(survives_random_fragments),

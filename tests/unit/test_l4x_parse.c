@@ -522,6 +522,55 @@ answers_to_the_mac_that_the_guest_shows(void **state)
 }
 
 static void
+sends_no_errors_to_who_cannot_have_sent_the_packet(void **state)
+{
+	static const char *const src[] = { "0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1",
+		"240.0.0.1", "255.255.255.255", "10.0.2.255", "10.0.2.0", "10.0.2.2", "::", "::1",
+		"::10.0.2.15", "ff02::1", "fd00:2::2" };
+	struct l4xkit *k = *state;
+
+	for (unsigned int i = 0; i < RTE_DIM(src); i++) {
+		struct pkt_ip ip = l4xkit_ip(strchr(src[i], ':') ? "2001:db8::1" : "192.0.2.1");
+
+		ip.src = pkt_addr(src[i]);
+		l4xkit_rx(k, frame, pkt_build_ip(frame, &ip, 200, data, 20));
+		ip.options = (const uint8_t[]){ 17, 0, 0x9e, 4, 0, 0, 0, 0 };
+		ip.options_len = 8;
+		ip.first_ext = 60;
+		l4xkit_rx(k, frame, pkt_build_udp(frame, &ip, 1, 2, data, 20));
+		l4xkit_expect_nothing(k);
+	}
+	assert_int_equal(l4xkit_counter(k, L4X_COUNT_ICMP_ERRORS), 0);
+}
+
+static void
+sends_no_errors_about_an_icmpv6_error_whatever_is_in_front_of_it(void **state)
+{
+	/* An unknown option with action 2, twice; then behind an atomic fragment header. */
+	uint8_t ext[] = { 60, 0, 0x9e, 4, 0, 0, 0, 0, 58, 0, 0x9e, 4, 0, 0, 0, 0 };
+	uint8_t atomic[] = { 60, 0, 0, 0, 0, 0, 0, 7, 58, 0, 0x9e, 4, 0, 0, 0, 0 };
+	struct pkt_ip ip = l4xkit_ip("2001:db8::1");
+	struct l4xkit *k = *state;
+	size_t len;
+
+	ip.options_len = sizeof(ext);
+	for (unsigned int i = 0; i < 2; i++) {
+		ip.options = i == 0 ? ext : atomic;
+		ip.first_ext = i == 0 ? 60 : 44;
+		len = pkt_build_icmp(frame, &ip, 1, 4, 0, data, 48);
+		l4xkit_expect_drop(k, frame, len, L4X_DROP_IP_EXTHDR);
+		l4xkit_expect_nothing(k);
+		/* One whose type is cut off, and a query. */
+		len = pkt_build_ip(frame, &ip, 58, data, 0);
+		l4xkit_expect_drop(k, frame, len, L4X_DROP_IP_EXTHDR);
+		l4xkit_expect_nothing(k);
+		len = pkt_build_icmp(frame, &ip, 128, 0, 0, data, 48);
+		l4xkit_expect_drop(k, frame, len, L4X_DROP_IP_EXTHDR);
+		expect_param_problem(k, 2, i == 0 ? 42 : 50);
+	}
+}
+
+static void
 sends_no_errors_about_broadcasts_and_errors(void **state)
 {
 	struct l4xkit *k = *state;
@@ -684,6 +733,8 @@ main(void)
 		T(ignores_padding),
 		T(drops_a_family_that_is_off),
 		T(answers_to_the_mac_that_the_guest_shows),
+		T(sends_no_errors_to_who_cannot_have_sent_the_packet),
+		T(sends_no_errors_about_an_icmpv6_error_whatever_is_in_front_of_it),
 		T(sends_no_errors_about_broadcasts_and_errors),
 		T(survives_frames_cut_at_every_byte),
 		T(survives_headers_split_over_segments),
