@@ -96,6 +96,7 @@ struct l4x_pkt {
 	struct l4x_port *port;
 	uint8_t kind;      /**< enum l4x_kind */
 	bool l2_multicast; /**< not sent to us alone: never a reason for an ICMP error */
+	bool fragmented;   /**< was in fragments, if only one (RFC 6946) */
 	uint16_t l3_off, l4_off;
 	uint16_t frag_hdr; /**< FRAG, IPv6: offset of the fragment header */
 	uint16_t frag_off; /**< FRAG: bytes */

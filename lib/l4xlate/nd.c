@@ -368,8 +368,8 @@ l4x_nd(struct l4x *l, struct l4x_pkt *p)
 	const struct nd_ns *nd = l4x_pkt_l4(p);
 	bool ok = false;
 
-	/* All of it in the first segment: options are looked at. */
-	if (p->ttl == HOP_LIMIT && nd->code == 0 &&
+	/* RFC 6980, 5: not in fragments. All of it in the first segment: options are looked at. */
+	if (p->ttl == HOP_LIMIT && nd->code == 0 && !p->fragmented &&
 		(uint32_t)p->l4_off + p->l4_len <= rte_pktmbuf_data_len(p->m)) {
 		if (nd->type == ND_NS)
 			ok = ns_rx(l, p);

@@ -199,6 +199,7 @@ walk_fragment(struct l4x *l, struct l4x_pkt *p, struct walk *w, bool *atomic)
 	off = (uint16_t)(w->h[w->off + 2] << 8 | w->h[w->off + 3]);
 	*atomic = (off & 0xfff9) == 0;
 	if (*atomic) {
+		p->fragmented = true;
 		w->next = w->h[w->off];
 		w->next_at = w->off;
 		w->off += 8;

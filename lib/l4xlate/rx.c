@@ -35,6 +35,7 @@ gather(struct l4x *l, struct l4x_pkt *p, bool steered)
 	if (!steered && p->port->n_workers > 1 && hand_over(l, p, &t))
 		return false;
 	p->m = l4x_frag_rx(l, p);
+	p->fragmented = true;
 	return p->m != NULL && l4x_pkt_parse(l, p) == 0;
 }
 

@@ -193,6 +193,23 @@ hop_limit_under_255_is_ignored(void **state)
 }
 
 static void
+solicitation_in_a_fragment_is_ignored(void **state)
+{
+	struct guest *g = smoke.g;
+	struct pkt_ip ip = guest_ip(g, &g->gw6);
+	uint8_t f[128], out[128], ext[8] = { IPPROTO_ICMPV6, 0, 0, 0, 0, 0, 0, 7 };
+	size_t len = solicit(f);
+
+	memcpy(f + 14 + 24, g->gw6.b, 16);
+	pkt_fix_sums(f, len);
+	ip.ttl = 255;
+	ip.options = ext;
+	ip.options_len = sizeof(ext);
+	ip.first_ext = 44;
+	no_answer_to(out, pkt_build_ip(out, &ip, IPPROTO_ICMPV6, f + 54, len - 54), is_na);
+}
+
+static void
 wrong_code_is_ignored(void **state)
 {
 	spoiled(55, 1);
@@ -405,6 +422,7 @@ main(void)
 		SMOKE(solicitation_for_a_foreign_address_is_not_answered),
 		SMOKE(solicitation_cut_over_descriptors_at_any_byte_is_answered),
 		SMOKE(hop_limit_under_255_is_ignored),
+		SMOKE(solicitation_in_a_fragment_is_ignored),
 		SMOKE(wrong_code_is_ignored),
 		SMOKE(multicast_target_is_ignored),
 		SMOKE(option_of_length_0_is_ignored),

@@ -155,6 +155,43 @@ drops_solicitations_cut_short(void **state)
 	l4xkit_expect_nothing(k);
 }
 
+/** The ICMPv6 message of the frame, from its byte off on, behind a fragment header. */
+static void
+rx_piece(struct l4xkit *k, const uint8_t *whole, size_t off, size_t len, bool more)
+{
+	struct pkt_ip ip = l4xkit_ip("fd00:2::2");
+	uint8_t ext[8] = { 58, 0, 0, 0, 0, 0, 0, 9 };
+
+	pkt_put16(ext + 2, (uint16_t)(off | more));
+	ip.options = ext;
+	ip.options_len = sizeof(ext);
+	ip.first_ext = 44;
+	ip.ttl = 255;
+	l4xkit_rx(k, frame, pkt_build_ip(frame, &ip, 58, whole + 54 + off, len));
+}
+
+static void
+ignores_what_was_in_fragments(void **state)
+{
+	struct pkt_addr src = pkt_addr("fd00:2::15"), target = pkt_addr("fd00:2::2");
+	struct l4xkit *k = *state;
+	uint8_t whole[128];
+	size_t len = pkt_build_ns(whole, l4xkit_guest_mac, &src, &target);
+
+	/* To the gateway alone, as the pieces are. */
+	memcpy(whole, l4xkit_gateway_mac, 6);
+	memcpy(whole + 14 + 24, target.b, 16);
+	pkt_fix_sums(whole, len);
+	rx_piece(k, whole, 0, 24, true);
+	rx_piece(k, whole, 24, len - 54 - 24, false);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_ND_BAD), 1);
+	rx_piece(k, whole, 0, len - 54, false);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_ND_BAD), 2);
+	l4xkit_expect_nothing(k);
+	l4xkit_rx(k, whole, len);
+	l4xkit_expect_frame(k);
+}
+
 static void
 a_rogue_router_or_redirect_is_dropped(void **state)
 {
@@ -351,6 +388,7 @@ main(void)
 		T(drops_malformed_solicitations),
 		T(drops_duplicate_detection_that_breaks_the_rules),
 		T(drops_solicitations_cut_short),
+		T(ignores_what_was_in_fragments),
 		T(a_rogue_router_or_redirect_is_dropped),
 		T(advertises_all_that_a_guest_needs),
 		T(answers_an_anonymous_solicitation_to_all_nodes),

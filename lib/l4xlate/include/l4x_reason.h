@@ -42,7 +42,7 @@
 	X(TCP_STATE, "tcp-state", "segment that does not fit the flow's state")           \
 	X(UDP_NO_FLOW, "udp-no-flow", "datagram that no flow could be made for")          \
 	X(ICMP_TYPE, "icmp-type", "ICMP type weir does not carry")                        \
-	X(ND_BAD, "nd-bad", "malformed neighbour discovery, or hop limit not 255")        \
+	X(ND_BAD, "nd-bad", "neighbour discovery malformed, routed or fragmented")        \
 	X(DHCP_BAD, "dhcp-bad", "malformed DHCP message")                                 \
 	X(DHCP_SERVER, "dhcp-server", "DHCP message for another server")                  \
 	X(DHCP6_BAD, "dhcp6-bad", "malformed DHCPv6 message")                             \
