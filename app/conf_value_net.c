@@ -133,10 +133,11 @@ conf_parse_dns(const struct conf_key *k, const char *text, void *dst, char *why,
 	while (conf_word(&list, word, sizeof(word), &too_long)) {
 		if (too_long || parse_addr(word, &a, why, why_size) != 0 || a.how != CONF_GIVEN)
 			return WHY("\"%s\" is not host, none, or a list of addresses", text);
-		if (flowtab_addr_is_loopback(&a.addr))
-			return WHY("%s is a loopback address, which a guest cannot reach: give "
+		if (flowtab_addr_is_loopback(&a.addr) || flowtab_addr_is_linklocal(&a.addr))
+			return WHY("%s is a %s address, which a guest cannot reach: give "
 				   "dns-forward = %s",
-				word, word);
+				word, flowtab_addr_is_loopback(&a.addr) ? "loopback" : "link-local",
+				word);
 		if (d->n == L4X_MAX_DNS)
 			return WHY("more than %u addresses", L4X_MAX_DNS);
 		d->addr[d->n++] = a.addr;

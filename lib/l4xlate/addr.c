@@ -100,13 +100,14 @@ l4x_addr_is_free(const struct l4x_port *port, const struct flowtab_addr *a)
 }
 
 /**
- * Destinations that lie nowhere, or only on the host itself; connect() to 0.0.0.0 reaches the
- * host's own loopback.
+ * Destinations that lie nowhere, or only on the host itself (connect() to 0.0.0.0 reaches the
+ * host's own loopback), or on a link of the host's: what no router forwards (RFC 3927, 7; RFC 4291,
+ * 2.5.6). A cloud's metadata service at 169.254.169.254 would tell guests the host's secrets.
  */
 static bool
 is_unroutable(const struct flowtab_addr *a)
 {
-	return l4x_addr_is_nobody(a) || (!flowtab_addr_is_v4(a) && flowtab_addr_is_linklocal(a));
+	return l4x_addr_is_nobody(a) || flowtab_addr_is_linklocal(a);
 }
 
 int
@@ -144,8 +145,8 @@ l4x_outbound(
 static bool
 must_be_masked(const struct l4x_port_conf *c, const struct flowtab_addr *peer)
 {
-	return is_unroutable(peer) || flowtab_addr_is_linklocal(peer) ||
-		flowtab_addr_eq(peer, &c->address) || flowtab_addr_eq(peer, &c->address6);
+	return is_unroutable(peer) || flowtab_addr_eq(peer, &c->address) ||
+		flowtab_addr_eq(peer, &c->address6);
 }
 
 /** Whom a peer appears as. Depends on the configuration alone: steering uses it, too. */

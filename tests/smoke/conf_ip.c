@@ -4,6 +4,7 @@
 
 #define FAR "198.51.100.1"
 #define FAR6 "2001:db8:51::1"
+#define METADATA "169.254.169.254"
 
 static int fd4, fd6;
 static uint16_t port4, port6;
@@ -291,6 +292,31 @@ loopback_destination_is_not_carried(void **state)
 }
 
 static void
+link_local_addresses_of_the_host_are_not_reached(void **state)
+{
+	struct guest *g = smoke.g;
+	uint16_t port = 80;
+	struct probe p = probe(false);
+	struct guest_frame *r;
+	char buf[16];
+	int fd;
+
+	/* Where clouds have their metadata service. */
+	smoke_need_net();
+	netns_run(NULL, "ip addr add " METADATA "/32 dev lo");
+	fd = host_udp(METADATA, &port);
+	assert_true(fd >= 0);
+	p.ip.dst = pkt_addr(METADATA);
+	guest_send_raw(g, NULL, p.f, pkt_build_udp(p.f, &p.ip, p.gport, port, "credentials?", 12));
+	r = guest_icmp_error(g, 3, SOON);
+	assert_non_null(r);
+	assert_int_equal(r->view.icmp_code, 1);
+	free(r);
+	assert_int_equal(host_recv(g, fd, buf, sizeof(buf), NEVER), -ETIMEDOUT);
+	close(fd);
+}
+
+static void
 harmless_options_are_accepted(void **state)
 {
 	static const uint8_t nops[] = { 1, 1, 1, 0 }, alert[] = { 148, 4, 0, 0 },
@@ -492,6 +518,7 @@ main(void)
 		SMOKE(source_of_the_link_goes_no_further_than_the_link),
 		SMOKE(unspecified_source_is_dropped),
 		SMOKE(loopback_destination_is_not_carried),
+		SMOKE(link_local_addresses_of_the_host_are_not_reached),
 		SMOKE(harmless_options_are_accepted),
 		SMOKE(source_routes_are_dropped),
 		SMOKE(malformed_options_are_dropped),

@@ -239,14 +239,16 @@ resolver_mistakes_are_named(void **state)
 	load_errors("[vm.a]\nsocket = /a\ndns = 127.0.0.1\n[vm.b]\nsocket = /b\ndns = resolver\n"
 		    "[vm.c]\nsocket = /c\ndns = 1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5\n"
 		    "[vm.d]\nsocket = /d\nsearch = -bad-.test\n[vm.e]\nsocket = /e\n"
-		    "dns = host\ndns = 1.1.1.1\n[vm.f]\nsocket = /f\nhostname = a_b\n");
+		    "dns = host\ndns = 1.1.1.1\n[vm.f]\nsocket = /f\nhostname = a_b\n"
+		    "[vm.g]\nsocket = /g\ndns = 169.254.169.253\n");
 	assert_error("weir.conf:3: [vm.a] dns: 127.0.0.1 is a loopback address");
 	assert_error("weir.conf:6: [vm.b] dns: \"resolver\" is not host, none, or a list");
 	assert_error("weir.conf:9: [vm.c] dns: more than 4 addresses");
 	assert_error("weir.conf:12: [vm.d] search: \"-bad-.test\" is not a domain name");
 	assert_error("weir.conf:16: [vm.e] dns: 1.1.1.1, but host or none is given, too");
 	assert_error("weir.conf:19: [vm.f] hostname: \"a_b\" is not a host name");
-	assert_int_equal(n_errors, 6);
+	assert_error("weir.conf:22: [vm.g] dns: 169.254.169.253 is a link-local address");
+	assert_int_equal(n_errors, 7);
 }
 
 static void
