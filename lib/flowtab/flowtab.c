@@ -160,17 +160,33 @@ flowtab_pif_limit(struct flowtab *ft, uint16_t pif, uint32_t max)
 	return 0;
 }
 
+void
+flowtab_share(struct flowtab *ft, uint32_t max)
+{
+	ft->share = max;
+}
+
+/** More flows than this the port cannot have now; 0: no limit. */
+static uint32_t
+limit_now(const struct flowtab *ft, const struct flowtab_pif *p)
+{
+	if (ft->share == 0 || ft->max - ft->count > ft->max / 8)
+		return p->limit;
+	return p->limit == 0 ? ft->share : RTE_MIN(p->limit, ft->share);
+}
+
 /** 0, or -EDQUOT: the port's limit is reached, and no expired flow was found to make room. */
 static int
 check_limit(struct flowtab *ft, uint16_t pif, uint64_t now_ms)
 {
 	struct flowtab_pif *p;
 	unsigned int drops = 0;
+	uint32_t limit;
 
 	if (pif >= ft->max_pifs)
 		return 0;
 	p = &ft->pifs[pif];
-	while (p->limit != 0 && p->count >= p->limit) {
+	while ((limit = limit_now(ft, p)) != 0 && p->count >= limit) {
 		if (drops++ == FLOWTAB_SEARCH_DROPS ||
 			!flowtab_reclaim(ft, &p->search, FLOWTAB_SEARCH_MS_PIF, now_ms))
 			return -EDQUOT;

@@ -52,6 +52,7 @@ struct flowtab {
 	struct flowtab_sipkey sipkey;
 	uint32_t hash_mask; /**< all ones; a test makes hashes collide with less */
 	uint32_t max;
+	uint32_t share; /**< of one port, when little is left; 0: no limit */
 	struct flowtab_wheel *wheel;
 	uint64_t *live; /**< bitmap of indices that are not FREE */
 	struct flowtab_pif *pifs;

@@ -99,6 +99,21 @@ workers_of(struct l4x_port *port, uint8_t me)
 	}
 }
 
+/** Each guest that is heard here has the same share of the flows. */
+static void
+share_flows(struct l4x *l)
+{
+	uint32_t n = 0;
+
+	for (unsigned int pif = 1; pif <= l->max_pif; pif++) {
+		const struct l4x_port_conf *c = &l->ports[pif].conf;
+
+		n += l->ports[pif].present &&
+			memchr(c->queue_worker, l->params.worker, c->n_queues) != NULL;
+	}
+	flowtab_share(l->ft, n > 1 ? flowtab_max(l->ft) / n : 0);
+}
+
 int
 l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 {
@@ -132,6 +147,7 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 		port->errors.credit = L4X_ERRORS_BURST * TOKEN;
 	}
 	l->max_pif = RTE_MAX(l->max_pif, conf->pif);
+	share_flows(l);
 	return 0;
 }
 
@@ -153,6 +169,7 @@ l4x_port_remove(struct l4x *l, uint16_t pif)
 	memset(port, 0, sizeof(*port));
 	while (l->max_pif > 0 && !l->ports[l->max_pif].present)
 		l->max_pif--;
+	share_flows(l);
 	return 0;
 }
 

@@ -303,6 +303,36 @@ port_limit_is_exact(void **state)
 }
 
 static void
+what_is_left_of_the_table_is_for_those_who_have_least(void **state)
+{
+	struct gone_log g;
+	struct flowtab *ft = table_logged(64, &g);
+	struct flowtab_tuple t;
+	uint32_t idx;
+
+	flowtab_share(ft, 20);
+	assert_int_equal(flowtab_pif_limit(ft, 3, 2), 0);
+	for (uint32_t i = 0; i < 56; i++) {
+		t = tuple4(1, i);
+		flow_new(ft, &t, T0, T0 + 5000);
+	}
+	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	for (uint32_t i = 0; i < 6; i++)
+		assert_int_equal(flowtab_new(ft, 2, IPPROTO_TCP, T0, &idx), 0);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(flowtab_new(ft, 3, IPPROTO_TCP, T0, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 3, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 2, IPPROTO_TCP, T0, &idx), -ENFILE);
+	/* One goes, and not the greediest gets its place. */
+	flowtab_free(ft, 0);
+	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 2, IPPROTO_TCP, T0, &idx), 0);
+	/* What has expired makes room for it again. */
+	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 5000, &idx), 0);
+	flowtab_destroy(ft);
+}
+
+static void
 expired_flows_do_not_count_against_the_limit(void **state)
 {
 	struct gone_log g;
@@ -400,6 +430,7 @@ main(void)
 		cmocka_unit_test(full_table_reclaims_expired_flows_closing_first),
 		cmocka_unit_test(search_in_a_full_table_is_bounded_but_gets_there),
 		cmocka_unit_test(port_limit_is_exact),
+		cmocka_unit_test(what_is_left_of_the_table_is_for_those_who_have_least),
 		cmocka_unit_test(expired_flows_do_not_count_against_the_limit),
 		cmocka_unit_test(knocking_at_a_limit_does_not_use_up_the_search_of_others),
 		cmocka_unit_test(closing_flows_leave_in_any_order),

@@ -153,6 +153,49 @@ a_full_table_refuses_but_reuses_what_has_expired(void **state)
 	l4xkit_destroy(k);
 }
 
+/** Datagrams of new flows of a port, one after the other, until one makes none. */
+static unsigned int
+fill_from(struct l4xkit *k, uint16_t pif)
+{
+	uint32_t before = l4x_flow_count(k->l), count = before - 1;
+	static uint16_t sport;
+
+	while (l4x_flow_count(k->l) != count) {
+		size_t len = udp("192.0.2.1", ++sport, 2);
+		struct rte_mbuf *m = l4xkit_mbuf(k, frame, (uint32_t)len, 0, 0);
+
+		count = l4x_flow_count(k->l);
+		l4x_rx_burst(k->l, pif, 0, &m, 1, k->now_us);
+		l4xkit_collect(k);
+		l4xkit_discard(k);
+	}
+	return count - before;
+}
+
+static void
+one_guest_cannot_take_all_flows(void **state)
+{
+	struct l4xkit *k = *state;
+	struct l4x_port_conf c = l4xkit_conf();
+
+	/* And one whose queues another worker polls: it needs none here. */
+	for (c.pif = 2; c.pif <= 5; c.pif++) {
+		c.queue_worker[0] = c.pif == 5;
+		assert_int_equal(l4x_port_set(k->l, &c), 0);
+		l4x_port_link(k->l, c.pif, true, 0);
+	}
+	assert_int_equal(fill_from(k, L4XKIT_PIF), 1024 - 1024 / 8);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FLOW_LIMIT), 1);
+	assert_int_equal(fill_from(k, 2), 1024 / 8);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FLOW_TABLE), 1);
+	/* The greedy one goes, and another is no better: what is left is not for it. */
+	while (l4x_port_remove(k->l, L4XKIT_PIF) > 0)
+		l4xkit_collect(k);
+	l4xkit_collect(k);
+	assert_int_equal(fill_from(k, 3), 1024 - 1024 / 8 - 1024 / 8);
+	assert_int_equal(fill_from(k, 2), 1024 / 8);
+}
+
 static void
 new_flows_are_limited_in_rate(void **state)
 {
@@ -727,6 +770,7 @@ main(void)
 		T(drops_frames_of_unknown_ports_and_of_links_that_are_down),
 		T(the_limit_of_a_port_holds),
 		cmocka_unit_test(a_full_table_refuses_but_reuses_what_has_expired),
+		T(one_guest_cannot_take_all_flows),
 		T(new_flows_are_limited_in_rate),
 		cmocka_unit_test(flows_of_other_workers_are_handed_over),
 		cmocka_unit_test(a_whole_burst_can_be_handed_over),

@@ -124,6 +124,11 @@ uint32_t flowtab_pif_count(const struct flowtab *ft, uint16_t pif);
 
 /** Limit the flows whose guest side is on this port; 0: none. 0, or -EINVAL: no such port. */
 int flowtab_pif_limit(struct flowtab *ft, uint16_t pif, uint32_t max);
+/**
+ * While less than an eighth of the table is free, no port gets more flows than this; 0: no such
+ * limit. So what is left is for those who have least.
+ */
+void flowtab_share(struct flowtab *ft, uint32_t max);
 
 /**
  * A keyed hash of a tuple, the same in all tables with the same key; steering uses it too.
@@ -151,7 +156,7 @@ uint32_t flowtab_lookup(
  * and by ms.
  * @param idx receives the index; state NEW; counters and user fields zero, deadline FLOWTAB_NEVER,
  *            parent FLOWTAB_NONE
- * @return 0; -ENFILE the table is full; -EDQUOT the port's limit is reached
+ * @return 0; -ENFILE the table is full; -EDQUOT the port's limit or share is reached
  */
 int flowtab_new(struct flowtab *ft, uint16_t pif, uint8_t proto, uint64_t now_ms, uint32_t *idx);
 
