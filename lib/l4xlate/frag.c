@@ -5,15 +5,13 @@
 
 /*
  * librte_ip_frag takes 8 fragments a packet and does not look for overlaps, so the store is our
- * own. Limits: 15 s; 1000 mbufs in all, a quarter of them for one guest; so a guest can neither
- * empty the frame pool nor shut others out. Fragments are copied in: guest memory is never held
- * back.
+ * own. Limits: 15 s; 1000 mbufs in all, so that it cannot empty the frame pool. When it is full,
+ * the oldest datagram of the guest that holds most goes, so that nobody can shut others out.
+ * Fragments are copied in: guest memory is never held back.
  */
 #define FRAG_TIMEOUT_US 15000000ULL
 #define FRAG_MAX 1000
-#define FRAG_MAX_PORT (FRAG_MAX / 4)
 #define FRAG_DATAGRAMS 64
-#define FRAG_DATAGRAMS_PORT (FRAG_DATAGRAMS / 4)
 /** Largest part in front of the fragments that is kept: L2, L3, extension headers. */
 #define FRAG_HEAD_MAX L4X_HEAD_BYTES
 #define FRAG_NONE UINT16_MAX
@@ -53,7 +51,7 @@ struct l4x_frags {
 	uint32_t mbufs;
 	uint16_t free;
 	uint16_t port_mbufs[L4X_MAX_PIFS];
-	uint8_t port_datagrams[L4X_MAX_PIFS];
+	uint16_t port_datagrams[L4X_MAX_PIFS];
 	struct datagram datagrams[FRAG_DATAGRAMS];
 	struct piece pieces[FRAG_MAX];
 };
@@ -119,21 +117,55 @@ datagram_is(const struct datagram *d, const struct l4x_pkt *p)
 		flowtab_addr_eq(&d->dst, &p->tuple.oaddr);
 }
 
+/**
+ * Give up the oldest datagram of the port that holds most.
+ * @param held what each port holds of what is scarce
+ * @param pif  who needs it: of those that hold most, the first to pay
+ * @param keep is not given up; NULL: none
+ * @return where it was, or NULL: there is nothing to give up
+ */
 static struct datagram *
-datagram_find(struct l4x_frags *f, const struct l4x_pkt *p, uint64_t now_us)
+evict(struct l4x *l, const uint16_t held[], uint16_t pif, const struct datagram *keep)
 {
-	struct datagram *spare = NULL, *d;
+	struct datagram *all = l->frags->datagrams, *oldest = NULL;
+	uint16_t most = held[pif];
+
+	for (unsigned int i = 0; i < FRAG_DATAGRAMS; i++) {
+		if (all[i].used)
+			most = RTE_MAX(most, held[all[i].pif]);
+	}
+	for (unsigned int i = 0; i < FRAG_DATAGRAMS; i++) {
+		struct datagram *d = &all[i];
+
+		if (!d->used || d == keep || held[d->pif] != most ||
+			(held[pif] == most && d->pif != pif))
+			continue;
+		if (oldest == NULL || d->deadline_us < oldest->deadline_us)
+			oldest = d;
+	}
+	if (oldest != NULL) {
+		l4x_count(l, L4X_DROP_FRAG_FULL);
+		datagram_free(l->frags, oldest);
+	}
+	return oldest;
+}
+
+/** The datagram that the fragment belongs to; a new one if there is none. */
+static struct datagram *
+datagram_find(struct l4x *l, const struct l4x_pkt *p)
+{
+	struct l4x_frags *f = l->frags;
 	uint16_t pif = p->port->conf.pif;
+	struct datagram *d = NULL;
 
 	for (unsigned int i = 0; i < FRAG_DATAGRAMS; i++) {
 		if (datagram_is(&f->datagrams[i], p))
 			return &f->datagrams[i];
 		if (!f->datagrams[i].used)
-			spare = &f->datagrams[i];
+			d = &f->datagrams[i];
 	}
-	d = spare;
-	if (d == NULL || f->port_datagrams[pif] == FRAG_DATAGRAMS_PORT)
-		return NULL;
+	if (d == NULL)
+		d = evict(l, f->port_datagrams, pif, NULL);
 	f->port_datagrams[pif]++;
 	memset(d, 0, offsetof(struct datagram, head));
 	d->used = true;
@@ -145,7 +177,7 @@ datagram_find(struct l4x_frags *f, const struct l4x_pkt *p, uint64_t now_us)
 	d->src = p->tuple.eaddr;
 	d->dst = p->tuple.oaddr;
 	d->first = FRAG_NONE;
-	d->deadline_us = now_us + FRAG_TIMEOUT_US;
+	d->deadline_us = l->now_us + FRAG_TIMEOUT_US;
 	d->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN;
 	f->next_us = RTE_MIN(f->next_us, d->deadline_us);
 	return d;
@@ -190,6 +222,14 @@ keep_head(struct datagram *d, const struct l4x_pkt *p)
 	return true;
 }
 
+/** Something, in units of 8 bytes but at the end, inside of a packet. */
+static bool
+piece_ok(const struct l4x_pkt *p)
+{
+	return p->l4_len > 0 && (!p->frag_more || p->l4_len % 8 == 0) &&
+		p->frag_off + p->l4_len <= UINT16_MAX;
+}
+
 static int
 piece_add(struct l4x *l, struct datagram *d, struct l4x_pkt *p)
 {
@@ -199,8 +239,6 @@ piece_add(struct l4x *l, struct datagram *d, struct l4x_pkt *p)
 	struct piece *pc;
 	uint16_t prev, i;
 
-	if (p->l4_len == 0 || (p->frag_more && p->l4_len % 8 != 0) || end > UINT16_MAX)
-		return L4X_DROP_FRAG_BAD;
 	if (d->poisoned)
 		return L4X_DROP_FRAG_BAD;
 	if (!piece_fits(f, d, p->frag_off, p->l4_len, p->frag_more, &prev) ||
@@ -209,8 +247,10 @@ piece_add(struct l4x *l, struct datagram *d, struct l4x_pkt *p)
 		pieces_free(f, d);
 		return L4X_DROP_FRAG_BAD;
 	}
-	if (f->free == FRAG_NONE || f->mbufs >= FRAG_MAX || f->port_mbufs[d->pif] >= FRAG_MAX_PORT)
-		return L4X_DROP_FRAG_FULL;
+	while (f->free == FRAG_NONE || f->mbufs >= FRAG_MAX) {
+		if (evict(l, f->port_mbufs, d->pif, d) == NULL)
+			return L4X_DROP_FRAG_FULL;
+	}
 	m = rte_pktmbuf_copy(p->m, l->pool, p->l4_off, p->l4_len);
 	if (m == NULL)
 		return L4X_DROP_NO_MBUF;
@@ -337,14 +377,15 @@ next_header_at(const struct l4x_pkt *p)
 struct rte_mbuf *
 l4x_frag_rx(struct l4x *l, struct l4x_pkt *p)
 {
-	struct datagram *d = datagram_find(l->frags, p, l->now_us);
 	struct rte_mbuf *whole = NULL;
+	struct datagram *d;
 	int why;
 
-	if (d == NULL) {
-		l4x_drop(l, p->m, L4X_DROP_FRAG_FULL);
+	if (!piece_ok(p)) {
+		l4x_drop(l, p->m, L4X_DROP_FRAG_BAD);
 		return NULL;
 	}
+	d = datagram_find(l, p);
 	if (!p->v4 && p->frag_off == 0)
 		d->next_at = next_header_at(p);
 	why = piece_add(l, d, p);

@@ -210,8 +210,8 @@ smoke_fds(int wanted)
 	return n;
 }
 
-static int
-flows_now(void)
+int
+smoke_flows_now(void)
 {
 	static const char *const args[] = { "flow", "list", NULL };
 	json_t *j = proc_ctl(smoke.d, NULL, args), *list;
@@ -230,7 +230,7 @@ smoke_flows(int n)
 	const uint64_t deadline = vhu_now_ms() + SOON;
 	int have;
 
-	while ((have = flows_now()) != n && vhu_now_ms() < deadline)
+	while ((have = smoke_flows_now()) != n && vhu_now_ms() < deadline)
 		host_idle(smoke.g, 5);
 	return have;
 }

@@ -45,7 +45,9 @@ long long smoke_vm_count(const char *vm, const char *name);
 bool smoke_vm_counts(const char *vm, const char *name, long long before);
 /** Wait until the daemon has so many file descriptors, or less. @return how many it has */
 int smoke_fds(int wanted);
-/** Flows that `weirctl flow list` shows; waits, and pumps smoke.g, until there are n of them. */
+/** Flows that `weirctl flow list` shows. */
+int smoke_flows_now(void);
+/** The same; waits, and pumps smoke.g, until there are n of them. */
 int smoke_flows(int n);
 
 /** A datagram from the guest to a host socket on loopback, echoed; false: it did not come back. */

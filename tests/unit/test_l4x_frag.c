@@ -358,31 +358,109 @@ nobody_is_told_of_what_no_error_may_be_sent_about(void **state)
 	assert_int_equal(l4xkit_counter(k, L4X_COUNT_ICMP_ERRORS), 0);
 }
 
+/** More guests, on ports 2 .. n. */
 static void
-one_guest_cannot_take_the_whole_store(void **state)
+more_guests(struct l4xkit *k, uint16_t n)
+{
+	struct l4x_port_conf c = l4xkit_conf();
+
+	for (c.pif = 2; c.pif <= n; c.pif++) {
+		assert_int_equal(l4x_port_set(k->l, &c), 0);
+		l4x_port_link(k->l, c.pif, true, 0);
+	}
+}
+
+static void
+piece_from(struct l4xkit *k, uint16_t pif, uint16_t id, size_t off, size_t len)
+{
+	struct rte_mbuf *m = l4xkit_mbuf(
+		k, frame, (uint32_t)piece_of(id, off, len, off + len < whole_len), 0, 0);
+
+	l4x_rx_burst(k->l, pif, 0, &m, 1, k->now_us);
+	l4xkit_collect(k);
+	k->now_us += 1000;
+}
+
+static void
+nobody_is_shut_out_of_a_full_store(void **state)
 {
 	struct l4xkit *k = *state;
-	struct l4x_port_conf other = l4xkit_conf();
-	struct rte_mbuf *m;
 
-	/* Datagrams first, fragments of one next. */
-	for (unsigned int i = 0; i < 40; i++)
-		piece(k, (uint16_t)(100 + i), 0, 8);
-	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 24);
-	for (unsigned int i = 1; i < 400; i++)
-		l4xkit_rx(k, frame, piece_of(100, i * 8, 8, true));
-	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 24 + 399 - (250 - 16));
-	assert_true(rte_mempool_in_use_count(k->pool) <= 250);
-	other.pif = 2;
-	assert_int_equal(l4x_port_set(k->l, &other), 0);
-	l4x_port_link(k->l, 2, true, 0);
-	m = l4xkit_mbuf(k, frame, (uint32_t)piece_of(1, 0, 8, true), 0, 0);
-	l4x_rx_burst(k->l, 2, 0, &m, 1, k->now_us);
-	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 24 + 399 - (250 - 16));
+	/* One begins, then four fill the store. */
+	more_guests(k, 6);
+	piece_from(k, 5, 1, 0, 2000);
+	for (uint16_t id = 0; id < 80; id++)
+		piece_from(k, 1 + id % 4, id, 0, 8);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 80 + 1 - 64);
+	piece_from(k, 6, 1, 0, 2000);
+	piece_from(k, 6, 2, 0, 2000);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 80 + 3 - 64);
+	piece_from(k, 5, 1, 2000, whole_len - 2000);
+	expect_datagram(k);
+	piece_from(k, 6, 2, 2000, whole_len - 2000);
+	expect_datagram(k);
+	piece_from(k, 6, 1, 2000, whole_len - 2000);
+	expect_datagram(k);
+}
+
+static void
+the_oldest_datagram_makes_room_for_a_guests_next(void **state)
+{
+	struct l4xkit *k = *state;
+
+	more_guests(k, 2);
+	piece_from(k, 2, 1, 0, 2000);
+	for (uint16_t id = 0; id < 64; id++)
+		piece_from(k, 1, id, 0, 2000);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 1);
+	/* The second, not the first; and nobody else's. */
+	piece_from(k, 1, 1, 2000, whole_len - 2000);
+	expect_datagram(k);
+	piece_from(k, 2, 1, 2000, whole_len - 2000);
+	expect_datagram(k);
+	piece_from(k, 1, 0, 2000, whole_len - 2000);
+	l4xkit_expect_nothing(k);
+}
+
+static void
+fragments_of_one_guest_take_no_room_from_another(void **state)
+{
+	struct l4xkit *k = *state;
+
+	more_guests(k, 2);
+	piece_from(k, 2, 1, 0, 2000);
+	/* All mbufs that there are, and more, in two datagrams; the second ends the first. */
+	for (unsigned int i = 0; i < 490; i++)
+		piece_from(k, 1, 1, i * 8, 8);
+	for (unsigned int i = 0; i < 490; i++)
+		piece_from(k, 1, 2, i * 8, 8);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 0);
+	for (unsigned int i = 0; i < 20; i++)
+		piece_from(k, 1, 3, i * 8, 8);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 1);
+	assert_true(rte_mempool_in_use_count(k->pool) <= 1000);
+	piece_from(k, 2, 1, 2000, whole_len - 2000);
+	expect_datagram(k);
 	/* A guest that leaves takes its fragments along. */
 	while (l4x_port_remove(k->l, L4XKIT_PIF) > 0)
 		l4xkit_collect(k);
-	assert_int_equal(rte_mempool_in_use_count(k->pool), 1);
+	assert_int_equal(rte_mempool_in_use_count(k->pool), 0);
+}
+
+static void
+a_datagram_that_takes_the_whole_store_is_not_completed(void **state)
+{
+	struct pkt_ip ip = l4xkit_ip("192.0.2.1");
+	struct l4xkit *k = *state;
+
+	prepare(&ip, 60000);
+	more_guests(k, 2);
+	piece_from(k, 2, 1, 0, 2000);
+	for (unsigned int i = 0; i < 1200; i++)
+		piece_from(k, 1, 1, i * 8, 8);
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_FRAG_FULL), 1200 - 999);
+	piece_from(k, 2, 1, 2000, whole_len - 2000);
+	expect_datagram(k);
 }
 
 static void
@@ -445,7 +523,10 @@ main(void)
 		T(fragments_time_out_and_the_sender_is_told),
 		T(nobody_is_told_without_the_first_fragment),
 		T(nobody_is_told_of_what_no_error_may_be_sent_about),
-		T(one_guest_cannot_take_the_whole_store),
+		T(nobody_is_shut_out_of_a_full_store),
+		T(the_oldest_datagram_makes_room_for_a_guests_next),
+		T(fragments_of_one_guest_take_no_room_from_another),
+		T(a_datagram_that_takes_the_whole_store_is_not_completed),
 		T(fragments_are_copied_out_of_guest_memory),
 		T(survives_random_fragments),
 	};
