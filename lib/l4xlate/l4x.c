@@ -305,6 +305,11 @@ l4x_shutdown(struct l4x *l, uint64_t now_us)
 	l->now_us = now_us;
 	if (l4x_flows_close(l, 0, &l->close_cursor) > 0)
 		return 1;
+	for (unsigned int pif = 1; pif <= l->max_pif; pif++) {
+		if (!l4x_out_room(l, 1))
+			return 1;
+		l4x_nd_leave(l, &l->ports[pif]);
+	}
 	l->close_cursor = 0;
 	return 0;
 }

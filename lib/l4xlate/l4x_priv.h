@@ -376,7 +376,6 @@ bool l4x_errno_to_icmp(int err, bool v4, uint8_t *type, uint8_t *code);
 /* ---- the guest's own configuration: frame in, answer in the output; the frame is freed ---- */
 void l4x_arp(struct l4x *l, struct l4x_pkt *p);
 void l4x_nd(struct l4x *l, struct l4x_pkt *p); /**< all ND types; checksum verified here */
-void l4x_nd_ra(struct l4x *l, struct l4x_port *port, const struct flowtab_addr *to);
 void l4x_dhcp(struct l4x *l, struct l4x_pkt *p);
 void l4x_dhcp6(struct l4x *l, struct l4x_pkt *p);
 
@@ -399,8 +398,10 @@ struct rte_mbuf *l4x_dhcp_frame(struct l4x *l, const struct l4x_port *port,
 	const struct flowtab_tuple *t, const void *msg, uint32_t len);
 /** Send what advertisements are due; sets l->next_ra_us. */
 void l4x_nd_timers(struct l4x *l);
-/** The link came up: advertise soon. */
+/** The link came up: advertise soon, if this worker is the one to do so. */
 void l4x_nd_link(struct l4x *l, struct l4x_port *port);
+/** weir leaves the link: if this worker advertised, it says that there is no router any more. */
+void l4x_nd_leave(struct l4x *l, struct l4x_port *port);
 
 /* ---- protocols: idx is FLOWTAB_NONE for a packet of no flow; the frame becomes theirs ---- */
 void l4x_udp_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx);

@@ -152,7 +152,7 @@ add_mtu(struct rte_mbuf *m, const struct l4x_port_conf *c)
 }
 
 static void
-add_rdnss(struct rte_mbuf *m, const struct l4x_port_conf *c)
+add_rdnss(struct rte_mbuf *m, const struct l4x_port_conf *c, uint16_t lifetime_s)
 {
 	struct nd_dns *o;
 	unsigned int n = 0;
@@ -166,7 +166,7 @@ add_rdnss(struct rte_mbuf *m, const struct l4x_port_conf *c)
 		return;
 	o->type = OPT_RDNSS;
 	o->len = (uint8_t)(1 + 2 * n);
-	o->lifetime = RTE_BE32(RA_LIFETIME_S);
+	o->lifetime = rte_cpu_to_be_32(lifetime_s);
 	n = 0;
 	for (unsigned int i = 0; i < c->n_dns; i++) {
 		if (!flowtab_addr_is_v4(&c->dns[i]))
@@ -175,7 +175,7 @@ add_rdnss(struct rte_mbuf *m, const struct l4x_port_conf *c)
 }
 
 static void
-add_dnssl(struct rte_mbuf *m, const struct l4x_port_conf *c)
+add_dnssl(struct rte_mbuf *m, const struct l4x_port_conf *c, uint16_t lifetime_s)
 {
 	uint8_t names[L4X_NAMES_MAX];
 	uint32_t len = l4x_names_encode(c->search, names, sizeof(names)), padded;
@@ -189,12 +189,13 @@ add_dnssl(struct rte_mbuf *m, const struct l4x_port_conf *c)
 		return;
 	o->type = OPT_DNSSL;
 	o->len = (uint8_t)(1 + padded / 8);
-	o->lifetime = RTE_BE32(RA_LIFETIME_S);
+	o->lifetime = rte_cpu_to_be_32(lifetime_s);
 	memcpy(o + 1, names, len);
 }
 
-void
-l4x_nd_ra(struct l4x *l, struct l4x_port *port, const struct flowtab_addr *to)
+/** @param lifetime_s for how long weir is router and knows resolvers; 0: no more */
+static void
+ra_send(struct l4x *l, struct l4x_port *port, const struct flowtab_addr *to, uint16_t lifetime_s)
 {
 	struct rte_mbuf *m = l4x_mbuf(l);
 	struct nd_ra *ra;
@@ -210,23 +211,34 @@ l4x_nd_ra(struct l4x *l, struct l4x_port *port, const struct flowtab_addr *to)
 	ra->hop_limit = 64;
 	/* The address by DHCPv6; the rest there, too. */
 	ra->flags = RA_MANAGED | RA_OTHER;
-	ra->lifetime = RTE_BE16(RA_LIFETIME_S);
+	ra->lifetime = rte_cpu_to_be_16(lifetime_s);
 	add_prefix(m, &port->conf);
 	add_mtu(m, &port->conf);
 	add_lladdr(m, OPT_SOURCE_LL, port);
-	add_rdnss(m, &port->conf);
-	add_dnssl(m, &port->conf);
+	add_rdnss(m, &port->conf, lifetime_s);
+	add_dnssl(m, &port->conf, lifetime_s);
 	nd_send(l, port, port->tx_queue, m, &port->linklocal6, to);
 }
 
 void
 l4x_nd_link(struct l4x *l, struct l4x_port *port)
 {
-	if (!port->conf.ipv6)
+	/* One router advertises once, however many workers it has: every guest uses queue pair 0.
+	 */
+	if (!port->conf.ipv6 || port->conf.queue_worker[0] != l->params.worker)
 		return;
 	port->ra_sent = 0;
 	port->next_ra_us = l->now_us + RA_FIRST_US;
 	l->next_ra_us = RTE_MIN(l->next_ra_us, port->next_ra_us);
+}
+
+/* RFC 4861, 6.2.5; of resolvers, RFC 8106, 5.1. */
+void
+l4x_nd_leave(struct l4x *l, struct l4x_port *port)
+{
+	if (port->present && port->conf.ipv6 && port->next_ra_us != UINT64_MAX)
+		ra_send(l, port, &all_nodes, 0);
+	port->next_ra_us = UINT64_MAX;
 }
 
 /** RFC 4861, 6.2.4: at random between the bounds, the first few soon. */
@@ -249,7 +261,7 @@ l4x_nd_timers(struct l4x *l)
 		if (!port->present || !port->up || port->removing || !port->conf.ipv6)
 			continue;
 		if (port->next_ra_us <= l->now_us && l4x_out_room(l, 1)) {
-			l4x_nd_ra(l, port, &all_nodes);
+			ra_send(l, port, &all_nodes, RA_LIFETIME_S);
 			port->ra_sent++;
 			port->next_ra_us = l->now_us + ra_interval_us(l, port);
 		}
@@ -358,7 +370,7 @@ rs_rx(struct l4x *l, const struct l4x_pkt *p)
 
 	if (!options_ok(rs + 8, p->l4_len - 8, &source_ll) || (anonymous && source_ll))
 		return false;
-	l4x_nd_ra(l, p->port, anonymous ? &all_nodes : &p->tuple.eaddr);
+	ra_send(l, p->port, anonymous ? &all_nodes : &p->tuple.eaddr, RA_LIFETIME_S);
 	return true;
 }
 

@@ -160,6 +160,7 @@ l4x_port_remove(struct l4x *l, uint16_t pif)
 		return 0;
 	port = &l->ports[pif];
 	if (!port->removing) {
+		l4x_nd_leave(l, port);
 		port->removing = true;
 		port->close_cursor = 0;
 		l4x_frags_flush(l, pif);

@@ -378,6 +378,29 @@ advertisement_tells_the_search_list(void **state)
 	free(r);
 }
 
+static bool
+is_unasked_ra(const struct pkt_view *v, void *arg)
+{
+	return is_ra(v, arg) && v->dst.b[0] == 0xff;
+}
+
+static void
+advertisements_come_unasked_soon_and_again(void **state)
+{
+	struct guest_frame *r;
+
+	guest_close(smoke.g);
+	smoke.g = smoke_guest("a.sock", NULL);
+	assert_non_null(smoke.g);
+	for (int i = 0; i < 2; i++) {
+		r = guest_wait(smoke.g, is_unasked_ra, NULL, 12 * SOON);
+		assert_non_null(r);
+		assert_true((r->view.icmp_rest & 0xffff) > 0);
+		assert_non_null(option(&r->view, 8, 3));
+		free(r);
+	}
+}
+
 static void
 solicitation_with_wrong_hop_limit_gets_no_advertisement(void **state)
 {
@@ -439,6 +462,7 @@ main(void)
 		SMOKE(advertisement_tells_the_mtu),
 		SMOKE(advertisement_tells_resolvers),
 		SMOKE(advertisement_tells_the_search_list),
+		SMOKE(advertisements_come_unasked_soon_and_again),
 		SMOKE(solicitation_with_wrong_hop_limit_gets_no_advertisement),
 		SMOKE(solicitation_from_nowhere_with_an_option_gets_no_advertisement),
 	};

@@ -79,6 +79,7 @@ vm_comes_and_goes_without_disturbing_another(void **state)
 	smoke_echo(smoke.g, &k);
 	reload(HEAD A, "reload: done, 1 VMs");
 	assert_false(there("b.sock"));
+	assert_true(smoke_router_left(b));
 	assert_true(vhu_closed_by_peer(b->v, SOON));
 	guest_close(b);
 	smoke_echo(smoke.g, &k);

@@ -209,6 +209,7 @@ end_by(int signal)
 	assert_int_not_equal(access(proc_path(smoke.d, "a.sock"), F_OK), 0);
 	assert_int_not_equal(access(proc_path(smoke.d, "control.sock"), F_OK), 0);
 	assert_null(proc_complaint(smoke.d));
+	assert_true(smoke_router_left(smoke.g));
 	smoke_drop(&k);
 	guest_close(smoke.g);
 	proc_free(smoke.d);

@@ -220,6 +220,22 @@ smoke_serves(struct guest *g)
 	assert_ok(guest_error(g));
 }
 
+static bool
+is_last_ra(const struct pkt_view *v, void *arg)
+{
+	return v->proto == IPPROTO_ICMPV6 && v->icmp_type == 134 && v->dst.b[0] == 0xff &&
+		(v->icmp_rest & 0xffff) == 0;
+}
+
+bool
+smoke_router_left(struct guest *g)
+{
+	struct guest_frame *f = guest_wait(g, is_last_ra, NULL, SOON);
+
+	free(f);
+	return f != NULL;
+}
+
 /* Counters lie at different depths; all that have the name count. */
 static long long
 sum_of(const json_t *j, const char *name, bool *found)

@@ -82,6 +82,8 @@ void smoke_say_up(struct smoke_conn *k, const char *text);
 void smoke_say_down(struct smoke_conn *k, const char *text);
 /** The guest's ARP, a ping and a short TCP connection work. */
 void smoke_serves(struct guest *g);
+/** The guest is told that there is no router any more (RFC 4861, 6.2.5). */
+bool smoke_router_left(struct guest *g);
 /** A counter of `weirctl stats`, summed over whatever has it; -1: none. */
 long long smoke_stat(const char *name);
 

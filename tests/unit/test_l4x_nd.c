@@ -324,6 +324,86 @@ advertises_three_times_soon_and_then_at_random_intervals(void **state)
 	}
 }
 
+/** The last advertisement: neither router nor resolvers from now on. */
+static void
+expect_farewell(struct l4x_out *out)
+{
+	const uint8_t *f, *o, *end;
+	unsigned int lifetimes = 0;
+
+	assert_int_equal(out->n_frames, 1);
+	f = rte_pktmbuf_mtod(out->frames[0].m, const uint8_t *);
+	end = f + rte_pktmbuf_data_len(out->frames[0].m);
+	assert_int_equal(f[54], 134);
+	assert_int_equal(pkt_get16(f + 60), 0);
+	for (o = f + 70; o < end; o += 8 * o[1]) {
+		if (o[0] != 25 && o[0] != 31)
+			continue;
+		assert_int_equal(pkt_get32(o + 4), 0);
+		lifetimes++;
+	}
+	assert_int_equal(lifetimes, 2);
+}
+
+static void
+says_that_the_router_goes_on_shutdown(void **state)
+{
+	struct l4xkit *k = *state;
+
+	while (l4x_shutdown(k->l, k->now_us) > 0)
+		l4xkit_collect(k);
+	expect_farewell(l4x_out(k->l));
+	l4xkit_collect(k);
+	l4xkit_discard(k);
+	/* Once is enough. */
+	l4x_shutdown(k->l, k->now_us);
+	l4xkit_run(k, 20000000);
+	l4xkit_expect_nothing(k);
+}
+
+static void
+says_that_the_router_goes_when_its_port_does(void **state)
+{
+	struct l4xkit *k = *state;
+
+	l4x_port_link(k->l, L4XKIT_PIF, false, 0);
+	l4x_port_link(k->l, L4XKIT_PIF, true, 0);
+	while (l4x_port_remove(k->l, L4XKIT_PIF) > 0)
+		l4xkit_collect(k);
+	expect_farewell(l4x_out(k->l));
+	/* Where nobody listens nothing is said. */
+	l4xkit_collect(k);
+	l4xkit_discard(k);
+	assert_int_equal(l4x_port_set(k->l, &k->conf), 0);
+	while (l4x_port_remove(k->l, L4XKIT_PIF) > 0)
+		l4xkit_collect(k);
+	assert_int_equal(l4x_out(k->l)->n_frames, 0);
+}
+
+static void
+second_worker(struct l4x_params *params, struct l4x_port_conf *conf)
+{
+	params->worker = 1;
+	conf->n_queues = 2;
+	conf->queue_worker[1] = 1;
+}
+
+static void
+of_several_workers_one_advertises(void **state)
+{
+	struct l4xkit *k = l4xkit_create(second_worker);
+	struct pkt_addr src = pkt_addr(GUEST_LL);
+
+	l4xkit_run(k, 700000000);
+	l4xkit_expect_nothing(k);
+	/* Who is asked answers. */
+	l4xkit_rx(k, frame, pkt_build_rs(frame, l4xkit_guest_mac, &src));
+	expect_ra(k, GUEST_LL);
+	l4x_shutdown(k->l, k->now_us);
+	assert_int_equal(l4x_out(k->l)->n_frames, 0);
+	l4xkit_destroy(k);
+}
+
 static void
 advertises_nothing_while_the_link_is_down(void **state)
 {
@@ -395,6 +475,9 @@ main(void)
 		T(leaves_out_what_is_not_configured),
 		T(advertises_three_times_soon_and_then_at_random_intervals),
 		T(advertises_nothing_while_the_link_is_down),
+		T(says_that_the_router_goes_on_shutdown),
+		T(says_that_the_router_goes_when_its_port_does),
+		cmocka_unit_test(of_several_workers_one_advertises),
 		T(drops_bad_router_solicitations),
 		T(survives_mutated_messages),
 	};

@@ -160,7 +160,10 @@ void l4x_destroy(struct l4x *l);
  * @return 0, -EINVAL, -ENOMEM
  */
 int l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf);
-/** Remove a port: its flows are closed (operations in the output; repeat while it returns > 0). */
+/**
+ * Remove a port: its flows are closed, and the guest is told that its router goes (in the output;
+ * repeat while it returns > 0).
+ */
 int l4x_port_remove(struct l4x *l, uint16_t pif);
 /**
  * The guest came, went, or negotiated anew. Flows live on over a reconnect of the port: a guest
@@ -205,7 +208,10 @@ uint8_t l4x_steer_inbound(const struct l4x_port_conf *conf, const uint8_t key[16
  */
 bool l4x_addr_on_link(const struct l4x_port_conf *conf, const struct flowtab_addr *a);
 
-/** Close all flows (shutdown): orderly FIN/RST to guests, CLOSE to bridges. > 0 while not done. */
+/**
+ * Shutdown: all flows are closed (orderly FIN/RST to guests, CLOSE to bridges), guests are told
+ * that their router goes. > 0 while not done: empty the output and call again.
+ */
 int l4x_shutdown(struct l4x *l, uint64_t now_us);
 
 /** L4X_COUNTERS counters; one writer (the worker), readable from any thread (relaxed). */
