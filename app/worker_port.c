@@ -281,10 +281,17 @@ worker_ports_flush(struct worker *w)
 	}
 }
 
+static void
+wake_owner(void *arg)
+{
+	waker_ring(arg);
+}
+
 int
 worker_add_queue(
 	struct worker *w, uint16_t pif, uint8_t queue, struct vport *vp, struct lender **lenders)
 {
+	const struct vport_owner owner = { .wake = wake_owner, .arg = w->p.waker };
 	struct worker_queue *q;
 	unsigned int b;
 
@@ -302,6 +309,7 @@ worker_add_queue(
 	};
 	for (b = 0; b < w->p.n_bridges; b++)
 		q->lenders[b] = lenders[b];
+	vport_queue_own(q->vq, &owner);
 	w->queue_index[pif][queue] = (uint16_t)++w->n_queues;
 	if (vport_queue_must_poll(q->vq))
 		w->must_poll = true;

@@ -170,6 +170,12 @@ vport_queue(struct vport *vp, uint16_t queue)
 	return queue < vp->conf.n_queues ? vp->queues[queue] : NULL;
 }
 
+void
+vport_queue_own(struct vport_queue *q, const struct vport_owner *owner)
+{
+	q->owner = owner ? *owner : (struct vport_owner){ 0 };
+}
+
 const _Atomic uint32_t *
 vport_live_queues(const struct vport *vp)
 {

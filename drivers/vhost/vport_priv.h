@@ -74,6 +74,7 @@ struct vport_queue {
 	struct vport *vp;
 	const struct vport_ops *ops;
 	struct vport_session *cur;
+	struct vport_owner owner;
 	uint16_t index;
 	bool ready;    /**< cur is there, and neither stopping nor broken */
 	bool stopping; /**< VPORT_SYNC_STOP was told */

@@ -26,9 +26,12 @@ avail_event(struct vhost_ring *r)
 	return (uint16_t *)&r->used->ring[r->size];
 }
 
+static const struct vport_owner nobody;
+
 int
 vring_alloc(struct vhost_ring *r)
 {
+	r->owner = &nobody;
 	r->mask = (uint16_t)(r->size - 1);
 	r->avail_seen = r->last_avail;
 	r->published = r->used_next;
@@ -257,6 +260,7 @@ vring_freed(void *addr __rte_unused, void *head)
 	struct vring_head *h = head;
 	struct vhost_ring *r = h->ring;
 	const uint32_t me = (uint32_t)(h - r->heads) + 1;
+	struct vport_owner owner;
 	uint32_t first;
 
 	/* Only ever set by the owner, around frees of its own. */
@@ -264,6 +268,7 @@ vring_freed(void *addr __rte_unused, void *head)
 		h->state = HEAD_FREE;
 		return;
 	}
+	owner = *r->owner;
 	first = atomic_load_explicit(&r->freed, memory_order_relaxed);
 	do {
 		h->next = first;
@@ -271,6 +276,8 @@ vring_freed(void *addr __rte_unused, void *head)
 		 */
 	} while (!atomic_compare_exchange_weak_explicit(
 		&r->freed, &first, me, memory_order_release, memory_order_relaxed));
+	if (first == 0 && owner.wake)
+		owner.wake(owner.arg);
 }
 
 void

@@ -76,8 +76,9 @@ struct vhost_ring {
 	struct vring_avail *avail;
 	struct vring_used *used;
 	const struct guestmem *mem;
-	struct guestlog *log; /**< NULL: not logging */
-	uint64_t used_gpa;    /**< for the log; 0: unknown */
+	const struct vport_owner *owner; /**< of the queue pair; nobody until it begins */
+	struct guestlog *log;            /**< NULL: not logging */
+	uint64_t used_gpa;               /**< for the log; 0: unknown */
 	uint32_t size;
 	uint16_t mask;
 	uint16_t last_avail; /**< next to take */
@@ -179,7 +180,10 @@ void vring_disarm(struct vhost_ring *r);
 /** All mbufs are back: return heads that are held, by rewinding where that can be. */
 void vring_give_back(struct vhost_ring *r);
 
-/** rte_mbuf_ext_shared_info.free_cb of all mbufs in guest memory. */
+/**
+ * rte_mbuf_ext_shared_info.free_cb of all mbufs in guest memory. Wakes the owner for the first that
+ * waits for vring_drain(): it may have gone to sleep since it handed the mbuf on.
+ */
 void vring_freed(void *addr, void *head);
 /** The entry behind an mbuf in memory of this ring, or NULL. */
 static inline struct vring_head *

@@ -100,6 +100,34 @@ worker_and_bridge_that_sleep_at_once(void **state)
 	served(2, LAYOUT("--spin-us", "0", "--bridges", "1"));
 }
 
+/* The bridge frees a frame when the worker has gone to sleep already. */
+static void
+sleeping_worker_gives_buffers_back_at_once(void **state)
+{
+	const uint8_t data[1400] = { 0 };
+	uint16_t port = 0, sport;
+	uint64_t begun;
+	int fd;
+
+	smoke.d = proc_start(LAYOUT("--spin-us", "0", "--bridges", "1"));
+	assert_non_null(smoke.d);
+	smoke.g = smoke_guest("a.sock", NULL);
+	assert_non_null(smoke.g);
+	fd = host_udp(LO, &port);
+	assert_true(fd >= 0);
+	sport = guest_port(smoke.g);
+	begun = vhu_now_ms();
+	for (int i = 0; i < 40; i++) {
+		vhu_sleep_ms(20);
+		assert_int_equal(
+			guest_udp_send(smoke.g, sport, &smoke.g->gw, port, data, sizeof(data)), 0);
+		assert_true(vhu_tx_drain(smoke.g->v, 0, SOON));
+	}
+	/* The worker looks again after a second of sleep, whatever happens. */
+	assert_true(vhu_now_ms() - begun < 20000);
+	close(fd);
+}
+
 static int
 up(void **state)
 {
@@ -120,6 +148,7 @@ main(void)
 		cmocka_unit_test_teardown(busy_worker, after),
 		cmocka_unit_test_teardown(worker_that_sleeps_at_once, after),
 		cmocka_unit_test_teardown(worker_and_bridge_that_sleep_at_once, after),
+		cmocka_unit_test_teardown(sleeping_worker_gives_buffers_back_at_once, after),
 	};
 
 	return cmocka_run_group_tests_name("conf_layouts", tests, up, NULL);

@@ -430,6 +430,32 @@ has_work_when_others_have_freed_something(void **state)
 	fx_free(fx);
 }
 
+static void
+wakes_its_owner_for_the_first_that_is_freed(void **state)
+{
+	struct fx *fx = fx_new();
+	struct rte_mbuf *m[3];
+
+	fx_open(fx, 0);
+	vhu_rx_post(fx->v, 0, 2048, 128, NULL, false);
+	for (unsigned int i = 0; i < 2; i++)
+		m[i] = fx_pass(fx, NULL, frame, 1514, NULL);
+	assert_int_equal(vport_lend(fx->q[0], &m[2], 1), 1);
+	assert_int_equal(fx->owner_wakes, 0);
+	rte_pktmbuf_free(m[0]);
+	assert_int_equal(fx->owner_wakes, 1);
+	rte_pktmbuf_free(m[1]);
+	assert_int_equal(fx->owner_wakes, 1);
+	vport_queue_flush(fx->q[0]);
+	assert_true(vhu_tx_drain(fx->v, 0, 1000));
+	m[0] = fx_pass(fx, NULL, frame, 1514, NULL);
+	rte_pktmbuf_free(m[0]);
+	assert_int_equal(fx->owner_wakes, 2);
+	rte_pktmbuf_free(m[2]);
+	assert_int_equal(fx->owner_wakes, 3);
+	fx_free(fx);
+}
+
 /* ---- kicks and calls ---- */
 
 static void
@@ -572,6 +598,7 @@ main(void)
 		cmocka_unit_test(works_with_rings_of_every_size),
 		cmocka_unit_test(completes_descriptors_freed_by_other_threads),
 		cmocka_unit_test(has_work_when_others_have_freed_something),
+		cmocka_unit_test(wakes_its_owner_for_the_first_that_is_freed),
 		cmocka_unit_test(is_kicked_only_while_armed),
 		cmocka_unit_test(asks_for_refill_kicks_only_when_it_has_run_short),
 		cmocka_unit_test(shares_few_buffers_between_lending_and_copying),

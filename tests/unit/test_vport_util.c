@@ -93,6 +93,14 @@ wake(void *arg, uint16_t queue)
 	fx->wakes++;
 }
 
+static void
+wake_owner(void *arg)
+{
+	struct fx *fx = arg;
+
+	fx->owner_wakes++;
+}
+
 bool
 fx_noted(const struct fx *fx, const char *text)
 {
@@ -181,8 +189,10 @@ fx_new_conf(uint64_t features_off, uint16_t pairs, enum vport_kind kind)
 		print_error("vport_create: %s\n", err);
 	assert_non_null(fx->vp);
 	fx->n_queues = pairs;
-	for (uint16_t i = 0; i < pairs; i++)
+	for (uint16_t i = 0; i < pairs; i++) {
 		fx->q[i] = vport_queue(fx->vp, i);
+		vport_queue_own(fx->q[i], &(struct vport_owner){ wake_owner, fx });
+	}
 	if (vport_start(fx->vp, err, sizeof(err)) != 0) {
 		print_error("vport_start: %s\n", err);
 		fail();

@@ -40,7 +40,7 @@ struct fx {
 	bool releasing[VHU_MAX_PAIRS];
 	char notes[FX_NOTES][256];
 	_Atomic unsigned int n_notes;
-	_Atomic unsigned int wakes;
+	_Atomic unsigned int wakes, owner_wakes;
 };
 
 /** EAL and pools, once for a test program. */

@@ -156,6 +156,15 @@ void vport_info(const struct vport *vp, struct vport_info *info);
 /** The number of queue pairs set up now, to be watched by any thread while the port lives. */
 const _Atomic uint32_t *vport_live_queues(const struct vport *vp);
 
+/** What a queue pair needs to have of the worker that owns it; outlives the port. */
+struct vport_owner {
+	/** Others have freed frames in guest memory, which wait to be completed. Any thread. */
+	void (*wake)(void *arg);
+	void *arg;
+};
+/** By control, before the worker polls the queue pair for the first time. NULL: as before it. */
+void vport_queue_own(struct vport_queue *q, const struct vport_owner *owner);
+
 enum vport_sync {
 	VPORT_SYNC_NONE,    /**< nothing has changed */
 	VPORT_SYNC_STARTED, /**< the queue pair can be used; kick fd and offloads may be new ones */
