@@ -101,7 +101,9 @@ struct daemon {
 	uint8_t secret[16];
 	struct rte_mempool *frame_pool[RTE_MAX_NUMA_NODES];
 	struct rte_mempool *ext_pool[RTE_MAX_NUMA_NODES];
-	struct chan **chans; /**< [worker * n_bridges + bridge] */
+	struct vport_quota quota[RTE_MAX_NUMA_NODES];
+	uint32_t n_pairs_planned; /**< queue pairs that the pools were made for */
+	struct chan **chans;      /**< [worker * n_bridges + bridge] */
 	TAILQ_HEAD(, daemon_vm) vms;
 	struct daemon_vm *by_pif[L4X_MAX_PIFS];
 	int note_pipe[2];
@@ -137,6 +139,8 @@ int daemon_no_memory(const struct daemon *d, const char *what);
 
 /** All objects of the data path, none running. 0 or -errno, logged. */
 int daemon_threads_create(struct daemon *d);
+/** Queue pairs came or went: share the pools among those that there are. */
+void daemon_quota_set(struct daemon *d);
 /** Have workers and bridges run. 0 or -errno, logged. */
 int daemon_threads_start(struct daemon *d);
 /** Close all flows, bounded; no-op unless the workers run. */

@@ -10,6 +10,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_mempool.h>
 #include <rte_ring.h>
 #include <rte_service.h>
 #include <rte_timer.h>
@@ -27,6 +28,11 @@
 #define FRAMES_PER_QUEUE 1024
 /** Buffers lent and frames left in guest memory, of one queue pair with rings of 1024. */
 #define EXTS_PER_QUEUE 4096
+/** Free mbufs that each thread keeps for itself, and how many more it may have by the way. */
+#define POOL_CACHE 256
+#define POOL_CACHE_MOST (POOL_CACHE + POOL_CACHE / 2)
+/** Pieces that a frame of 64 KiB may well have: a smaller share of the pool would lose it. */
+#define EXTS_QUOTA_MIN 64u
 
 static void
 pause_ms(unsigned int ms)
@@ -72,8 +78,7 @@ static int
 pools_create(struct daemon *d, int node, unsigned int n_nodes)
 {
 	const uint64_t bytes = ((uint64_t)d->conf->memory_mb << 20) / n_nodes;
-	/* Twice the queue pairs that are there, for VMs that a reload brings. */
-	const uint64_t pairs = (uint64_t)queue_pairs(d->conf) * 2;
+	const uint64_t pairs = d->n_pairs_planned;
 	uint64_t frames = (uint64_t)d->n_workers * d->n_bridges * (CHAN_OPS + CHAN_EVENTS);
 	uint64_t exts = RTE_MIN(pairs * EXTS_PER_QUEUE, bytes / 8 / EXT_BYTES);
 	char name[RTE_MEMPOOL_NAMESIZE];
@@ -83,14 +88,41 @@ pools_create(struct daemon *d, int node, unsigned int n_nodes)
 	exts = RTE_MAX(exts, (uint64_t)EXTS_MIN);
 	snprintf(name, sizeof(name), "frames_%d", node);
 	d->frame_pool[node] = rte_pktmbuf_pool_create(
-		name, (unsigned int)frames, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, node);
+		name, (unsigned int)frames, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, node);
 	snprintf(name, sizeof(name), "exts_%d", node);
 	d->ext_pool[node] = d->frame_pool[node] == NULL
 		? NULL
-		: rte_pktmbuf_pool_create(name, (unsigned int)exts, 256, 0, 0, node);
+		: rte_pktmbuf_pool_create(name, (unsigned int)exts, POOL_CACHE, 0, 0, node);
 	if (d->ext_pool[node] == NULL)
 		return not_made(d, "the pools of frames");
 	return 0;
+}
+
+/** What all queue pairs that are there, or planned for, may have at the same time. */
+void
+daemon_quota_set(struct daemon *d)
+{
+	const uint32_t caches =
+		(1u + d->n_workers + (d->inline_bridges ? 0u : d->n_bridges)) * POOL_CACHE_MOST;
+	uint32_t pairs = 0;
+	unsigned int i, node;
+
+	for (i = 0; i < d->n_workers; i++)
+		pairs += d->workers[i].n_queues;
+	pairs = RTE_MAX(RTE_MAX(pairs, d->n_pairs_planned), 1u);
+	for (node = 0; node < RTE_MAX_NUMA_NODES; node++) {
+		uint32_t frames, exts;
+
+		if (d->ext_pool[node] == NULL)
+			continue;
+		/* Half of the frames are for what is on its way. */
+		frames = d->frame_pool[node]->size / 2;
+		exts = d->ext_pool[node]->size;
+		exts -= RTE_MIN(caches, exts / 2);
+		atomic_store_explicit(&d->quota[node].frames, frames / pairs, memory_order_relaxed);
+		atomic_store_explicit(&d->quota[node].exts,
+			RTE_MAX(exts / pairs / 2, EXTS_QUOTA_MIN), memory_order_relaxed);
+	}
 }
 
 static int
@@ -100,6 +132,9 @@ pools_create_all(struct daemon *d)
 	unsigned int i, n_nodes = 0;
 	int node, ret = 0;
 
+	/* Twice the queue pairs that are there, for VMs that a reload brings. */
+	d->n_pairs_planned = queue_pairs(d->conf) * 2;
+
 	for (i = 0; i < d->n_workers; i++) {
 		node = node_of(d->workers[i].socket_id);
 		n_nodes += !used[node];
@@ -108,6 +143,7 @@ pools_create_all(struct daemon *d)
 	for (node = 0; node < RTE_MAX_NUMA_NODES && ret == 0; node++)
 		if (used[node])
 			ret = pools_create(d, node, n_nodes);
+	daemon_quota_set(d);
 	return ret;
 }
 

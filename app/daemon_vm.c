@@ -93,6 +93,7 @@ spread_queues(struct daemon_vm *vm, struct l4x_port_conf *port)
 		port->queue_worker[i] = (uint8_t)((first + i) % d->n_workers);
 		d->workers[port->queue_worker[i]].n_queues++;
 	}
+	daemon_quota_set(d);
 }
 
 static int
@@ -110,6 +111,7 @@ make_port(struct daemon_vm *vm)
 		.socket_id = w->socket_id,
 		.pool = vm->d->frame_pool[node],
 		.ext_pool = vm->d->ext_pool[node],
+		.quota = &vm->d->quota[node],
 		.wake = vm_wake,
 		.note = vm_note,
 		.arg = vm,
@@ -405,6 +407,7 @@ daemon_vm_destroy(struct daemon_vm *vm)
 			lender_destroy(vm->lenders[i]);
 	for (i = 0; i < vm->conf.queues; i++)
 		d->workers[vm->port->queue_worker[i]].n_queues--;
+	daemon_quota_set(d);
 	d->by_pif[vm->pif] = NULL;
 	TAILQ_REMOVE(&d->vms, vm, next);
 	free(vm->lenders);

@@ -311,8 +311,6 @@ worker_add_queue(
 		q->lenders[b] = lenders[b];
 	vport_queue_own(q->vq, &owner);
 	w->queue_index[pif][queue] = (uint16_t)++w->n_queues;
-	if (vport_queue_must_poll(q->vq))
-		w->must_poll = true;
 	return 0;
 }
 
@@ -324,7 +322,6 @@ worker_remove_port(struct worker *w, uint16_t pif)
 	for (i = 0; i < w->n_queues; i++)
 		if (w->queues[i].pif == pif && (w->queues[i].ready || w->queues[i].stopping))
 			return -EBUSY;
-	w->must_poll = false;
 	for (i = 0; i < w->n_queues; i++) {
 		struct worker_queue *q = &w->queues[i];
 
@@ -333,7 +330,6 @@ worker_remove_port(struct worker *w, uint16_t pif)
 			continue;
 		w->queues[kept++] = *q;
 		w->queue_index[q->pif][q->queue] = (uint16_t)kept;
-		w->must_poll |= vport_queue_must_poll(q->vq);
 	}
 	w->n_queues = kept;
 	return 0;

@@ -61,7 +61,6 @@ struct worker {
 	/** Queue by port and queue pair: index in queues + 1, 0 none. */
 	uint16_t queue_index[L4X_MAX_PIFS][L4X_MAX_QUEUES];
 	int epoll_fd;
-	bool must_poll; /**< some queue has no kick fd: sleep briefly only */
 	_Alignas(RTE_CACHE_LINE_SIZE) _Atomic uint32_t stop;
 	struct rte_ring *requests; /**< struct worker_request * */
 	uint64_t counters[WORKER_COUNTS];

@@ -7,7 +7,7 @@
 
 /** Longest sleep, us: a bound on whatever was overlooked; nothing depends on it. */
 #define SLEEP_MAX_US 1000000
-/** Sleep between looks at a port that cannot kick. */
+/** Sleep between looks at a queue pair that would not tell of its work. */
 #define SLEEP_POLL_US 1000
 
 static int
@@ -82,6 +82,17 @@ work_waits(struct worker *w)
 	return waits;
 }
 
+static bool
+must_poll(const struct worker *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->n_queues; i++)
+		if (vport_queue_must_poll(w->queues[i].vq))
+			return true;
+	return false;
+}
+
 static int
 sleep_ms(const struct worker *w)
 {
@@ -93,7 +104,7 @@ sleep_ms(const struct worker *w)
 	if (next <= w->now_us)
 		return 0;
 	left = RTE_MIN(left, next - w->now_us);
-	if (w->must_poll)
+	if (must_poll(w))
 		left = RTE_MIN(left, (uint64_t)SLEEP_POLL_US);
 	return (int)((left + 999) / 1000);
 }

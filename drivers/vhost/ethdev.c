@@ -163,6 +163,12 @@ eth_kick_fd(const struct vport_queue *q, bool guest_tx)
 	return -1;
 }
 
+static bool
+eth_must_poll(const struct vport_queue *q)
+{
+	return true;
+}
+
 /* ---- the port ---- */
 
 static void
@@ -269,7 +275,7 @@ static const struct vport_ops eth_port_ops = {
 	.arm = eth_arm,
 	.disarm = eth_nothing,
 	.kick_fd = eth_kick_fd,
-	.must_poll = true,
+	.must_poll = eth_must_poll,
 };
 
 /** A port that is there, or a virtual device to be made: "net_tap0,iface=x". */

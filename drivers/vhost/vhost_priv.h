@@ -34,10 +34,14 @@ struct vhost_session {
 	uint64_t features;
 	uint32_t offloads; /**< VPORT_OFFLOAD_* */
 	unsigned int hdr_bytes;
-	uint32_t frame_max; /**< bytes of the largest frame that is sent to the guest */
+	uint32_t pool_segs; /**< mbufs of the pool that are lent together */
 	bool mergeable;
-	bool lendable;                            /**< false: its buffers are copied into */
-	enum vport_counter unusable;              /**< 0: it is fine */
+	bool lendable;               /**< false: its buffers are copied into */
+	bool starved;                /**< frames of the guest wait for mbufs */
+	enum vport_counter unusable; /**< 0: it is fine */
+	/** Of mbufs of the pool that are lent in place of the guest's: one reference each, one
+	 * ours. */
+	struct rte_mbuf_ext_shared_info pool_lent;
 	struct vhost_ring rx, tx;                 /**< the guest's rx and tx */
 	struct vring_span spans[VRING_MAX_SPANS]; /**< of the frame in work */
 	uint16_t ids[VRING_MAX_HEADS];
@@ -91,6 +95,7 @@ void vhost_queue_flush(struct vport_queue *q);
 bool vhost_queue_arm(struct vport_queue *q);
 void vhost_queue_disarm(struct vport_queue *q);
 int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
+bool vhost_queue_must_poll(const struct vport_queue *q);
 /**
  * May one of `have` heads be lent? More than half of what the guest has posted stays for frames
  * that are copied: Linux posts buffers again only when half of its ring is free, and what is lent
@@ -104,6 +109,23 @@ vhost_may_lend(const struct vhost_session *s, uint32_t have)
 
 	return have > RTE_MAX(1u, posted / 2 + posted / 16);
 }
+
+/** Mbufs of the external pool that either ring may have out. */
+static inline uint32_t
+vhost_ext_quota(const struct vport_queue *q)
+{
+	const struct vport_quota *quota = q->vp->conf.quota;
+
+	return quota ? atomic_load_explicit(&quota->exts, memory_order_relaxed) : UINT32_MAX;
+}
+
+/** Mbufs of the pool that are lent in place of the guest's own buffers. */
+static inline uint32_t
+vhost_pool_lent(const struct vhost_session *s)
+{
+	return rte_mbuf_ext_refcnt_read(&s->pool_lent) - 1u;
+}
+
 /**
  * The ring said something impossible. Of memory that is gone it says nothing true: then that is
  * why.
@@ -130,6 +152,8 @@ vhost_memory_ok(struct vport_queue *q, const struct vhost_session *s)
 /* vhost_session.c: from librte_vhost's rings to a session */
 /** @return the session, to be offered; NULL with a note written */
 struct vhost_session *vhost_session_make(struct vhost_conn *conn, uint16_t pair);
+/** Set what follows from its features and its log. */
+void vhost_session_limit(struct vhost_session *s, const struct vport_conf *conf);
 /** Write the indices back to librte_vhost, and free it. */
 void vhost_session_return(struct vhost_conn *conn, uint16_t pair, struct vhost_session *s);
 /** Own, non-blocking copy of a call descriptor; -1: there is none, VRING_BAD_FD: unfit. */

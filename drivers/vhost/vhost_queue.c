@@ -47,7 +47,7 @@ vhost_queue_end(struct vport_queue *q)
 		return true;
 	vring_drain(&s->rx);
 	vring_drain(&s->tx);
-	if (s->rx.out || s->tx.out)
+	if (s->rx.out || s->tx.out || vhost_pool_lent(s))
 		return false;
 	/* Given up by the other side: the rings may be somebody else's, or the guest's own memory.
 	 */
@@ -103,8 +103,8 @@ vhost_queue_arm(struct vport_queue *q)
 
 	if (!vhost_memory_ok(q, s) || atomic_load_explicit(&s->tx.freed, memory_order_relaxed) != 0)
 		return true;
-	n = arm_ring(q, s, &s->tx);
-	if (n != 0)
+	/* Frames that wait for mbufs are no work before there are some: it is looked in time. */
+	if (!s->starved && arm_ring(q, s, &s->tx) != 0)
 		return true;
 	/* A refill is news only to who has run short. */
 	n = vring_offered(&s->rx);
@@ -129,4 +129,10 @@ vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx)
 	const struct vhost_session *s = vhost_session(q);
 
 	return guest_tx ? s->tx.kick_fd : s->rx.kick_fd;
+}
+
+bool
+vhost_queue_must_poll(const struct vport_queue *q)
+{
+	return vhost_session(q)->starved;
 }

@@ -110,17 +110,37 @@ fill_ring(struct vhost_conn *conn, struct vhost_session *s, struct vhost_ring *r
 	return vring_alloc(r);
 }
 
+/** Mbufs of the pool with room for a frame of this guest's, or for a part of one. */
+static uint32_t
+pool_segs(const struct vhost_session *s, const struct vport_conf *conf)
+{
+	const uint32_t room = rte_pktmbuf_data_room_size(conf->pool);
+	const uint32_t frame = s->offloads & (VPORT_OFFLOAD_TSO4 | VPORT_OFFLOAD_TSO6)
+		? 65535
+		: RTE_MAX((uint32_t)conf->mtu, 1500u);
+
+	if (s->mergeable)
+		return 1;
+	return (RTE_PKTMBUF_HEADROOM + RTE_ETHER_HDR_LEN + frame + room - 1) / room;
+}
+
+/** Never called: a reference is ours. */
 static void
-set_limits(struct vhost_session *s, uint16_t mtu)
+pool_lent_freed(void *addr, void *opaque)
+{
+}
+
+void
+vhost_session_limit(struct vhost_session *s, const struct vport_conf *conf)
 {
 	s->offloads = vnet_offloads(s->features);
 	s->hdr_bytes = vnet_hdr_bytes(s->features);
 	s->mergeable = s->features & VNET_F(VIRTIO_NET_F_MRG_RXBUF);
 	/* What is lent is written to without our knowing where: not while writes are logged. */
 	s->lendable = s->log == NULL;
-	s->frame_max = s->offloads & (VPORT_OFFLOAD_TSO4 | VPORT_OFFLOAD_TSO6)
-		? 65535 + RTE_ETHER_HDR_LEN
-		: RTE_MAX((uint32_t)mtu, 1500u) + RTE_ETHER_HDR_LEN;
+	s->pool_segs = pool_segs(s, conf);
+	s->pool_lent.free_cb = pool_lent_freed;
+	rte_mbuf_ext_refcnt_set(&s->pool_lent, 1);
 }
 
 struct vhost_session *
@@ -143,7 +163,7 @@ vhost_session_make(struct vhost_conn *conn, uint16_t pair)
 	s->rx.kick_fd = s->rx.call_fd = s->tx.kick_fd = s->tx.call_fd = -1;
 	atomic_init(&s->rx.next_call_fd, VRING_NO_FD);
 	atomic_init(&s->tx.next_call_fd, VRING_NO_FD);
-	set_limits(s, vp->conf.mtu);
+	vhost_session_limit(s, &vp->conf);
 	ret = fill_ring(conn, s, &s->rx, VHOST_GUEST_RX(pair));
 	if (ret == 0)
 		ret = fill_ring(conn, s, &s->tx, VHOST_GUEST_TX(pair));

@@ -247,7 +247,7 @@ vport_queue_kick_fd(const struct vport_queue *q, bool guest_tx)
 bool
 vport_queue_must_poll(const struct vport_queue *q)
 {
-	return q->ops->must_poll;
+	return q->ready && q->ops->must_poll(q);
 }
 
 void

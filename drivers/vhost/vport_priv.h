@@ -66,7 +66,7 @@ struct vport_ops {
 	bool (*arm)(struct vport_queue *q);
 	void (*disarm)(struct vport_queue *q);
 	int (*kick_fd)(const struct vport_queue *q, bool guest_tx);
-	bool must_poll;
+	bool (*must_poll)(const struct vport_queue *q);
 };
 
 struct vport_queue {

@@ -293,7 +293,7 @@ vring_drain(struct vhost_ring *r)
 		struct vring_head *h = &r->heads[head];
 
 		next = h->next;
-		r->out--;
+		vring_take_in(r, h);
 		if (h->state == HEAD_GUEST_TX) {
 			vring_use(r, head, 0);
 		} else {

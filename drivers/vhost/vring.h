@@ -59,6 +59,7 @@ struct vring_head {
 	uint8_t *buf;     /**< LENT: start of the first mbuf's memory */
 	uint8_t *hdr;     /**< LENT: where the vnet header goes */
 	uint32_t next;    /**< in the freed list, number + 1 */
+	uint16_t n_segs;  /**< LENT, GUEST_TX: mbufs that are out */
 	uint16_t pos;     /**< place in the available ring */
 	uint8_t data_off; /**< LENT: bytes of header at buf; 0: the header lies elsewhere */
 	uint8_t state;    /**< enum vring_state; PUBLISHED is read by vring_freed() in the owner */
@@ -88,8 +89,9 @@ struct vhost_ring {
 	uint16_t signalled;  /**< used index at the last decision about an interrupt */
 	bool signalled_valid;
 	bool event_idx, indirect;
-	bool write;   /**< guest rx: the device writes */
-	uint32_t out; /**< heads with mbufs in other hands */
+	bool write;        /**< guest rx: the device writes */
+	uint32_t out;      /**< heads with mbufs in other hands */
+	uint32_t out_segs; /**< ... and how many mbufs of the shared pool these are */
 	uint32_t n_again;
 	int kick_fd, call_fd;
 	_Atomic int next_call_fd; /**< VRING_NO_FD: none; written by librte_vhost's thread */
@@ -162,6 +164,24 @@ vring_use(struct vhost_ring *r, uint16_t head, uint32_t len)
 	e->len = len;
 	r->used_next++;
 	r->heads[head].state = HEAD_FREE;
+}
+
+/** A head's mbufs go into other hands: LENT or GUEST_TX. */
+static inline void
+vring_put_out(struct vhost_ring *r, struct vring_head *h, enum vring_state state, uint16_t n_segs)
+{
+	h->state = (uint8_t)state;
+	h->n_segs = n_segs;
+	r->out++;
+	r->out_segs += n_segs;
+}
+
+/** ... and are back, or about to be freed. */
+static inline void
+vring_take_in(struct vhost_ring *r, const struct vring_head *h)
+{
+	r->out--;
+	r->out_segs -= h->n_segs;
 }
 
 /** Take what other threads have freed: guest tx heads become used, lent ones fetched. */

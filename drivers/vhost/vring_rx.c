@@ -26,13 +26,12 @@ count_segs(const struct vring_span *spans, unsigned int n, uint64_t off)
 	return segs;
 }
 
-/** Chain mbufs over guest memory from offset `off` on to `m`. False: no mbufs. */
+/** Chain n_segs mbufs over guest memory from offset `off` on to `m`. False: no mbufs. */
 static bool
 attach_rest(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf *m, uint16_t head,
-	unsigned int n_spans, uint64_t off)
+	unsigned int n_segs, unsigned int n_spans, uint64_t off)
 {
 	struct vring_head *h = &s->tx.heads[head];
-	const unsigned int n_segs = count_segs(s->spans, n_spans, off);
 	struct rte_mbuf *segs[VRING_MAX_SPANS];
 	struct rte_mbuf *last = m;
 	unsigned int k = 0;
@@ -63,15 +62,14 @@ attach_rest(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf *m, 
 		off = 0;
 	}
 	m->nb_segs = (uint16_t)(m->nb_segs + n_segs);
-	h->state = HEAD_GUEST_TX;
-	s->tx.out++;
+	vring_put_out(&s->tx, h, HEAD_GUEST_TX, (uint16_t)n_segs);
 	return true;
 }
 
 enum frame_result {
 	FRAME_TAKEN,
 	FRAME_DROPPED, /**< head used, no mbuf */
-	FRAME_LATER,   /**< no mbufs: the head is as if it had not been looked at */
+	FRAME_LATER,   /**< no mbufs for it: the head is as if it had not been looked at */
 };
 
 static enum frame_result
@@ -83,10 +81,11 @@ drop(struct vport_queue *q, struct vhost_session *s, uint16_t head, enum vport_c
 }
 
 static enum frame_result
-no_mbuf(struct vport_queue *q, struct vhost_session *s, uint16_t head)
+later(struct vport_queue *q, struct vhost_session *s, uint16_t head, enum vport_counter why)
 {
-	vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
+	vport_count(q, why, 1);
 	vring_unfetch(&s->tx, head);
+	s->starved = true;
 	return FRAME_LATER;
 }
 
@@ -96,33 +95,39 @@ take_frame(struct vport_queue *q, struct vhost_session *s, uint16_t head, unsign
 	uint64_t total, struct rte_mbuf **frame)
 {
 	struct virtio_net_hdr hdr;
+	const uint32_t quota = vhost_ext_quota(q);
 	struct rte_mbuf *m;
-	uint32_t len, front;
+	uint32_t len, front, n_segs;
 
 	if (total < s->hdr_bytes + RTE_ETHER_HDR_LEN)
 		return drop(q, s, head, VPORT_COUNT_RX_SHORT);
 	if (total > s->hdr_bytes + VPORT_FRAME_MAX)
 		return drop(q, s, head, VPORT_COUNT_RX_TOO_LONG);
 	len = (uint32_t)total - s->hdr_bytes;
+	front = len <= VPORT_COPY_BYTES ? len : VPORT_HEAD_BYTES;
+	n_segs = front == len ? 0 : count_segs(s->spans, n_spans, s->hdr_bytes + front);
+	if (unlikely(n_segs > quota))
+		return drop(q, s, head, VPORT_COUNT_RX_PIECES);
+	if (unlikely(n_segs && s->tx.out_segs + n_segs > quota))
+		return later(q, s, head, VPORT_COUNT_RX_QUOTA);
 	m = rte_pktmbuf_alloc(q->vp->conf.pool);
 	if (unlikely(m == NULL))
-		return no_mbuf(q, s, head);
+		return later(q, s, head, VPORT_COUNT_RX_NO_MBUF);
 	vring_copy_out(&hdr, s->spans, 0, sizeof(hdr));
 	if (unlikely(!vnet_from_guest(&hdr, len, s->features, m))) {
 		rte_pktmbuf_free(m);
 		return drop(q, s, head, VPORT_COUNT_RX_BAD_HEADER);
 	}
-	front = len <= VPORT_COPY_BYTES ? len : VPORT_HEAD_BYTES;
 	vring_copy_out(rte_pktmbuf_mtod(m, void *), s->spans, s->hdr_bytes, front);
 	m->data_len = (uint16_t)front;
 	m->pkt_len = front;
-	if (front == len) {
+	if (n_segs == 0) {
 		vring_use(&s->tx, head, 0);
-	} else if (attach_rest(q, s, m, head, n_spans, s->hdr_bytes + front)) {
+	} else if (attach_rest(q, s, m, head, n_segs, n_spans, s->hdr_bytes + front)) {
 		vport_count(q, VPORT_COUNT_RX_ZERO_COPY, 1);
 	} else {
 		rte_pktmbuf_free(m);
-		return no_mbuf(q, s, head);
+		return later(q, s, head, VPORT_COUNT_RX_NO_MBUF);
 	}
 	*frame = m;
 	return FRAME_TAKEN;
@@ -138,6 +143,7 @@ vring_rx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n)
 	vring_drain(&s->tx);
 	if (unlikely(!vhost_memory_ok(q, s)))
 		return 0;
+	s->starved = false;
 	/* Dropped chains count too: the work of one call is bounded. */
 	for (uint16_t tried = 0; tried < n; tried++) {
 		const int32_t head = vring_fetch(&s->tx);

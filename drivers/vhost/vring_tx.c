@@ -6,8 +6,9 @@
 
 /** Of a chain's mbufs: buf_len has 16 bits. */
 #define SEG_MAX 65535u
-/** Segments of one lent buffer. */
+/** Segments of one lent buffer, which is all of a frame, and of one that may be a part of it. */
 #define LEND_MAX_SEGS 64
+#define LEND_MAX_SEGS_MERGEABLE 4
 
 int32_t
 vring_rx_next(struct vhost_ring *r)
@@ -73,19 +74,29 @@ fit_to_lend(struct vhost_session *s, struct vring_head *h, unsigned int n_spans,
 	return sp[*first].len >= (uint32_t)h->data_off + VHOST_MIN_FRONT;
 }
 
-/** Cover spans by mbufs. @return the chain, NULL: no mbufs */
-static struct rte_mbuf *
-cover(struct vport_queue *q, struct vring_head *h, const struct vring_span *sp, unsigned int n)
+/** Mbufs that cover spans. Room past the largest frame is of no use to anybody. */
+static unsigned int
+cover_segs(const struct vring_span *sp, unsigned int n)
 {
-	struct rte_mbuf *segs[LEND_MAX_SEGS];
-	unsigned int n_segs = 0, k = 0;
+	unsigned int n_segs = 0;
 
 	for (unsigned int i = 0; i < n; i++)
 		n_segs += (sp[i].len + SEG_MAX - 1) / SEG_MAX;
-	/* Room past the largest frame is of no use to anybody. */
-	n_segs = RTE_MIN(n_segs, (unsigned int)LEND_MAX_SEGS);
-	if (rte_pktmbuf_alloc_bulk(q->vp->conf.ext_pool, segs, n_segs) != 0)
+	return RTE_MIN(n_segs, (unsigned int)LEND_MAX_SEGS);
+}
+
+/** Cover spans by n_segs mbufs. @return the chain, NULL: no mbufs */
+static struct rte_mbuf *
+cover(struct vport_queue *q, struct vring_head *h, const struct vring_span *sp, unsigned int n,
+	unsigned int n_segs)
+{
+	struct rte_mbuf *segs[LEND_MAX_SEGS];
+	unsigned int k = 0;
+
+	if (rte_pktmbuf_alloc_bulk(q->vp->conf.ext_pool, segs, n_segs) != 0) {
+		vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
 		return NULL;
+	}
 	rte_mbuf_ext_refcnt_set(&h->shinfo, (uint16_t)n_segs);
 	for (unsigned int i = 0; i < n && k < n_segs; i++) {
 		uint8_t *addr = sp[i].addr;
@@ -107,15 +118,16 @@ cover(struct vport_queue *q, struct vring_head *h, const struct vring_span *sp, 
 
 enum lend_result {
 	LEND_DONE,
-	LEND_END,   /**< no head, no mbuf, or the queue pair was broken */
+	LEND_END,   /**< no head, no mbuf to be had, or the queue pair was broken */
 	LEND_UNFIT, /**< this guest's buffers cannot be lent */
 };
 
 static enum lend_result
 lend_one(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf **buf)
 {
+	const uint32_t quota = vhost_ext_quota(q);
 	struct vring_head *h;
-	unsigned int first;
+	unsigned int first, n_segs;
 	uint64_t total;
 	uint16_t head;
 	const int n = next_chain(s, 0, &head, &total);
@@ -130,36 +142,53 @@ lend_one(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf **buf)
 		keep(&s->rx, head);
 		return LEND_UNFIT;
 	}
-	*buf = cover(q, h, s->spans + first, (unsigned int)n - first);
+	n_segs = cover_segs(s->spans + first, (unsigned int)n - first);
+	if (n_segs >
+		RTE_MIN(quota, s->mergeable ? LEND_MAX_SEGS_MERGEABLE : (uint32_t)LEND_MAX_SEGS)) {
+		keep(&s->rx, head);
+		return LEND_UNFIT;
+	}
+	*buf = s->rx.out_segs + n_segs > quota
+		? NULL
+		: cover(q, h, s->spans + first, (unsigned int)n - first, n_segs);
 	if (*buf == NULL) {
-		vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
 		keep(&s->rx, head);
 		return LEND_END;
 	}
-	h->state = HEAD_LENT;
-	s->rx.out++;
+	vring_put_out(&s->rx, h, HEAD_LENT, (uint16_t)n_segs);
 	return LEND_DONE;
 }
 
-/** Ordinary mbufs with room for one frame of the guest's. */
+/** An ordinary mbuf that is counted while it is lent: an external buffer that is its own. */
 static struct rte_mbuf *
-pool_chain(struct vport_queue *q, const struct vhost_session *s)
+pool_mbuf(struct vport_queue *q, struct vhost_session *s, uint16_t data_off)
 {
-	struct rte_mempool *pool = q->vp->conf.pool;
-	const uint32_t want = s->mergeable ? 1 : s->frame_max;
-	struct rte_mbuf *head = rte_pktmbuf_alloc(pool);
-	struct rte_mbuf *last = head;
-	uint32_t room = head ? rte_pktmbuf_tailroom(head) : 0;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(q->vp->conf.pool);
 
-	while (head && room < want) {
-		struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	if (unlikely(m == NULL)) {
+		vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
+		return NULL;
+	}
+	rte_mbuf_ext_refcnt_update(&s->pool_lent, 1);
+	rte_pktmbuf_attach_extbuf(m, m->buf_addr, RTE_BAD_IOVA, m->buf_len, &s->pool_lent);
+	m->data_off = data_off;
+	return m;
+}
+
+/** Ordinary mbufs with room for one frame of the guest's, or for a part of one. */
+static struct rte_mbuf *
+pool_chain(struct vport_queue *q, struct vhost_session *s)
+{
+	struct rte_mbuf *head = pool_mbuf(q, s, RTE_PKTMBUF_HEADROOM);
+	struct rte_mbuf *last = head;
+
+	for (uint32_t i = 1; head && i < s->pool_segs; i++) {
+		struct rte_mbuf *m = pool_mbuf(q, s, 0);
 
 		if (m == NULL) {
 			rte_pktmbuf_free(head);
 			return NULL;
 		}
-		m->data_off = 0;
-		room += rte_pktmbuf_tailroom(m);
 		last->next = m;
 		last = m;
 		head->nb_segs++;
@@ -167,17 +196,37 @@ pool_chain(struct vport_queue *q, const struct vhost_session *s)
 	return head;
 }
 
-static uint16_t
-lend_pool(struct vport_queue *q, const struct vhost_session *s, struct rte_mbuf **bufs, uint16_t n)
+/** Mbufs of the pool that may be lent: the counter has 16 bits, and keeps some for one chain. */
+static uint32_t
+pool_quota(const struct vport_queue *q)
 {
+	const struct vport_quota *quota = q->vp->conf.quota;
+	const uint32_t max = UINT16_MAX / 2;
+
+	return quota ? RTE_MIN(atomic_load_explicit(&quota->frames, memory_order_relaxed), max)
+		     : max;
+}
+
+/**
+ * What is read into them needs one of the guest's buffers, or a few, when it comes back: no more
+ * are lent than half of what the guest has posted.
+ */
+static uint16_t
+lend_pool(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf **bufs, uint16_t n,
+	uint32_t have)
+{
+	const uint32_t quota = pool_quota(q);
 	uint16_t i;
 
-	for (i = 0; i < n; i++) {
-		bufs[i] = pool_chain(q, s);
-		if (bufs[i] == NULL) {
-			vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
+	for (i = 0; i < n && have; i++) {
+		const uint32_t lent = vhost_pool_lent(s);
+		const uint32_t each = s->pool_segs;
+
+		if (lent && (lent + each > quota || lent + each > each * (have / 2)))
 			break;
-		}
+		bufs[i] = pool_chain(q, s);
+		if (bufs[i] == NULL)
+			break;
 	}
 	return i;
 }
@@ -198,7 +247,7 @@ vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n)
 		return 0;
 	}
 	if (!s->lendable)
-		return lend_pool(q, s, bufs, (uint16_t)RTE_MIN(n, have));
+		return lend_pool(q, s, bufs, n, (uint32_t)have);
 	for (i = 0; i < n && vhost_may_lend(s, (uint32_t)have); i++, have--) {
 		const enum lend_result result = lend_one(q, s, &bufs[i]);
 
@@ -276,7 +325,7 @@ publish(struct vhost_session *s, struct rte_mbuf *m, unsigned int n_heads,
 		vring_use(&s->rx, s->ids[i], s->lens[i] + (i ? 0 : s->hdr_bytes));
 		/* vring_freed() leaves it at that when the last mbuf goes. */
 		heads[s->ids[i]].state = HEAD_PUBLISHED;
-		s->rx.out--;
+		vring_take_in(&s->rx, &heads[s->ids[i]]);
 	}
 	rte_pktmbuf_free(m);
 }

@@ -208,11 +208,7 @@ session_start(struct world *w, const uint16_t avail[2], const uint16_t used[2])
 	s->mem = &w->mem;
 	s->log = (w->features & VNET_F(VHOST_F_LOG_ALL)) != 0 ? &w->log : NULL;
 	s->features = w->features;
-	s->hdr_bytes = vnet_hdr_bytes(w->features);
-	s->mergeable = (w->features & VNET_F(VIRTIO_NET_F_MRG_RXBUF)) != 0;
-	s->lendable = s->log == NULL;
-	s->offloads = vnet_offloads(w->features);
-	s->frame_max = (s->offloads & VPORT_OFFLOAD_TSO4) != 0 ? 65535 + 14 : 1514;
+	vhost_session_limit(s, &w->q->vp->conf);
 	ring_start(w, 0, avail[0], used[0]);
 	ring_start(w, 1, avail[1], used[1]);
 	w->q->cur = &s->base;
@@ -227,9 +223,16 @@ check_ring_heads(struct world *w, unsigned int i)
 	const uint16_t taken = (uint16_t)(r->last_avail - w->avail_from[i]);
 	const uint16_t used = (uint16_t)(r->used_next - w->used_from[i]);
 	unsigned int count[HEAD_PUBLISHED + 1] = { 0 };
+	uint32_t segs = 0;
 
-	for (uint32_t h = 0; h < r->size; h++)
-		count[r->heads[h].state]++;
+	for (uint32_t h = 0; h < r->size; h++) {
+		const uint8_t state = r->heads[h].state;
+
+		count[state]++;
+		segs += state == HEAD_GUEST_TX || state == HEAD_LENT ? r->heads[h].n_segs : 0;
+	}
+	FUZZ_CHECK(segs == r->out_segs && segs <= WORLD_EXTS, "%u segments are out, of %u",
+		r->out_segs, segs);
 	FUZZ_CHECK(count[HEAD_PUBLISHED] == 0, "heads published and still out");
 	FUZZ_CHECK(count[HEAD_FETCHED] == r->n_again, "%u heads wait, of %u", r->n_again,
 		count[HEAD_FETCHED]);
@@ -258,7 +261,7 @@ world_free_held(struct world *w, unsigned int n)
 static void
 session_end(struct world *w, uint16_t avail[2], uint16_t used[2])
 {
-	const bool waits = w->s->rx.out + w->s->tx.out > 0;
+	const bool waits = w->s->rx.out + w->s->tx.out + vhost_pool_lent(w->s) > 0;
 	bool ended = vhost_queue_end(w->q);
 
 	/* What was freed before may not have been seen yet, so this is one way only. */
@@ -306,6 +309,9 @@ set_up(struct world *w)
 	w->log.bytes = LOG_BYTES;
 	w->vp.conf.pool = world_pool;
 	w->vp.conf.ext_pool = world_ext_pool;
+	w->vp.conf.quota = &w->quota;
+	w->quota.frames = WORLD_FRAMES;
+	w->quota.exts = WORLD_EXTS;
 	w->q = aligned_alloc(
 		RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*w->q), (size_t)RTE_CACHE_LINE_SIZE));
 	FUZZ_CHECK(w->q != NULL, "no memory");

@@ -18,6 +18,9 @@
 #define WORLD_REGIONS 4
 #define WORLD_HELD_MAX 256
 #define WORLD_MBUFS 511 /**< in each of the two pools */
+/** The guest's share of them. */
+#define WORLD_FRAMES 100
+#define WORLD_EXTS 200
 #define WORLD_PAGE 4096u
 #define WORLD_RINGS_BYTES (4 * WORLD_PAGE) /**< region 0: the rings */
 #define WORLD_BYTES (WORLD_RINGS_BYTES + (2 + 20 + 1) * WORLD_PAGE)
@@ -45,6 +48,7 @@ struct world {
 	uint16_t next_desc[2];
 	struct rte_mbuf *held[WORLD_HELD_MAX]; /**< frames from the guest, and lent buffers */
 	unsigned int n_held;
+	struct vport_quota quota;
 	struct rte_mbuf *starved[2 * WORLD_MBUFS];
 	unsigned int n_starved;
 	bool with_fds;

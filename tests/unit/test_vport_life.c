@@ -417,7 +417,7 @@ logs_the_pages_that_it_writes(void **state)
 	/* Lent buffers would be written to unseen. */
 	assert_int_equal(vport_lend(fx->q[0], m, lendable), lendable);
 	for (unsigned int i = 0; i < lendable; i++) {
-		assert_false(RTE_MBUF_HAS_EXTBUF(m[i]));
+		assert_ptr_equal(m[i]->pool, fx_pool());
 		rte_pktmbuf_free(m[i]);
 	}
 	fx_fill(frame, 20000, 1);

@@ -148,8 +148,9 @@ idle(void *arg)
 	fx_poll(arg);
 }
 
-struct fx *
-fx_new_conf(uint64_t features_off, uint16_t pairs, enum vport_kind kind)
+static struct fx *
+new_fixture(uint64_t features_off, uint16_t pairs, enum vport_kind kind,
+	const struct vport_quota *quota)
 {
 	struct fx *fx = calloc(1, sizeof(*fx));
 	char err[256] = "";
@@ -171,6 +172,7 @@ fx_new_conf(uint64_t features_off, uint16_t pairs, enum vport_kind kind)
 		.socket_id = SOCKET_ID_ANY,
 		.pool = pool,
 		.ext_pool = ext_pool,
+		.quota = quota,
 		.wake = wake,
 		.note = note,
 		.arg = fx,
@@ -198,6 +200,18 @@ fx_new_conf(uint64_t features_off, uint16_t pairs, enum vport_kind kind)
 		fail();
 	}
 	return fx;
+}
+
+struct fx *
+fx_new_conf(uint64_t features_off, uint16_t pairs, enum vport_kind kind)
+{
+	return new_fixture(features_off, pairs, kind, NULL);
+}
+
+struct fx *
+fx_new_quota(const struct vport_quota *quota)
+{
+	return new_fixture(0, 1, VPORT_VHOST_SERVER, quota);
 }
 
 struct fx *

@@ -55,6 +55,8 @@ unsigned int fx_mbufs_out(void);
 struct fx *fx_new(void);
 /** The same with features off and n pairs. */
 struct fx *fx_new_conf(uint64_t features_off, uint16_t pairs, enum vport_kind kind);
+/** fx_new() with a share of the pools. */
+struct fx *fx_new_quota(const struct vport_quota *quota);
 /** Connect a front-end as vconf says, and wait until the worker has the queue pairs. */
 void fx_open(struct fx *fx, uint64_t features);
 /** All of it, the checks that nothing has leaked and no rule was broken included. */

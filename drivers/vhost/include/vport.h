@@ -75,6 +75,10 @@ enum vport_kind {
 	X(TX_TOO_BIG, "vport-tx-too-big",                                                          \
 		"frames that did not fit the guest's buffer or offloads")                          \
 	X(RX_NO_MBUF, "vport-rx-no-mbuf", "times the frame pool was empty")                        \
+	X(RX_QUOTA, "vport-rx-quota",                                                              \
+		"times frames waited: the guest's share of the pool was in use")                   \
+	X(RX_PIECES, "vport-rx-pieces",                                                            \
+		"frames in more pieces than the guest's share of the pool")                        \
 	X(RX_BAD_HEADER, "vport-rx-bad-header", "frames with an impossible virtio-net header")     \
 	X(RX_SHORT, "vport-rx-short", "chains without a whole frame")                              \
 	X(RX_TOO_LONG, "vport-rx-too-long", "frames longer than an IP packet can be")              \
@@ -101,6 +105,15 @@ struct vport_counter_info {
 };
 extern const struct vport_counter_info vport_counter_info[VPORT_COUNTS];
 
+/**
+ * How much of pools that are shared one queue pair may have in other hands at a time, so that no
+ * guest can take them all. Read by workers at any time; whoever owns the pools may change it.
+ */
+struct vport_quota {
+	_Atomic uint32_t frames; /**< of pool, to receive into; a buffer for one frame always */
+	_Atomic uint32_t exts;   /**< of ext_pool, in each direction */
+};
+
 struct vport_conf {
 	enum vport_kind kind;
 	const char *name;  /**< of the VM, for log lines */
@@ -109,8 +122,9 @@ struct vport_conf {
 	uint16_t mtu;      /**< told to the guest (VIRTIO_NET_F_MTU is the front-end's to show) */
 	uint64_t features_off; /**< virtio feature bits not to offer (tests, trouble-shooting) */
 	int socket_id;
-	struct rte_mempool *pool;     /**< frames: 2 KiB data room */
-	struct rte_mempool *ext_pool; /**< external-buffer mbufs: no data room */
+	struct rte_mempool *pool;        /**< frames: 2 KiB data room */
+	struct rte_mempool *ext_pool;    /**< external-buffer mbufs: no data room */
+	const struct vport_quota *quota; /**< of the two pools; NULL: no limit */
 	/**
 	 * Wake the worker of a queue pair: vport_queue_sync() has news. Any thread.
 	 */
@@ -212,7 +226,7 @@ bool vport_queue_arm(struct vport_queue *q);
 void vport_queue_disarm(struct vport_queue *q);
 /** eventfds to sleep on (guest tx; guest rx refilled), -1 if there is none. Valid until STOP. */
 int vport_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
-/** True for a port that can only be polled. */
+/** True while it must be looked at though nothing would tell of work. */
 bool vport_queue_must_poll(const struct vport_queue *q);
 /**
  * A system call on a buffer of this queue pair said EFAULT: its guest memory is gone. Stops the
