@@ -342,6 +342,25 @@ fx_tx(struct fx *fx, struct rte_mbuf *m)
 }
 
 void
+fx_exchange(struct fx *fx)
+{
+	static uint8_t frame[1000];
+	struct vhu_frame f;
+	struct rte_mbuf *m;
+
+	fx_fill(frame, sizeof(frame), 1);
+	vhu_rx_post(fx->v, 0, 2048, 1, NULL, false);
+	m = fx_pass(fx, NULL, frame, sizeof(frame), NULL);
+	fx_assert_bytes(m, frame, sizeof(frame));
+	assert_int_equal(fx_tx(fx, m), 1);
+	vport_queue_flush(fx->q[0]);
+	assert_int_equal(vhu_rx_poll(fx->v, 0, 1000, &f), 1);
+	assert_int_equal(f.len, sizeof(frame));
+	assert_memory_equal(f.data, frame, sizeof(frame));
+	assert_true(vhu_tx_drain(fx->v, 0, 1000));
+}
+
+void
 fx_assert_bytes(const struct rte_mbuf *m, const void *bytes, size_t len)
 {
 	const uint8_t *at = bytes;

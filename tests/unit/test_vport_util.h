@@ -91,6 +91,8 @@ struct rte_mbuf *fx_pass(struct fx *fx, const struct virtio_net_hdr *hdr, const 
 	size_t len, const struct vhu_shape *shape);
 /** An mbuf with these bytes, of the pool. */
 struct rte_mbuf *fx_mbuf(const void *bytes, size_t len);
+/** A frame from the guest to the port and back, whole: it works. */
+void fx_exchange(struct fx *fx);
 /** Send to the guest, flush; 1 or 0 as vport_tx_burst() says. */
 uint16_t fx_tx(struct fx *fx, struct rte_mbuf *m);
 /** Bytes of an mbuf chain against memory. */

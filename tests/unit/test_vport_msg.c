@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* drivers/vhost: messages and descriptors of front-ends, good and bad. Each harms itself alone. */
+#include "test_vport_util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+static uint8_t frame[2048];
+
+/* ---- descriptors of files ---- */
+
+static void
+survives_call_descriptors_of_every_kind(void **state)
+{
+	for (unsigned int kind = 0; kind < 5; kind++) {
+		const uint64_t full = UINT64_MAX - 1;
+		struct fx *fx = fx_new();
+		int fds[2] = { -1, -1 };
+		uint64_t index = 0;
+		char byte = 0;
+
+		fx_open(fx, VHU_FEATURES_LINUX & ~VHU_F_EVENT_IDX);
+		switch (kind) {
+		case 0: /* an eventfd at its maximum, that would block */
+			fds[0] = eventfd(0, 0);
+			assert_int_equal(write(fds[0], &full, sizeof(full)), sizeof(full));
+			break;
+		case 1: /* a full pipe */
+			assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+			while (write(fds[1], &byte, 1) == 1)
+				;
+			fcntl(fds[1], F_SETFL, 0);
+			close(fds[0]);
+			fds[0] = dup(fds[1]);
+			break;
+		case 2: /* a pipe that nobody reads */
+			assert_int_equal(pipe(fds), 0);
+			close(fds[0]);
+			fds[0] = dup(fds[1]);
+			break;
+		case 3: /* a closed socket */
+			assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+			close(fds[1]);
+			fds[1] = -1;
+			break;
+		case 4: /* a file */
+			fds[0] = memfd_create("call", 0);
+			break;
+		}
+		assert_int_equal(
+			vhu_send_ack(fx->v, VHU_SET_VRING_CALL, &index, sizeof(index), fds, 1), 0);
+		vhu_rx_post(fx->v, 0, 2048, 4, NULL, false);
+		for (unsigned int i = 0; i < 3; i++) {
+			fx_poll(fx);
+			assert_int_equal(fx_tx(fx, fx_mbuf(frame, 60)), 1);
+		}
+		assert_in_range(fx_count(fx, VPORT_COUNT_CALL_FAILED), 2, 4);
+		assert_true(vport_queue_ready(fx->q[0]));
+		close(fds[0]);
+		if (fds[1] >= 0)
+			close(fds[1]);
+		vhu_close(fx->v);
+		fx->v = NULL;
+		fx_free(fx);
+	}
+}
+
+static void
+takes_no_kick_from_what_is_no_eventfd(void **state)
+{
+	struct fx *fx = fx_new();
+	uint64_t index = 1;
+	int fds[2];
+
+	fx_open(fx, 0);
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(
+		vhu_send_ack(fx->v, VHU_SET_VRING_KICK, &index, sizeof(index), &fds[0], 1), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	assert_int_equal(vport_queue_kick_fd(fx->q[0], true), -1);
+	assert_true(vport_queue_kick_fd(fx->q[0], false) >= 0);
+	fx_exchange(fx);
+	close(fds[0]);
+	close(fds[1]);
+	fx_free(fx);
+}
+
+static void
+serves_guest_that_polls_without_calls_and_kicks(void **state)
+{
+	struct fx *fx = fx_new();
+	uint64_t value;
+	struct vhu_frame f;
+
+	fx_open(fx, 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		value = i | 0x100;
+		assert_int_equal(
+			vhu_send_ack(fx->v, VHU_SET_VRING_CALL, &value, sizeof(value), NULL, 0), 0);
+		assert_int_equal(
+			vhu_send_ack(fx->v, VHU_SET_VRING_KICK, &value, sizeof(value), NULL, 0), 0);
+	}
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	assert_int_equal(vport_queue_kick_fd(fx->q[0], true), -1);
+	vhu_rx_post(fx->v, 0, 2048, 4, NULL, false);
+	assert_int_equal(fx_tx(fx, fx_mbuf(frame, 60)), 1);
+	fx->v->conf.busy = true;
+	assert_int_equal(vhu_rx_poll(fx->v, 0, 1000, &f), 1);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_CALL_FAILED), 0);
+	vhu_close(fx->v);
+	fx->v = NULL;
+	fx_free(fx);
+}
+
+/* ---- messages ---- */
+
+struct bad_message {
+	const char *name;
+	uint32_t request;
+	uint32_t size;
+	uint8_t payload[272];
+	unsigned int n_fds;
+	int fd; /**< 0: a file of 4 KiB; 1: a pipe */
+};
+
+#define REGION(gpa, bytes, uva, offset) B8(gpa), B8(bytes), B8(uva), B8(offset)
+#define B8(v)                                                                        \
+	(uint8_t)(v), (uint8_t)((uint64_t)(v) >> 8), (uint8_t)((uint64_t)(v) >> 16), \
+		(uint8_t)((uint64_t)(v) >> 24), (uint8_t)((uint64_t)(v) >> 32),      \
+		(uint8_t)((uint64_t)(v) >> 40), (uint8_t)((uint64_t)(v) >> 48),      \
+		(uint8_t)((uint64_t)(v) >> 56)
+#define B4(v)                                                                        \
+	(uint8_t)(v), (uint8_t)((uint32_t)(v) >> 8), (uint8_t)((uint32_t)(v) >> 16), \
+		(uint8_t)((uint32_t)(v) >> 24)
+
+static const struct bad_message bad_messages[] = {
+	{ "nothing", 0, 0, { 0 }, 0, 0 },
+	{ "unknown", 1000, 0, { 0 }, 8, 0 },
+	{ "inflight area of 64 GiB", 31, 24, { B8(0), B8(0), 255, 255, 255, 255 }, 0, 0 },
+	{ "inflight area from outside", 32, 24, { B8(4096), B8(0), 1, 0, 0, 1 }, 1, 0 },
+	{ "IOTLB", 22, 32, { 0 }, 0, 0 },
+	{ "postcopy", 29, 0, { 0 }, 0, 0 },
+	{ "config", 24, 12, { 0 }, 0, 0 },
+	{ "back-end channel not negotiated", 21, 0, { 0 }, 1, 0 },
+	{ "status not negotiated", 39, 8, { 1 }, 0, 0 },
+	{ "features cut", VHU_SET_FEATURES, 4, { 0 }, 0, 0 },
+	{ "features not offered", VHU_SET_FEATURES, 8, { B8(UINT64_MAX) }, 0, 0 },
+	{ "protocol not offered", VHU_SET_PROTOCOL_FEATURES, 8, { B8(UINT64_MAX) }, 0, 0 },
+	{ "ring not there", VHU_SET_VRING_NUM, 8, { B4(2), B4(256) }, 0, 0 },
+	{ "ring far away", VHU_SET_VRING_BASE, 8, { B4(255), B4(0) }, 0, 0 },
+	{ "ring impossible", VHU_GET_VRING_BASE, 8, { B4(UINT32_MAX), B4(0) }, 0, 0 },
+	{ "ring size 3", VHU_SET_VRING_NUM, 8, { B4(0), B4(3) }, 0, 0 },
+	{ "ring size 65536", VHU_SET_VRING_NUM, 8, { B4(0), B4(65536) }, 0, 0 },
+	{ "ring size cut", VHU_SET_VRING_NUM, 4, { B4(0) }, 0, 0 },
+	{ "ring size with files", VHU_SET_VRING_NUM, 8, { B4(0), B4(256) }, 8, 0 },
+	{ "kick of no ring", VHU_SET_VRING_KICK, 8, { B8(7) }, 1, 0 },
+	{ "kick without file", VHU_SET_VRING_KICK, 8, { B8(0) }, 0, 0 },
+	{ "call with two files", VHU_SET_VRING_CALL, 8, { B8(0) }, 2, 0 },
+	{ "log past its file", VHU_SET_LOG_BASE, 16, { B8(1 << 20), B8(0) }, 1, 0 },
+	{ "log at an offset", VHU_SET_LOG_BASE, 16, { B8(4096), B8(4096) }, 1, 0 },
+	{ "log of nothing", VHU_SET_LOG_BASE, 16, { B8(0), B8(0) }, 1, 0 },
+	{ "log without file", VHU_SET_LOG_BASE, 16, { B8(4096), B8(0) }, 0, 0 },
+	{ "log that is a pipe", VHU_SET_LOG_BASE, 16, { B8(4096), B8(0) }, 1, 1 },
+	{ "memory of none", VHU_SET_MEM_TABLE, 8, { B8(0) }, 0, 0 },
+	{ "memory of 9", VHU_SET_MEM_TABLE, 264, { B8(9) }, 8, 0 },
+	{ "memory cut", VHU_SET_MEM_TABLE, 16, { B8(1) }, 1, 0 },
+	{ "memory without file", VHU_SET_MEM_TABLE, 40, { B8(1), REGION(0, 4096, 4096, 0) }, 0, 0 },
+	{ "memory that is a pipe", VHU_SET_MEM_TABLE, 40, { B8(1), REGION(0, 4096, 4096, 0) }, 1,
+		1 },
+	{ "memory past its file", VHU_SET_MEM_TABLE, 40, { B8(1), REGION(0, 1 << 20, 4096, 0) }, 1,
+		0 },
+	{ "memory of no size", VHU_SET_MEM_TABLE, 40, { B8(1), REGION(0, 0, 4096, 0) }, 1, 0 },
+	{ "memory that wraps", VHU_SET_MEM_TABLE, 40,
+		{ B8(1), REGION(UINT64_MAX - 100, 4096, 4096, 0) }, 1, 0 },
+	{ "memory with wrapping offset", VHU_SET_MEM_TABLE, 40,
+		{ B8(1), REGION(0, 4096, 4096, UINT64_MAX - 4000) }, 1, 0 },
+	{ "memory that overlaps", VHU_SET_MEM_TABLE, 72,
+		{ B8(2), REGION(0, 4096, 4096, 0), REGION(4095, 1, 65536, 0) }, 2, 0 },
+};
+
+static void
+refuses_bad_messages_and_forgets_no_descriptor(void **state)
+{
+	struct fx *fx = fx_new(), *other = fx_new();
+	int files[8], file = memfd_create("file", 0), ends[2], before = 0;
+
+	assert_int_equal(ftruncate(file, 4096), 0);
+	assert_int_equal(pipe(ends), 0);
+	fx_open(other, 0);
+	/* The first round shows what librte_vhost opens for itself. */
+	for (size_t round = 0; round < 2; round++) {
+		for (size_t i = 0; i < sizeof(bad_messages) / sizeof(bad_messages[0]); i++) {
+			const struct bad_message *b = &bad_messages[i];
+
+			for (unsigned int k = 0; k < 8; k++)
+				files[k] = b->fd ? ends[1] : file;
+			fx_open(fx, 0);
+			fx_exchange(fx);
+			/* Without REPLY_ACK wanted, an error ends the connection. */
+			assert_int_equal(vhu_send(fx->v, b->request, 0, b->payload, b->size, files,
+						 b->n_fds),
+				0);
+			if (!vhu_closed_by_peer(fx->v, 3000)) {
+				print_error("taken: %s\n", b->name);
+				fail();
+			}
+			vhu_close(fx->v);
+			fx->v = NULL;
+			fx_wait(fx, !vport_queue_ready(fx->q[0]) && !fx->releasing[0]);
+			fx_exchange(other);
+		}
+		usleep(20000);
+		if (round == 0)
+			before = fx_file_count();
+	}
+	assert_int_equal(fx_file_count(), before);
+	close(file);
+	close(ends[0]);
+	close(ends[1]);
+	fx_free(other);
+	fx_free(fx);
+}
+
+static void
+goes_on_after_a_refused_message_that_wanted_an_answer(void **state)
+{
+	struct fx *fx = fx_new();
+	struct vhu_mem_table table = { .n = 1 };
+	int file = memfd_create("file", 0);
+
+	fx_open(fx, 0);
+	fx_exchange(fx);
+	table.regions[0].bytes = 4096;
+	assert_int_equal(vhu_send_ack(fx->v, VHU_SET_MEM_TABLE, &table, 40, &file, 1), -EPROTO);
+	/* Nothing was taken down for it. */
+	fx_exchange(fx);
+	assert_int_equal(fx->stopped[0], 0);
+	close(file);
+	fx_free(fx);
+}
+
+static void
+is_not_held_up_by_half_a_message(void **state)
+{
+	struct fx *fx = fx_new(), *other = fx_new();
+	const uint32_t half[] = { VHU_SET_FEATURES, 1, 8 };
+
+	fx_open(other, 0);
+	fx->v = vhu_new(&fx->vconf);
+	assert_int_equal(vhu_connect(fx->v), 0);
+	assert_int_equal(vhu_send_bytes(fx->v, half, sizeof(half), NULL, 0), 0);
+	usleep(50000);
+	/* Others wait for as long as one read may take, and no longer. */
+	assert_int_equal(vhu_ring_enable(other->v, 0, false), 0);
+	fx_wait(other, other->released[0] == 1);
+	assert_true(vhu_closed_by_peer(fx->v, 3000));
+	vhu_close(fx->v);
+	fx->v = NULL;
+	fx_free(other);
+	fx_free(fx);
+}
+
+static void
+takes_no_ring_that_lies_outside_memory(void **state)
+{
+	struct fx *fx = fx_new();
+	struct vhu_vring_addr addr;
+	struct vhu_ring *r;
+
+	fx_open(fx, 0);
+	r = &fx->v->rings[0];
+	addr = (struct vhu_vring_addr){ .index = 0,
+		.desc = (uintptr_t)r->desc,
+		.avail = (uintptr_t)r->avail,
+		/* The used ring's last entries lie past the end. */
+		.used = (uintptr_t)fx->v->mem + fx->v->mem_bytes - 512 };
+	vhu_send_ack(fx->v, VHU_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
+	fx_wait(fx, fx_count(fx, VPORT_COUNT_QUEUE_BROKEN) == 1);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_RING_BAD_ADDR), 1);
+	assert_false(vport_queue_ready(fx->q[0]));
+	/* Not aligned. */
+	addr.used = (uintptr_t)r->used + 2;
+	vhu_send_ack(fx->v, VHU_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
+	fx_wait(fx, fx_count(fx, VPORT_COUNT_QUEUE_BROKEN) == 2);
+	addr.used = (uintptr_t)r->used;
+	assert_int_equal(vhu_send_ack(fx->v, VHU_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	fx_exchange(fx);
+	fx_free(fx);
+}
+
+static void
+is_not_upset_by_messages_in_any_order(void **state)
+{
+	const uint32_t requests[] = { VHU_SET_OWNER, VHU_RESET_OWNER, VHU_SET_VRING_ENABLE,
+		VHU_GET_VRING_BASE, VHU_SET_VRING_BASE, VHU_SET_VRING_NUM, VHU_SET_VRING_KICK,
+		VHU_SET_VRING_CALL, VHU_SET_VRING_ADDR, VHU_SET_MEM_TABLE, VHU_SET_FEATURES };
+	uint32_t x = 7;
+
+	for (unsigned int i = 0; i < 60; i++) {
+		struct fx *fx = fx_new();
+
+		fx_open(fx, 0);
+		for (unsigned int k = 0; k < 12; k++) {
+			struct vhu *v = fx->v;
+			const unsigned int pick = (x = x * 1664525u + 1013904223u) >> 16;
+			const unsigned int ring = (x >> 8) & 1;
+			struct vhu_vring_state st = { ring, (x >> 9) & 1 };
+			struct vhu_ring *r = &v->rings[ring];
+			uint64_t index = ring;
+			int rc = 0;
+
+			switch (requests[pick % 11]) {
+			case VHU_SET_VRING_NUM:
+				st.num = 1u << (x % 9);
+				break;
+			case VHU_SET_VRING_KICK:
+				rc = vhu_send_ack(v, VHU_SET_VRING_KICK, &index, 8, &r->kick_fd, 1);
+				goto next;
+			case VHU_SET_VRING_CALL:
+				rc = vhu_send_ack(v, VHU_SET_VRING_CALL, &index, 8, &r->call_fd, 1);
+				goto next;
+			case VHU_SET_VRING_ADDR:
+				rc = vhu_ring_start(v, ring);
+				goto next;
+			case VHU_SET_MEM_TABLE:
+				rc = vhu_set_mem(v);
+				goto next;
+			case VHU_SET_FEATURES:
+				rc = vhu_set_features(v, v->offered & VHU_FEATURES_LINUX);
+				goto next;
+			case VHU_GET_VRING_BASE:
+				rc = vhu_ring_stop(v, ring, NULL);
+				goto next;
+			case VHU_RESET_OWNER:
+			case VHU_SET_OWNER:
+				rc = vhu_send_ack(v, requests[pick % 11], NULL, 0, NULL, 0);
+				goto next;
+			}
+			rc = vhu_send_ack(v, requests[pick % 11], &st, sizeof(st), NULL, 0);
+		next:
+			if (rc < 0)
+				break;
+			fx_poll(fx);
+			if (vport_queue_ready(fx->q[0])) {
+				struct rte_mbuf *m;
+
+				vport_queue_flush(fx->q[0]);
+				if (vport_rx_burst(fx->q[0], &m, 1) == 1)
+					rte_pktmbuf_free(m);
+			}
+		}
+		vhu_close(fx->v);
+		fx->v = NULL;
+		fx_wait(fx, !vport_queue_ready(fx->q[0]) && !fx->releasing[0]);
+		fx_open(fx, 0);
+		fx_exchange(fx);
+		fx_free(fx);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(survives_call_descriptors_of_every_kind),
+		cmocka_unit_test(takes_no_kick_from_what_is_no_eventfd),
+		cmocka_unit_test(serves_guest_that_polls_without_calls_and_kicks),
+		cmocka_unit_test(refuses_bad_messages_and_forgets_no_descriptor),
+		cmocka_unit_test(goes_on_after_a_refused_message_that_wanted_an_answer),
+		cmocka_unit_test(is_not_held_up_by_half_a_message),
+		cmocka_unit_test(takes_no_ring_that_lies_outside_memory),
+		cmocka_unit_test(is_not_upset_by_messages_in_any_order),
+	};
+
+	return cmocka_run_group_tests_name("vport_msg", tests, fx_group_setup, fx_group_teardown);
+}
