@@ -42,7 +42,7 @@ static const struct rule rules[VHU_REQUESTS] = {
 	[VHU_GET_FEATURES] = { true },
 	[VHU_SET_FEATURES] = { true, SCOPE_DEVICE, .bytes = 8 },
 	[VHU_SET_OWNER] = { true },
-	[VHU_RESET_OWNER] = { true, SCOPE_DEVICE },
+	[VHU_RESET_OWNER] = { true },
 	[VHU_SET_MEM_TABLE] = { true, SCOPE_DEVICE, .max_fds = GUESTMEM_REGIONS, .bytes = 8 },
 	[VHU_SET_LOG_BASE] = { true, SCOPE_DEVICE, .min_fds = 1, .max_fds = 1, .bytes = 16 },
 	[VHU_SET_LOG_FD] = { true, .min_fds = 1, .max_fds = 1 },
@@ -183,14 +183,6 @@ before(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
 	case VHU_GET_VRING_BASE:
 		conn->ready[conn->request_ring] = false;
 		break;
-	case VHU_RESET_OWNER:
-		for (unsigned int i = 0; i < VHOST_MAX_RINGS; i++)
-			conn->ready[i] = false;
-		for (uint16_t i = 0; i < conn->port->base.conf.n_queues; i++)
-			vhost_forgive(conn, i);
-		conn->features = 0;
-		/* Its memory is gone as well. */
-		__attribute__((fallthrough));
 	case VHU_SET_MEM_TABLE:
 		conn->have_mem = false;
 		guestmem_unref(conn->mem);
@@ -228,6 +220,9 @@ pre_handle(int vid, void *message)
 		msg->payload.u64 = conn->port->base.conf.n_queues;
 		msg->size = sizeof(msg->payload.u64);
 		result = RTE_VHOST_MSG_RESULT_REPLY;
+	} else if (msg->request == VHU_RESET_OWNER) {
+		/* To be ignored, says the protocol; the library would forget what it allocated. */
+		result = RTE_VHOST_MSG_RESULT_OK;
 	}
 	vhost_conn_put(conn);
 	return result;

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <rte_malloc.h>
+
 static uint8_t frame[2048];
 
 /* ---- descriptors of files ---- */
@@ -365,6 +367,37 @@ is_not_upset_by_messages_in_any_order(void **state)
 	}
 }
 
+static size_t
+heap_bytes(void)
+{
+	struct rte_malloc_socket_stats st;
+
+	assert_int_equal(rte_malloc_get_socket_stats(0, &st), 0);
+	return st.heap_allocsz_bytes;
+}
+
+static void
+ignores_reset_owner_and_loses_no_memory_to_it(void **state)
+{
+	struct fx *fx = fx_new();
+	const size_t before = heap_bytes();
+	struct vhu_vring_state num = { 0, 256 };
+
+	fx_open(fx, 0);
+	for (unsigned int i = 0; i < 20; i++) {
+		assert_int_equal(
+			vhu_send_ack(fx->v, VHU_SET_VRING_NUM, &num, sizeof(num), NULL, 0), 0);
+		fx_wait(fx, vport_queue_ready(fx->q[0]));
+		fx->stopped[0] = 0;
+		assert_int_equal(vhu_send_ack(fx->v, VHU_RESET_OWNER, NULL, 0, NULL, 0), 0);
+		fx_exchange(fx);
+		assert_int_equal(fx->stopped[0], 0);
+	}
+	fx_close(fx);
+	fx_wait(fx, heap_bytes() == before);
+	fx_free(fx);
+}
+
 int
 main(void)
 {
@@ -377,6 +410,7 @@ main(void)
 		cmocka_unit_test(is_not_held_up_by_half_a_message),
 		cmocka_unit_test(takes_no_ring_that_lies_outside_memory),
 		cmocka_unit_test(is_not_upset_by_messages_in_any_order),
+		cmocka_unit_test(ignores_reset_owner_and_loses_no_memory_to_it),
 	};
 
 	return cmocka_run_group_tests_name("vport_msg", tests, fx_group_setup, fx_group_teardown);
