@@ -25,49 +25,58 @@ page_of(int fd)
 	return (size_t)st.st_blksize;
 }
 
-static int
-map_region(struct guestmem *m, const struct rte_vhost_mem_region *from)
+struct guestmem *
+guestmem_create(void)
 {
+	struct guestmem *m = calloc(1, sizeof(*m));
+
+	if (m)
+		atomic_init(&m->refs, 1);
+	return m;
+}
+
+int
+guestmem_add(struct guestmem *m, uint64_t gpa, uint64_t bytes, int fd, uint64_t offset)
+{
+	const uint64_t page = page_of(fd), start = offset & ~(page - 1);
+	const size_t map_bytes = (offset + bytes - start + page - 1) & ~(page - 1);
 	struct guestmem_region *r = &m->regions[m->n];
-	const size_t page = page_of(from->fd);
 	void *map;
 
-	map = mmap(NULL, from->mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, from->fd, 0);
+	if (m->n == GUESTMEM_REGIONS)
+		return -E2BIG;
+	map = mmap(NULL, map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)start);
 	if (map == MAP_FAILED)
 		return -errno;
 	/* A core dump of ours is no place for a guest's secrets. */
-	madvise(map, from->mmap_size, MADV_DONTDUMP);
-	r->watch = sigbus_watch(map, from->mmap_size, page, &m->lost);
+	madvise(map, map_bytes, MADV_DONTDUMP);
+	r->watch = sigbus_watch(map, map_bytes, page, &m->lost);
 	if (r->watch == NULL) {
-		munmap(map, from->mmap_size);
+		munmap(map, map_bytes);
 		return -ENOMEM;
 	}
-	r->gpa = from->guest_phys_addr;
-	r->bytes = from->size;
-	r->lib = from->host_user_addr;
+	r->gpa = gpa;
+	r->bytes = bytes;
+	r->host = (uint8_t *)map + (offset - start);
 	r->map = map;
-	r->map_bytes = from->mmap_size;
-	r->host = (uint8_t *)map + (from->host_user_addr - (uint64_t)(uintptr_t)from->mmap_addr);
+	r->map_bytes = map_bytes;
 	m->n++;
 	return 0;
 }
 
-struct guestmem *
-guestmem_map(const struct rte_vhost_memory *table)
+bool
+guestmem_set_lib(struct guestmem *m, const struct rte_vhost_memory *table)
 {
-	struct guestmem *m = calloc(1, sizeof(*m));
-	int ret = 0;
+	if (table->nregions != m->n)
+		return false;
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct rte_vhost_mem_region *from = &table->regions[i];
 
-	if (m == NULL)
-		return NULL;
-	atomic_init(&m->refs, 1);
-	for (uint32_t i = 0; ret == 0 && i < table->nregions; i++)
-		ret = m->n < GUESTMEM_REGIONS ? map_region(m, &table->regions[i]) : -E2BIG;
-	if (ret == 0)
-		return m;
-	guestmem_unref(m);
-	errno = -ret;
-	return NULL;
+		if (from->guest_phys_addr != m->regions[i].gpa || from->size != m->regions[i].bytes)
+			return false;
+		m->regions[i].lib = from->host_user_addr;
+	}
+	return true;
 }
 
 struct guestmem *

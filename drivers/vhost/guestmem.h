@@ -4,9 +4,11 @@
  *
  * librte_vhost maps guest memory and unmaps it when a message tells it to. What a ring walk or an
  * mbuf refers to must live until the last of them is gone, so the files are mapped once more and
- * counted: a table lives as long as somebody holds it.
+ * counted: a table lives as long as somebody holds it. They are mapped before the library sees the
+ * message, because it loses a descriptor of what it cannot map.
  *
- * Threads: references may be taken and dropped in any thread; contents never change, `lost` apart.
+ * Threads: a table is filled by one thread. After that references may be taken and dropped in any;
+ * contents never change, `lost` apart.
  */
 #ifndef GUESTMEM_H
 #define GUESTMEM_H
@@ -42,8 +44,12 @@ struct guestmem {
 	struct guestmem_region regions[GUESTMEM_REGIONS];
 };
 
-/** Map what the table names. NULL with errno set. The caller holds it. */
-struct guestmem *guestmem_map(const struct rte_vhost_memory *table);
+/** A table without regions. NULL: no memory. The caller holds it. */
+struct guestmem *guestmem_create(void);
+/** Add a region: `bytes` of a file from `offset` on, to read and write. 0 or -errno */
+int guestmem_add(struct guestmem *m, uint64_t gpa, uint64_t bytes, int fd, uint64_t offset);
+/** Note where librte_vhost has the same regions. @return false: it has others */
+bool guestmem_set_lib(struct guestmem *m, const struct rte_vhost_memory *table);
 struct guestmem *guestmem_ref(struct guestmem *m);
 void guestmem_unref(struct guestmem *m);
 

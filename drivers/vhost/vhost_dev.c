@@ -90,22 +90,6 @@ vhost_forgive(struct vhost_conn *conn, uint16_t pair)
 			&conn->port->base.queues[pair]->broken, false, memory_order_relaxed);
 }
 
-static bool
-map_memory(struct vhost_conn *conn)
-{
-	struct rte_vhost_memory *table;
-
-	if (conn->mem)
-		return true;
-	if (!conn->have_mem || rte_vhost_get_mem_table(conn->vid, &table) != 0)
-		return false;
-	conn->mem = guestmem_map(table);
-	if (conn->mem == NULL)
-		vport_note(&conn->port->base, "guest memory cannot be mapped: %s", strerror(errno));
-	free(table);
-	return conn->mem != NULL;
-}
-
 static void
 announce(struct vhost_conn *conn, const struct vhost_session *s)
 {
@@ -132,7 +116,7 @@ vhost_hand_out(struct vhost_conn *conn, uint16_t pair)
 
 	if (port->conn != conn || port->base.dying || q->mine ||
 		!conn->ready[VHOST_GUEST_RX(pair)] || !conn->ready[VHOST_GUEST_TX(pair)] ||
-		atomic_load_explicit(&q->broken, memory_order_acquire) || !map_memory(conn))
+		atomic_load_explicit(&q->broken, memory_order_acquire) || !conn->have_mem)
 		return;
 	s = vhost_session_make(conn, pair);
 	if (s == NULL)

@@ -10,6 +10,7 @@
  */
 #include "vhost_msg.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,22 +78,19 @@ check_region(const struct vhost_msg_region *r, int fd)
 }
 
 static const char *
-check_memory(const struct vhost_msg_ctx *msg)
+check_regions(const struct vhost_msg_ctx *msg, const struct vhost_msg_memory *mem)
 {
-	struct vhost_msg_memory mem; /* the message's is not aligned */
-
-	memcpy(&mem, &msg->payload, sizeof(mem));
-	if (mem.n == 0 || mem.n > GUESTMEM_REGIONS || msg->n_fds != (int)mem.n ||
-		msg->size < offsetof(struct vhost_msg_memory, regions[mem.n]))
+	if (mem->n == 0 || mem->n > GUESTMEM_REGIONS || msg->n_fds != (int)mem->n ||
+		msg->size < offsetof(struct vhost_msg_memory, regions[mem->n]))
 		return "a malformed memory table";
-	for (uint32_t i = 0; i < mem.n; i++) {
-		const struct vhost_msg_region *r = &mem.regions[i];
+	for (uint32_t i = 0; i < mem->n; i++) {
+		const struct vhost_msg_region *r = &mem->regions[i];
 		const char *bad = check_region(r, msg->fds[i]);
 
 		if (bad)
 			return bad;
 		for (uint32_t k = 0; k < i; k++) {
-			const struct vhost_msg_region *o = &mem.regions[k];
+			const struct vhost_msg_region *o = &mem->regions[k];
 
 			if (r->gpa < o->gpa + o->bytes && o->gpa < r->gpa + r->bytes)
 				return "memory regions that overlap";
@@ -101,8 +99,37 @@ check_memory(const struct vhost_msg_ctx *msg)
 	return NULL;
 }
 
+/** The connection has the new memory; the old one stays with those who hold it. */
 static const char *
-check_log(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
+take_memory(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
+{
+	struct vhost_msg_memory table; /* the message's is not aligned */
+	struct guestmem *mem;
+	const char *bad;
+
+	memcpy(&table, &msg->payload, sizeof(table));
+	bad = check_regions(msg, &table);
+	if (bad)
+		return bad;
+	mem = guestmem_create();
+	for (uint32_t i = 0; mem && i < table.n; i++) {
+		const struct vhost_msg_region *r = &table.regions[i];
+
+		if (guestmem_add(mem, r->gpa, r->bytes, msg->fds[i], r->offset) == 0)
+			continue;
+		guestmem_unref(mem);
+		mem = NULL;
+	}
+	if (mem == NULL)
+		return "guest memory that cannot be mapped to read and write";
+	guestmem_unref(conn->mem);
+	conn->mem = mem;
+	conn->have_mem = false;
+	return NULL;
+}
+
+static const char *
+take_log(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
 {
 	const uint64_t bytes = msg->payload.log.bytes, offset = msg->payload.log.offset;
 	struct guestlog *log;
@@ -179,16 +206,8 @@ before(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
 	} else if (rule->scope == SCOPE_DEVICE && changes_rings(conn, msg)) {
 		vhost_take_back_all(conn);
 	}
-	switch (msg->request) {
-	case VHU_GET_VRING_BASE:
+	if (msg->request == VHU_GET_VRING_BASE)
 		conn->ready[conn->request_ring] = false;
-		break;
-	case VHU_SET_MEM_TABLE:
-		conn->have_mem = false;
-		guestmem_unref(conn->mem);
-		conn->mem = NULL;
-		break;
-	}
 }
 
 static enum rte_vhost_msg_result
@@ -206,16 +225,16 @@ pre_handle(int vid, void *message)
 	conn->request = VHU_NONE;
 	bad = vet(conn, msg);
 	if (bad == NULL && msg->request == VHU_SET_MEM_TABLE)
-		bad = check_memory(msg);
-	if (bad == NULL) {
-		conn->request = msg->request;
-		before(conn, msg);
-		if (msg->request == VHU_SET_LOG_BASE)
-			bad = check_log(conn, msg);
-	}
+		bad = take_memory(conn, msg);
+	else if (bad == NULL && msg->request == VHU_SET_LOG_BASE)
+		bad = take_log(conn, msg);
 	if (bad) {
 		result = refuse(conn, msg, bad);
-	} else if (msg->request == VHU_GET_QUEUE_NUM) {
+		goto out;
+	}
+	conn->request = msg->request;
+	before(conn, msg);
+	if (msg->request == VHU_GET_QUEUE_NUM) {
 		/* The library would tell its own limit. */
 		msg->payload.u64 = conn->port->base.conf.n_queues;
 		msg->size = sizeof(msg->payload.u64);
@@ -224,8 +243,20 @@ pre_handle(int vid, void *message)
 		/* To be ignored, says the protocol; the library would forget what it allocated. */
 		result = RTE_VHOST_MSG_RESULT_OK;
 	}
+out:
 	vhost_conn_put(conn);
 	return result;
+}
+
+static void
+find_memory(struct vhost_conn *conn)
+{
+	struct rte_vhost_memory *table;
+
+	if (rte_vhost_get_mem_table(conn->vid, &table) != 0)
+		return;
+	conn->have_mem = guestmem_set_lib(conn->mem, table);
+	free(table);
 }
 
 /** The call descriptor of a ring in use is replaced without the ring being taken back. */
@@ -265,7 +296,7 @@ post_handle(int vid, void *message)
 		rte_vhost_get_negotiated_features(vid, &conn->features);
 		break;
 	case VHU_SET_MEM_TABLE:
-		conn->have_mem = true;
+		find_memory(conn);
 		break;
 	case VHU_SET_VRING_CALL:
 		pass_call_fd(conn);

@@ -59,12 +59,12 @@ struct vhost_conn {
 	struct vhost_port *port;
 	int vid;
 	int fd;         /**< librte_vhost's socket, to look whether the peer is there; -1 unknown */
-	bool have_mem;  /**< librte_vhost has a memory table */
+	bool have_mem;  /**< librte_vhost has the memory table, too */
 	bool announced; /**< a line for the log was written */
 	uint32_t request; /**< being handled by librte_vhost, 0: none */
 	uint32_t request_ring;
 	uint64_t features;
-	struct guestmem *mem; /**< NULL: not mapped yet */
+	struct guestmem *mem; /**< NULL: there was none yet */
 	struct guestlog *log;
 	bool ready[VHOST_MAX_RINGS]; /**< librte_vhost calls it ready */
 };

@@ -367,6 +367,78 @@ is_not_upset_by_messages_in_any_order(void **state)
 	}
 }
 
+/** A file of 4 KiB that cannot be mapped to be written. */
+static int
+unwritable_file(bool sealed)
+{
+	char path[64];
+	int fd = memfd_create("guest", MFD_ALLOW_SEALING), again;
+
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	if (sealed) {
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+		return fd;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_RDONLY);
+	close(fd);
+	return again;
+}
+
+static void
+refuses_memory_that_cannot_be_written_and_forgets_no_descriptor(void **state)
+{
+	struct vhu_mem_table table = { .n = 1, .regions = { { 0, 4096, 4096, 0 } } };
+	struct fx *fx = fx_new();
+
+	fx_open(fx, 0);
+	for (unsigned int sealed = 0; sealed < 2; sealed++) {
+		int file = unwritable_file(sealed);
+		const int before = fx_file_count();
+
+		for (unsigned int i = 0; i < 20; i++)
+			assert_int_equal(
+				vhu_send_ack(fx->v, VHU_SET_MEM_TABLE, &table, 40, &file, 1),
+				-EPROTO);
+		assert_int_equal(fx_file_count(), before);
+		/* What was there before is there still. */
+		fx_exchange(fx);
+		assert_int_equal(fx->stopped[0], 0);
+		close(file);
+	}
+	fx_free(fx);
+}
+
+static void
+goes_on_after_a_refused_log(void **state)
+{
+	const uint64_t log[2] = { 8192, 0 };
+	struct fx *fx = fx_new();
+	int file = memfd_create("log", 0);
+
+	fx_open(fx, 0);
+	assert_int_equal(vhu_send_ack(fx->v, VHU_SET_LOG_BASE, log, 16, &file, 1), -EPROTO);
+	fx_exchange(fx);
+	assert_int_equal(fx->stopped[0], 0);
+	close(file);
+	fx_free(fx);
+}
+
+static void
+takes_regions_at_offsets_of_one_file(void **state)
+{
+	struct fx *fx = fx_new();
+
+	fx->vconf.regions = 8;
+	fx_open(fx, 0);
+	for (unsigned int i = 0; i < 16; i++) {
+		/* Each exchange in other blocks of the memory: all regions come by. */
+		fx_exchange(fx);
+		fx->v->next_block = (i + 1) * fx->v->n_blocks / 16;
+	}
+	fx_free(fx);
+}
+
 static size_t
 heap_bytes(void)
 {
@@ -410,6 +482,9 @@ main(void)
 		cmocka_unit_test(is_not_held_up_by_half_a_message),
 		cmocka_unit_test(takes_no_ring_that_lies_outside_memory),
 		cmocka_unit_test(is_not_upset_by_messages_in_any_order),
+		cmocka_unit_test(refuses_memory_that_cannot_be_written_and_forgets_no_descriptor),
+		cmocka_unit_test(goes_on_after_a_refused_log),
+		cmocka_unit_test(takes_regions_at_offsets_of_one_file),
 		cmocka_unit_test(ignores_reset_owner_and_loses_no_memory_to_it),
 	};
 
