@@ -10,6 +10,7 @@
  */
 #include "vhost_msg.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,19 +63,31 @@ static const struct rule rules[VHU_REQUESTS] = {
 	[VHU_NET_SET_MTU] = { true, .bytes = 8 },
 };
 
+/**
+ * Only files that live in memory have seals: memfd, tmpfs, hugetlbfs. Another file system may
+ * never answer (FUSE, NFS): the thread that asks it, by a load or by fstat(), is lost.
+ */
 static const char *
-check_region(const struct vhost_msg_region *r, int fd)
+check_file(int fd, uint64_t bytes)
 {
 	struct stat st;
 
+	if (fcntl(fd, F_GET_SEALS) < 0)
+		return "a file that is not of memfd, tmpfs or hugetlbfs";
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return "something that is not a file";
+	if (st.st_size < 0 || (uint64_t)st.st_size < bytes)
+		return "a file that is too short";
+	return NULL;
+}
+
+static const char *
+check_region(const struct vhost_msg_region *r, int fd)
+{
 	if (r->bytes == 0 || r->gpa + r->bytes < r->gpa || r->uva + r->bytes < r->uva ||
 		r->offset + r->bytes < r->offset)
 		return "a memory region of no possible size";
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return "guest memory that is not a file";
-	if (st.st_size < 0 || (uint64_t)st.st_size < r->offset + r->bytes)
-		return "guest memory longer than its file";
-	return NULL;
+	return check_file(fd, r->offset + r->bytes);
 }
 
 static const char *
@@ -133,14 +146,14 @@ take_log(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
 {
 	const uint64_t bytes = msg->payload.log.bytes, offset = msg->payload.log.offset;
 	struct guestlog *log;
-	struct stat st;
+	const char *bad;
 
 	/* The library would map a log at an offset where it does not lie. */
 	if (bytes == 0 || offset != 0)
 		return "a dirty log of no possible place";
-	if (fstat(msg->fds[0], &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < 0 ||
-		(uint64_t)st.st_size < bytes)
-		return "a dirty log longer than its file";
+	bad = check_file(msg->fds[0], bytes);
+	if (bad)
+		return bad;
 	log = guestlog_map(msg->fds[0], offset, bytes);
 	if (log == NULL)
 		return "a dirty log that cannot be mapped";
