@@ -5,24 +5,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <linux/magic.h>
+
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <rte_vhost.h>
 
 #include "sigbus.h"
 
+/** By what a mapping of the file can be replaced. (tmpfs, too, may say st_blksize 2 MiB.) */
 static size_t
 page_of(int fd)
 {
-	struct stat st;
-	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct statfs fs;
 
-	/* Of hugetlbfs, the block size is that of a page. */
-	if (fstat(fd, &st) != 0 || st.st_blksize < (blksize_t)page ||
-		(st.st_blksize & (st.st_blksize - 1)) != 0)
-		return page;
-	return (size_t)st.st_blksize;
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
+		return (size_t)fs.f_bsize;
+	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
 struct guestmem *
@@ -116,22 +116,21 @@ guestmem_from_lib(const struct guestmem *m, const void *ptr, uint64_t len)
 struct guestlog *
 guestlog_map(int fd, uint64_t offset, uint64_t bytes)
 {
-	const uint64_t mask = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
+	const uint64_t page = page_of(fd), start = offset & ~(page - 1);
 	struct guestlog *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
 	atomic_init(&l->refs, 1);
-	l->map_bytes = bytes + (offset & mask);
-	l->map = mmap(NULL, l->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		(off_t)(offset & ~mask));
+	l->map_bytes = (offset + bytes - start + page - 1) & ~(page - 1);
+	l->map = mmap(NULL, l->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)start);
 	if (l->map == MAP_FAILED) {
 		free(l);
 		return NULL;
 	}
-	l->bits = (uint8_t *)l->map + (offset & mask);
+	l->bits = (uint8_t *)l->map + (offset - start);
 	l->bytes = bytes;
-	l->watch = sigbus_watch(l->map, l->map_bytes, page_of(fd), &l->lost);
+	l->watch = sigbus_watch(l->map, l->map_bytes, page, &l->lost);
 	if (l->watch == NULL) {
 		guestlog_unref(l);
 		errno = ENOMEM;

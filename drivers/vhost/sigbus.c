@@ -107,13 +107,17 @@ find(uintptr_t addr)
 	return NULL;
 }
 
+static uintptr_t
+page_at(uintptr_t addr, size_t page)
+{
+	return addr & ~(uintptr_t)(page - 1);
+}
+
 static bool
 replace(uintptr_t addr, size_t page)
 {
-	void *at = (void *)(addr & ~(uintptr_t)(page - 1));
-
-	return mmap(at, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-		       0) != MAP_FAILED;
+	return mmap((void *)page_at(addr, page), page, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
 /* Async-signal-safe: loads, stores and mmap(). */
@@ -125,7 +129,11 @@ back(uintptr_t addr)
 	struct sigbus_range *r = find(addr);
 
 	if (r) {
-		if (!replace(addr, r->page))
+		const uintptr_t at = page_at(addr, r->page);
+
+		/* Never more than the mapping: what lies beside it is not the guest's. */
+		if (at < atomic_load_explicit(&r->start, memory_order_relaxed) ||
+			r->end - at < r->page || !replace(addr, r->page))
 			return false;
 		atomic_store_explicit(r->lost, true, memory_order_release);
 		return true;

@@ -23,7 +23,8 @@ struct sigbus_range;
 
 /**
  * Watch a mapping.
- * @param page size by which it can be replaced
+ * @param bytes a multiple of page
+ * @param page size by which it can be replaced: that of huge pages if it consists of them
  * @param lost set in the handler; valid until sigbus_unwatch()
  * @return the entry, NULL: no memory
  */
