@@ -22,6 +22,11 @@
 
 /** The protocol's limit, and librte_vhost's. */
 #define GUESTMEM_REGIONS 8
+/**
+ * Address space that one guest may take, each region counted from the beginning of its file as
+ * librte_vhost maps it. All guests share the 128 TiB of the process.
+ */
+#define GUESTMEM_MAX_BYTES (UINT64_C(1) << 40)
 #define GUESTMEM_LOG_PAGE 4096
 
 struct rte_vhost_memory;

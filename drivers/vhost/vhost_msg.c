@@ -93,6 +93,8 @@ check_region(const struct vhost_msg_region *r, int fd)
 static const char *
 check_regions(const struct vhost_msg_ctx *msg, const struct vhost_msg_memory *mem)
 {
+	uint64_t sum = 0;
+
 	if (mem->n == 0 || mem->n > GUESTMEM_REGIONS || msg->n_fds != (int)mem->n ||
 		msg->size < offsetof(struct vhost_msg_memory, regions[mem->n]))
 		return "a malformed memory table";
@@ -102,6 +104,10 @@ check_regions(const struct vhost_msg_ctx *msg, const struct vhost_msg_memory *me
 
 		if (bad)
 			return bad;
+		/* Does not wrap: it was within the bound, and a file has less than 2^63 bytes. */
+		sum += r->offset + r->bytes;
+		if (sum > GUESTMEM_MAX_BYTES)
+			return "more memory than a guest may have";
 		for (uint32_t k = 0; k < i; k++) {
 			const struct vhost_msg_region *o = &mem->regions[k];
 
@@ -189,6 +195,7 @@ vet(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
 static enum rte_vhost_msg_result
 refuse(struct vhost_conn *conn, struct vhost_msg_ctx *msg, const char *why)
 {
+	vport_count_port(&conn->port->base, VPORT_COUNT_MSG_REFUSED);
 	vport_note(&conn->port->base, "refused %s (request %u)", why, msg->request);
 	/* The library forgets the descriptors of what it is told to refuse. */
 	for (int i = 0; i < msg->n_fds && i < GUESTMEM_REGIONS; i++) {

@@ -136,4 +136,11 @@ vport_count(struct vport_queue *q, enum vport_counter c, uint64_t n)
 	__atomic_store_n(&q->counters[c], q->counters[c] + n, __ATOMIC_RELAXED);
 }
 
+/** Any thread: count what is about the port, not about a queue pair. */
+static inline void
+vport_count_port(struct vport *vp, enum vport_counter c)
+{
+	__atomic_fetch_add(&vp->queues[0]->counters[c], 1, __ATOMIC_RELAXED);
+}
+
 #endif

@@ -410,6 +410,34 @@ refuses_memory_that_cannot_be_written_and_forgets_no_descriptor(void **state)
 }
 
 static void
+lets_no_guest_take_the_address_space_of_all(void **state)
+{
+	const uint64_t each = UINT64_C(1) << 39; /* sparse: no memory is behind it */
+	struct vhu_mem_table table = { .n = 3 };
+	struct fx *fx = fx_new();
+	int files[8], file = memfd_create("guest", 0);
+
+	assert_int_equal(ftruncate(file, (off_t)each), 0);
+	for (unsigned int i = 0; i < table.n; i++) {
+		files[i] = file;
+		table.regions[i] = (struct vhu_mem_region){ i * each, each, i * each, 0 };
+	}
+	fx_open(fx, 0);
+	assert_int_equal(
+		vhu_send_ack(fx->v, VHU_SET_MEM_TABLE, &table, 8 + 3 * 32, files, 3), -EPROTO);
+	/* Not by mapping the end of a long file, either. */
+	for (unsigned int i = 0; i < table.n; i++)
+		table.regions[i] = (struct vhu_mem_region){ i << 20, 4096, i << 20, each - 4096 };
+	assert_int_equal(
+		vhu_send_ack(fx->v, VHU_SET_MEM_TABLE, &table, 8 + 3 * 32, files, 3), -EPROTO);
+	assert_true(fx_noted(fx, "more memory than a guest may have"));
+	assert_int_equal(fx_count(fx, VPORT_COUNT_MSG_REFUSED), 2);
+	fx_exchange(fx);
+	close(file);
+	fx_free(fx);
+}
+
+static void
 goes_on_after_a_refused_log(void **state)
 {
 	const uint64_t log[2] = { 8192, 0 };
@@ -483,6 +511,7 @@ main(void)
 		cmocka_unit_test(takes_no_ring_that_lies_outside_memory),
 		cmocka_unit_test(is_not_upset_by_messages_in_any_order),
 		cmocka_unit_test(refuses_memory_that_cannot_be_written_and_forgets_no_descriptor),
+		cmocka_unit_test(lets_no_guest_take_the_address_space_of_all),
 		cmocka_unit_test(goes_on_after_a_refused_log),
 		cmocka_unit_test(takes_regions_at_offsets_of_one_file),
 		cmocka_unit_test(ignores_reset_owner_and_loses_no_memory_to_it),

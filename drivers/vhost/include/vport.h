@@ -61,7 +61,10 @@ enum vport_kind {
 #define VPORT_OFFLOAD_TSO6 0x04
 #define VPORT_OFFLOAD_ECN 0x08
 
-/* X(enumerator, "name", "what happened"); per queue pair, written by its worker */
+/*
+ * X(enumerator, "name", "what happened"); per queue pair, written by its worker. What is about
+ * messages is the port's, and stands with the first queue pair.
+ */
 #define VPORT_COUNTERS(X)                                                                          \
 	X(RX_PKTS, "vport-rx-pkts", "frames from the guest")                                       \
 	X(RX_BYTES, "vport-rx-bytes", "bytes from the guest")                                      \
@@ -90,7 +93,8 @@ enum vport_kind {
 	X(RING_BUSY_HEAD, "vport-ring-busy-head", "descriptor offered again while in flight")      \
 	X(MEMORY_LOST, "vport-memory-lost", "guest memory vanished under us")                      \
 	X(QUEUE_STARTS, "vport-queue-starts", "times the queue pair was set up")                   \
-	X(QUEUE_BROKEN, "vport-queue-broken", "times the queue pair was stopped for misbehaviour")
+	X(QUEUE_BROKEN, "vport-queue-broken", "times the queue pair was stopped for misbehaviour") \
+	X(MSG_REFUSED, "vport-msg-refused", "messages of the front-end that were refused")
 
 enum vport_counter {
 #define X(e, name, help) VPORT_COUNT_##e,
