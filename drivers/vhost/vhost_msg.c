@@ -214,20 +214,29 @@ changes_rings(const struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
 	return msg->request != VHU_SET_FEATURES || msg->payload.u64 != conn->features;
 }
 
+/** The library acknowledges these before it tells that the ring is not ready any more. */
+static bool
+ends_ring(const struct vhost_msg_ctx *msg)
+{
+	return msg->request == VHU_GET_VRING_BASE ||
+		(msg->request == VHU_SET_VRING_ENABLE && msg->payload.state.num == 0);
+}
+
 static void
 before(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
 {
 	const struct rule *rule = &rules[msg->request];
 	const uint16_t pair = (uint16_t)(conn->request_ring / 2);
+	const bool ends = ends_ring(msg);
 
-	if (rule->scope == SCOPE_RING) {
-		vhost_take_back(conn, pair);
-		vhost_forgive(conn, pair);
-	} else if (rule->scope == SCOPE_DEVICE && changes_rings(conn, msg)) {
-		vhost_take_back_all(conn);
-	}
-	if (msg->request == VHU_GET_VRING_BASE)
+	if (ends)
 		conn->ready[conn->request_ring] = false;
+	if (ends || rule->scope == SCOPE_RING)
+		vhost_take_back(conn, pair);
+	else if (rule->scope == SCOPE_DEVICE && changes_rings(conn, msg))
+		vhost_take_back_all(conn);
+	if (rule->scope == SCOPE_RING)
+		vhost_forgive(conn, pair);
 }
 
 static enum rte_vhost_msg_result

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -467,6 +468,44 @@ takes_regions_at_offsets_of_one_file(void **state)
 	fx_free(fx);
 }
 
+struct late {
+	struct rte_mbuf *m;
+	_Atomic bool freed;
+};
+
+static void *
+free_late(void *arg)
+{
+	struct late *late = arg;
+
+	usleep(100000);
+	late->freed = true;
+	rte_pktmbuf_free(late->m);
+	return NULL;
+}
+
+static void
+acknowledges_the_end_of_a_ring_when_it_is_let_go(void **state)
+{
+	struct fx *fx = fx_new();
+
+	fx_open(fx, 0);
+	for (unsigned int ring = 0; ring < 2; ring++) {
+		struct late late = { .m = fx_pass(fx, NULL, frame, 1514, NULL) };
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, free_late, &late), 0);
+		assert_int_equal(vhu_ring_enable(fx->v, ring, false), 0);
+		assert_true(late.freed);
+		assert_int_equal(fx->released[0], ring + 1);
+		pthread_join(thread, NULL);
+		assert_int_equal(vhu_ring_enable(fx->v, ring, true), 0);
+		fx_wait(fx, vport_queue_ready(fx->q[0]));
+		fx_exchange(fx);
+	}
+	fx_free(fx);
+}
+
 static size_t
 heap_bytes(void)
 {
@@ -514,6 +553,7 @@ main(void)
 		cmocka_unit_test(lets_no_guest_take_the_address_space_of_all),
 		cmocka_unit_test(goes_on_after_a_refused_log),
 		cmocka_unit_test(takes_regions_at_offsets_of_one_file),
+		cmocka_unit_test(acknowledges_the_end_of_a_ring_when_it_is_let_go),
 		cmocka_unit_test(ignores_reset_owner_and_loses_no_memory_to_it),
 	};
 
