@@ -195,8 +195,12 @@ offer_all(struct vport *vp)
 static void
 recall_all(struct vport *vp)
 {
+	const uint64_t deadline_ms = vport_session_deadline_ms();
+
 	for (uint16_t i = 0; i < vp->conf.n_queues; i++)
-		free(vport_session_recall(vp->queues[i]));
+		vport_session_ask(vp->queues[i]);
+	for (uint16_t i = 0; i < vp->conf.n_queues; i++)
+		free(vport_session_recall(vp->queues[i], deadline_ms));
 	atomic_store_explicit(&vp->live, 0, memory_order_relaxed);
 }
 

@@ -34,10 +34,15 @@ now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static bool
-wait_done(struct vport_session *s)
+uint64_t
+vport_session_deadline_ms(void)
 {
-	const uint64_t deadline_ms = now_ms() + VPORT_STOP_WAIT_MS;
+	return now_ms() + VPORT_STOP_WAIT_MS;
+}
+
+static bool
+wait_done(struct vport_session *s, uint64_t deadline_ms)
+{
 	struct timespec pause = { .tv_nsec = 20000 };
 
 	/* Acquire pairs with the worker's exchange in vport_queue_release(). */
@@ -51,20 +56,30 @@ wait_done(struct vport_session *s)
 	return true;
 }
 
+void
+vport_session_ask(struct vport_queue *q)
+{
+	const struct vport_session *s = q->mine;
+
+	if (s == NULL || atomic_load_explicit(&q->stop_gen, memory_order_relaxed) == s->gen)
+		return;
+	atomic_store_explicit(&q->stop_gen, s->gen, memory_order_release);
+	vport_queue_tell(q);
+}
+
 struct vport_session *
-vport_session_recall(struct vport_queue *q)
+vport_session_recall(struct vport_queue *q, uint64_t deadline_ms)
 {
 	struct vport_session *s = q->mine;
 	int live = SESSION_LIVE;
 
 	if (s == NULL)
 		return NULL;
+	vport_session_ask(q);
 	q->mine = NULL;
 	if (atomic_exchange_explicit(&q->offer, NULL, memory_order_acq_rel) == s)
 		return s;
-	atomic_store_explicit(&q->stop_gen, s->gen, memory_order_release);
-	vport_queue_tell(q);
-	if (wait_done(s))
+	if (wait_done(s, deadline_ms))
 		return s;
 	atomic_fetch_add_explicit(&q->vp->kept, 1, memory_order_relaxed);
 	if (!atomic_compare_exchange_strong_explicit(&s->fate, &live, SESSION_ABANDONED,

@@ -54,31 +54,73 @@ update_info(struct vhost_port *port)
 
 /* ---- queue pairs to and from the workers ---- */
 
-static void
-take_back(struct vhost_conn *conn, uint16_t pair)
+/** @return false: the worker has it still */
+static bool
+recall(struct vhost_conn *conn, uint16_t pair, uint64_t deadline_ms)
 {
-	struct vport_session *s = vport_session_recall(conn->port->base.queues[pair]);
+	struct vport_queue *q = conn->port->base.queues[pair];
+	const bool had = q->mine != NULL;
+	struct vport_session *s = vport_session_recall(q, deadline_ms);
 
 	if (s)
 		vhost_session_return(conn, pair, (struct vhost_session *)s);
+	return s || !had;
 }
 
-void
+/**
+ * Nobody knows what the worker has taken and not returned: the pair is not handed out again before
+ * it is set up anew. The front-end is told the index up to which the guest has seen the ring.
+ */
+static void
+give_up(struct vhost_conn *conn, uint16_t pair)
+{
+	struct vport_queue *q = conn->port->base.queues[pair];
+	struct rte_vhost_vring v;
+
+	atomic_store_explicit(&q->broken, true, memory_order_relaxed);
+	for (uint16_t ring = VHOST_GUEST_RX(pair); ring <= VHOST_GUEST_TX(pair); ring++) {
+		uint16_t used;
+
+		if (rte_vhost_get_vhost_vring(conn->vid, ring, &v) != 0 || v.used == NULL)
+			continue;
+		used = __atomic_load_n(&v.used->idx, __ATOMIC_RELAXED);
+		rte_vhost_set_vring_base(conn->vid, ring, used, used);
+	}
+}
+
+bool
 vhost_take_back(struct vhost_conn *conn, uint16_t pair)
 {
+	bool back;
+
 	if (conn->port->conn != conn)
-		return;
-	take_back(conn, pair);
+		return true;
+	back = recall(conn, pair, vport_session_deadline_ms());
+	if (!back)
+		give_up(conn, pair);
 	update_info(conn->port);
+	return back;
+}
+
+static void
+ask_all(struct vhost_port *port)
+{
+	for (uint16_t i = 0; i < port->base.conf.n_queues; i++)
+		vport_session_ask(port->base.queues[i]);
 }
 
 void
 vhost_take_back_all(struct vhost_conn *conn)
 {
+	const uint64_t deadline_ms = vport_session_deadline_ms();
+
 	if (conn->port->conn != conn)
 		return;
-	for (uint16_t i = 0; i < conn->port->base.conf.n_queues; i++)
-		take_back(conn, i);
+	ask_all(conn->port);
+	for (uint16_t i = 0; i < conn->port->base.conf.n_queues; i++) {
+		if (!recall(conn, i, deadline_ms))
+			give_up(conn, i);
+	}
 	update_info(conn->port);
 }
 
@@ -140,13 +182,16 @@ vhost_hand_out_all(struct vhost_conn *conn)
 static void
 detach(struct vhost_conn *conn)
 {
+	const uint64_t deadline_ms = vport_session_deadline_ms();
 	struct vhost_port *port = conn->port;
 
 	if (port->conn != conn)
 		return;
-	vhost_take_back_all(conn);
-	for (uint16_t i = 0; i < port->base.conf.n_queues; i++)
+	ask_all(port);
+	for (uint16_t i = 0; i < port->base.conf.n_queues; i++) {
+		recall(conn, i, deadline_ms);
 		vhost_forgive(conn, i);
+	}
 	if (conn->announced)
 		vport_note(&port->base, "left");
 	port->conn = NULL;
@@ -251,7 +296,6 @@ vring_state_changed(int vid, uint16_t ring, int enable)
 	} else if (conn->request != VHU_SET_VRING_CALL) {
 		conn->ready[ring] = false;
 		vhost_take_back(conn, ring / 2);
-		vhost_forgive(conn, ring / 2);
 	}
 out:
 	vhost_conn_put(conn);

@@ -231,12 +231,15 @@ before(struct vhost_conn *conn, const struct vhost_msg_ctx *msg)
 
 	if (ends)
 		conn->ready[conn->request_ring] = false;
-	if (ends || rule->scope == SCOPE_RING)
+	if (rule->scope == SCOPE_RING) {
+		/* A pair that is given up waits for a message after the one that asked it back. */
+		if (vhost_take_back(conn, pair))
+			vhost_forgive(conn, pair);
+	} else if (ends) {
 		vhost_take_back(conn, pair);
-	else if (rule->scope == SCOPE_DEVICE && changes_rings(conn, msg))
+	} else if (rule->scope == SCOPE_DEVICE && changes_rings(conn, msg)) {
 		vhost_take_back_all(conn);
-	if (rule->scope == SCOPE_RING)
-		vhost_forgive(conn, pair);
+	}
 }
 
 static enum rte_vhost_msg_result

@@ -160,8 +160,9 @@ void vhost_session_return(struct vhost_conn *conn, uint16_t pair, struct vhost_s
 int vhost_dup_call_fd(int fd);
 
 /* vhost_dev.c */
-/** Have the queue pairs back from the workers. */
-void vhost_take_back(struct vhost_conn *conn, uint16_t pair);
+/** Have a queue pair back from its worker. @return false: it was given up */
+bool vhost_take_back(struct vhost_conn *conn, uint16_t pair);
+/** All of them, within the time of one. */
 void vhost_take_back_all(struct vhost_conn *conn);
 /** Hand out what librte_vhost calls ready and nobody has broken. */
 void vhost_hand_out(struct vhost_conn *conn, uint16_t pair);

@@ -26,7 +26,7 @@
 
 #include "vport.h"
 
-/** How long a worker may take to give a queue pair back. */
+/** How long workers may take to give queue pairs back. */
 #define VPORT_STOP_WAIT_MS 5000
 /** Longest frame that is taken from a guest: an IP packet of 65535 bytes, Ethernet, one VLAN tag.
  */
@@ -118,11 +118,15 @@ void vport_break(struct vport_queue *q, enum vport_counter why);
 /* handover.c */
 /** Under vp->lock; q->mine is NULL. */
 void vport_session_offer(struct vport_queue *q, struct vport_session *s);
+/** Under vp->lock: ask for the session back, and do not wait. */
+void vport_session_ask(struct vport_queue *q);
+/** Until when to wait for what is asked back now. */
+uint64_t vport_session_deadline_ms(void);
 /**
- * Under vp->lock: have the session back.
+ * Under vp->lock: have the session back. To have several back within one bound, ask for all first.
  * @return it, now the caller's; NULL: there was none, or it was abandoned
  */
-struct vport_session *vport_session_recall(struct vport_queue *q);
+struct vport_session *vport_session_recall(struct vport_queue *q, uint64_t deadline_ms);
 /** Any thread: have the worker look. */
 void vport_queue_tell(struct vport_queue *q);
 

@@ -320,6 +320,54 @@ abandons_rings_that_the_worker_does_not_give_back(void **state)
 }
 
 static void
+takes_abandoned_rings_up_again_only_when_they_are_set_up_anew(void **state)
+{
+	struct fx *fx = fx_new();
+	struct rte_mbuf *m;
+	uint32_t base;
+
+	fx_open(fx, 0);
+	fx->v->conf.timeout_ms = 20000;
+	m = fx_pass(fx, NULL, frame, 1514, NULL);
+	/* The second is returned before the first. */
+	rte_pktmbuf_free(fx_pass(fx, NULL, frame, 60, NULL));
+	assert_int_equal(vhu_ring_enable(fx->v, 1, false), 0);
+	assert_true(fx_noted(fx, "has not let go"));
+	assert_int_equal(vhu_ring_enable(fx->v, 1, true), 0);
+	rte_pktmbuf_free(m);
+	fx_wait(fx, fx->released[0] == 1);
+	assert_int_equal(vhu_ring_stop(fx->v, 1, &base), 0);
+	assert_int_equal(fx->started[0], 1);
+	assert_int_equal(base, 1);
+	assert_int_equal(vhu_reset(fx->v, VHU_FEATURES_LINUX), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	exchange(fx);
+	fx_free(fx);
+}
+
+static void
+asks_for_all_queue_pairs_before_it_waits_for_one(void **state)
+{
+	struct fx *fx = fx_new_conf(0, 3, VPORT_VHOST_SERVER);
+
+	fx->keep = true;
+	fx_open(fx, 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(vhu_tx(fx->v, i, NULL, frame, 1514, NULL), 0);
+		fx_wait(fx, vport_rx_burst(fx->q[i], &fx->held[i], 1) == 1);
+	}
+	fx->n_held = 3;
+	vhu_close(fx->v);
+	fx->v = NULL;
+	fx_wait(fx, fx->stopped[0] && fx->stopped[1] && fx->stopped[2]);
+	/* The first one is still being waited for. */
+	assert_false(fx_noted(fx, "has not let go"));
+	fx->keep = false;
+	fx_wait(fx, fx->released[0] && fx->released[1] && fx->released[2]);
+	fx_free(fx);
+}
+
+static void
 hands_over_a_new_call_descriptor_without_a_stop(void **state)
 {
 	struct fx *fx = fx_new();
@@ -573,6 +621,8 @@ main(void)
 		cmocka_unit_test(waits_for_mbufs_in_other_hands_before_memory_changes),
 		cmocka_unit_test(takes_same_rings_up_again_with_replaced_memory),
 		cmocka_unit_test(abandons_rings_that_the_worker_does_not_give_back),
+		cmocka_unit_test(takes_abandoned_rings_up_again_only_when_they_are_set_up_anew),
+		cmocka_unit_test(asks_for_all_queue_pairs_before_it_waits_for_one),
 		cmocka_unit_test(hands_over_a_new_call_descriptor_without_a_stop),
 		cmocka_unit_test(stops_while_a_ring_is_disabled),
 		cmocka_unit_test(serves_several_queue_pairs_independently),
