@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -30,6 +31,16 @@ waker_fini(struct waker *w)
 	w->fd = -1;
 }
 
+int
+waker_watch(const struct waker *w, int epoll_fd)
+{
+	/* Edge-triggered: each write ends one wait, so the counter need not be read, and a write
+	 * that comes late cannot leave it readable for ever. */
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.fd = w->fd };
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, w->fd, &ev) < 0 ? -errno : 0;
+}
+
 void
 waker_sleepy(struct waker *w)
 {
@@ -42,14 +53,7 @@ waker_sleepy(struct waker *w)
 void
 waker_awake(struct waker *w)
 {
-	uint64_t rings;
-
-	if (atomic_exchange_explicit(&w->sleeping, 0, memory_order_seq_cst) != 0)
-		return;
-	/* Somebody took the flag, so the eventfd was written, or is about to be: in that case the
-	 * next sleep ends early once, which is harmless. */
-	if (read(w->fd, &rings, sizeof(rings)) < 0)
-		return;
+	atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
 }
 
 void
@@ -62,7 +66,7 @@ waker_ring(struct waker *w)
 		return;
 	if (atomic_exchange_explicit(&w->sleeping, 0, memory_order_seq_cst) == 0)
 		return;
-	/* Only a counter at its maximum can refuse, and then the fd is readable anyway. */
+	/* Only a counter at its maximum can refuse, after 2^64 rings. */
 	if (write(w->fd, &one, sizeof(one)) < 0)
 		return;
 }

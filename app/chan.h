@@ -27,19 +27,23 @@
 
 /**
  * Sleep and wake. The sleeper: waker_sleepy() (publishes, seq_cst), looks once more at all that it
- * polls, then blocks with fd in its epoll set, then waker_awake(). Whoever gave it work:
- * waker_ring(), which costs a fence and a load unless the other sleeps.
+ * polls, then blocks on the epoll set that waker_watch() was told, then waker_awake(). Whoever gave
+ * it work: waker_ring(), which costs a fence and a load unless the other sleeps.
+ *
+ * A ring ends one sleep. It may come late, when the sleeper has woken by itself between the two
+ * steps of waker_ring(), and ends the next sleep early, which is harmless.
  */
 struct waker {
 	_Alignas(RTE_CACHE_LINE_SIZE) _Atomic uint32_t
 		sleeping; /**< by the sleeper; cleared by the ringer */
-	int fd;           /**< eventfd, non-blocking */
+	int fd;           /**< eventfd; written, never read */
 };
 
 int waker_init(struct waker *w); /**< 0 or -errno */
 void waker_fini(struct waker *w);
+/** Have rings end a wait on this epoll set. 0 or -errno. */
+int waker_watch(const struct waker *w, int epoll_fd);
 void waker_sleepy(struct waker *w);
-/** Not sleeping any more; the eventfd is drained if it was rung. */
 void waker_awake(struct waker *w);
 void waker_ring(struct waker *w);
 

@@ -105,7 +105,7 @@ service_create(const struct service_params *p)
 	s->clock = clock_scale_get();
 	s->busy_us = clock_us(s->clock);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	ret = s->epoll_fd < 0 ? -errno : watch(s->epoll_fd, p->waker->fd);
+	ret = s->epoll_fd < 0 ? -errno : waker_watch(p->waker, s->epoll_fd);
 	if (ret == 0)
 		ret = watch(s->epoll_fd, bridge_epoll_fd(p->bridge));
 	if (ret == 0)

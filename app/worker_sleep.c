@@ -26,7 +26,7 @@ worker_sleep_init(struct worker *w)
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll_fd < 0)
 		return -errno;
-	ret = watch(w->epoll_fd, w->p.waker->fd, EPOLLIN);
+	ret = waker_watch(w->p.waker, w->epoll_fd);
 	if (ret == 0 && w->p.inline_bridge != NULL)
 		ret = watch(w->epoll_fd, bridge_epoll_fd(w->p.inline_bridge), EPOLLIN);
 	return ret;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "chan.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -17,58 +17,111 @@
 
 static struct rte_mempool *pool;
 
-static bool
-rung(const struct waker *w)
-{
-	struct pollfd p = { .fd = w->fd, .events = POLLIN };
+/** A waker, and what its thread sleeps on. */
+struct bed {
+	struct waker w;
+	int epoll_fd;
+};
 
-	return poll(&p, 1, 0) == 1;
+static void
+bed_make(struct bed *b)
+{
+	assert_int_equal(waker_init(&b->w), 0);
+	b->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	assert_true(b->epoll_fd >= 0);
+	assert_int_equal(waker_watch(&b->w, b->epoll_fd), 0);
+}
+
+static void
+bed_remove(struct bed *b)
+{
+	close(b->epoll_fd);
+	waker_fini(&b->w);
+}
+
+/** Block. @return true: rung; false: the time is up */
+static bool
+sleep_until_rung(const struct bed *b, int timeout_ms)
+{
+	struct epoll_event ev;
+
+	return epoll_wait(b->epoll_fd, &ev, 1, timeout_ms) == 1;
 }
 
 static void
 a_thread_that_is_awake_is_not_rung(void **state)
 {
-	struct waker w;
+	struct bed b;
 
-	assert_int_equal(waker_init(&w), 0);
-	waker_ring(&w);
-	assert_false(rung(&w));
-	waker_fini(&w);
+	bed_make(&b);
+	waker_ring(&b.w);
+	assert_false(sleep_until_rung(&b, 0));
+	bed_remove(&b);
 }
 
 static void
-a_sleeper_is_rung_once_and_its_bell_is_silent_after_it_awoke(void **state)
+a_ring_ends_one_sleep(void **state)
 {
-	struct waker w;
+	struct bed b;
+	int i;
 
-	assert_int_equal(waker_init(&w), 0);
-	waker_sleepy(&w);
-	waker_ring(&w);
-	waker_ring(&w);
-	assert_true(rung(&w));
-	waker_awake(&w);
-	assert_false(rung(&w));
-	waker_fini(&w);
+	bed_make(&b);
+	for (i = 0; i < 3; i++) {
+		waker_sleepy(&b.w);
+		waker_ring(&b.w);
+		waker_ring(&b.w);
+		assert_true(sleep_until_rung(&b, 0));
+		waker_awake(&b.w);
+		waker_sleepy(&b.w);
+		assert_false(sleep_until_rung(&b, 0));
+		waker_awake(&b.w);
+	}
+	bed_remove(&b);
 }
 
 static void
 a_sleeper_that_wakes_by_itself_is_not_rung_later(void **state)
 {
-	struct waker w;
+	struct bed b;
 
-	assert_int_equal(waker_init(&w), 0);
-	waker_sleepy(&w);
-	waker_awake(&w);
-	waker_ring(&w);
-	assert_false(rung(&w));
-	waker_fini(&w);
+	bed_make(&b);
+	waker_sleepy(&b.w);
+	waker_awake(&b.w);
+	waker_ring(&b.w);
+	assert_false(sleep_until_rung(&b, 0));
+	bed_remove(&b);
+}
+
+static void
+a_ring_that_comes_late_ends_one_sleep_and_no_more(void **state)
+{
+	const uint64_t one = 1;
+	struct bed b;
+
+	bed_make(&b);
+	waker_sleepy(&b.w);
+	/* waker_ring() in slow motion: it takes the flag, the sleeper wakes by itself, it writes.
+	 */
+	assert_int_equal(atomic_exchange(&b.w.sleeping, 0), 1);
+	waker_awake(&b.w);
+	assert_int_equal(write(b.w.fd, &one, sizeof(one)), sizeof(one));
+	waker_sleepy(&b.w);
+	assert_true(sleep_until_rung(&b, 0));
+	waker_awake(&b.w);
+	waker_sleepy(&b.w);
+	assert_false(sleep_until_rung(&b, 0));
+	/* And it can be rung as ever. */
+	waker_ring(&b.w);
+	assert_true(sleep_until_rung(&b, 0));
+	bed_remove(&b);
 }
 
 #define TURNS 20000
+#define LOST_MS 20000
 
 struct ping_pong {
 	struct chan *chan;
-	struct waker *own;
+	struct bed *own;
 };
 
 /** Echoes operations as events, and sleeps whenever there is none. */
@@ -89,15 +142,11 @@ sleepy_echo(void *arg)
 			turns++;
 			continue;
 		}
-		waker_sleepy(p->own);
-		if (rte_ring_empty(p->chan->ops)) {
-			struct pollfd fd = { .fd = p->own->fd, .events = POLLIN };
-
-			/* A lost wake-up shows as a time-out. */
-			if (poll(&fd, 1, 10000) != 1)
-				return (void *)1;
-		}
-		waker_awake(p->own);
+		waker_sleepy(&p->own->w);
+		/* A lost wake-up shows as a time-out. */
+		if (rte_ring_empty(p->chan->ops) && !sleep_until_rung(p->own, LOST_MS))
+			return (void *)1;
+		waker_awake(&p->own->w);
 	}
 	return NULL;
 }
@@ -105,15 +154,15 @@ sleepy_echo(void *arg)
 static void
 no_wake_up_is_lost_between_two_threads_that_sleep(void **state)
 {
-	struct waker mine, other;
+	struct bed mine, other;
 	struct ping_pong p = { .own = &other };
 	pthread_t thread;
 	void *failed;
 	unsigned int i;
 
-	assert_int_equal(waker_init(&mine), 0);
-	assert_int_equal(waker_init(&other), 0);
-	p.chan = chan_create(0, 0, SOCKET_ID_ANY, &mine, &other);
+	bed_make(&mine);
+	bed_make(&other);
+	p.chan = chan_create(0, 0, SOCKET_ID_ANY, &mine.w, &other.w);
 	assert_non_null(p.chan);
 	assert_int_equal(pthread_create(&thread, NULL, sleepy_echo, &p), 0);
 	for (i = 0; i < TURNS; i++) {
@@ -121,23 +170,20 @@ no_wake_up_is_lost_between_two_threads_that_sleep(void **state)
 		struct l4x_event ev;
 
 		assert_int_equal(rte_ring_sp_enqueue_elem(p.chan->ops, &op, sizeof(op)), 0);
-		waker_ring(&other);
+		waker_ring(&other.w);
 		while (rte_ring_sc_dequeue_elem(p.chan->events, &ev, sizeof(ev)) != 0) {
-			waker_sleepy(&mine);
-			if (rte_ring_empty(p.chan->events)) {
-				struct pollfd fd = { .fd = mine.fd, .events = POLLIN };
-
-				assert_int_equal(poll(&fd, 1, 10000), 1);
-			}
-			waker_awake(&mine);
+			waker_sleepy(&mine.w);
+			if (rte_ring_empty(p.chan->events))
+				assert_true(sleep_until_rung(&mine, LOST_MS));
+			waker_awake(&mine.w);
 		}
 		assert_int_equal(ev.flow, i);
 	}
 	pthread_join(thread, &failed);
 	assert_null(failed);
 	chan_destroy(p.chan);
-	waker_fini(&mine);
-	waker_fini(&other);
+	bed_remove(&mine);
+	bed_remove(&other);
 }
 
 static void
@@ -201,8 +247,9 @@ main(void)
 		"--no-pci", "--file-prefix", "test-chan", "-l", "0" };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_that_is_awake_is_not_rung),
-		cmocka_unit_test(a_sleeper_is_rung_once_and_its_bell_is_silent_after_it_awoke),
+		cmocka_unit_test(a_ring_ends_one_sleep),
 		cmocka_unit_test(a_sleeper_that_wakes_by_itself_is_not_rung_later),
+		cmocka_unit_test(a_ring_that_comes_late_ends_one_sleep_and_no_more),
 		cmocka_unit_test(no_wake_up_is_lost_between_two_threads_that_sleep),
 		cmocka_unit_test(a_chan_that_is_destroyed_frees_the_mbufs_in_its_rings),
 		cmocka_unit_test(two_chans_of_one_name_cannot_be),
