@@ -344,14 +344,18 @@ serve(struct daemon *d)
 	struct pollfd fds[2 + CONTROL_MAX_FDS];
 	bool end = false;
 
+	limits_init(&d->limits, daemon_now_ms());
 	while (!end) {
+		const uint64_t now_ms = daemon_now_ms();
+		const int look = daemon_watch(d, now_ms);
 		unsigned int n = 2;
 		int timeout;
 
 		fds[0] = (struct pollfd){ .fd = d->signal_fd, .events = POLLIN };
 		fds[1] = (struct pollfd){ .fd = d->note_pipe[0], .events = POLLIN };
 		n += control_fds(d->control, fds + n);
-		timeout = control_timeout_ms(d->control, daemon_now_ms());
+		timeout = control_timeout_ms(d->control, now_ms);
+		timeout = timeout < 0 ? look : RTE_MIN(timeout, look);
 		if (poll(fds, n, timeout) < 0 && errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			return;

@@ -27,6 +27,7 @@
 #include "bridge.h"
 #include "chan.h"
 #include "conf.h"
+#include "limit.h"
 #include "service.h"
 #include "worker.h"
 
@@ -110,6 +111,8 @@ struct daemon {
 	int signal_fd;
 	struct control *control;
 	uint64_t started_ms;
+	struct limits limits;
+	uint64_t look_ms; /**< next look at them */
 };
 
 /** Exit status of a daemon that could not start. */
@@ -199,6 +202,11 @@ void daemon_listen_rollback_open(struct daemon_vm *vm);
 
 /** SIGHUP: read the configuration again and change to it, or stay as it is. */
 void daemon_reload(struct daemon *d);
+
+/* ---- daemon_watch.c ---- */
+
+/** Look at what there is to be told, if it is time. @return ms until the next look */
+int daemon_watch(struct daemon *d, uint64_t now_ms);
 
 /* ---- daemon_command.c: what weirctl asks for, see control.h ---- */
 

@@ -11,8 +11,6 @@
 
 #include <rte_log.h>
 
-#define LOG_LIMIT_MS 60000
-
 const char *const log_level_names[] = { "error", "warning", "info", "debug", NULL };
 
 static _Atomic int current_level = LOG_LEVEL_INFO;
@@ -60,20 +58,6 @@ log_line(enum log_level level, const char *fmt, ...)
 	 * fails. */
 	written = write(STDERR_FILENO, line, len);
 	(void)written;
-}
-
-bool
-log_may(struct log_limit *limit, uint64_t now_ms, uint32_t *held_back)
-{
-	if (now_ms < limit->next_ms) {
-		limit->held_back++;
-		return false;
-	}
-	if (held_back != NULL)
-		*held_back = limit->held_back;
-	limit->held_back = 0;
-	limit->next_ms = now_ms + LOG_LIMIT_MS;
-	return true;
 }
 
 /** DPDK writes one line at a time. */

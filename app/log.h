@@ -8,9 +8,6 @@
 #ifndef LOG_H
 #define LOG_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #define LOG_LINE_MAX 1024
 
 enum log_level {
@@ -33,19 +30,6 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
-
-/** One kind of message that is said once a minute at most. Zeroed before the first use. */
-struct log_limit {
-	uint64_t next_ms;
-	uint32_t held_back; /**< messages since the last one that was said */
-};
-
-/**
- * May this message be said?
- * @param now_ms    monotonic
- * @param held_back receives how many were not said since the last one (may be NULL)
- */
-bool log_may(struct log_limit *limit, uint64_t now_ms, uint32_t *held_back);
 
 /**
  * Have the text of DPDK's own log come out in our form, at level debug, errors kept for
