@@ -8,9 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,9 +17,6 @@
 #include "log.h"
 #include "sdnotify.h"
 
-/** File descriptors beside those of flows and forwards. */
-#define FILES_OWN 256
-
 uint64_t
 daemon_now_ms(void)
 {
@@ -29,115 +24,6 @@ daemon_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-/* ---- what the process may do ---- */
-
-static uint64_t
-files_wanted(const struct daemon *d)
-{
-	const struct conf *c = d->conf;
-	uint64_t wanted = FILES_OWN;
-	uint32_t i;
-
-	for (i = 0; i < c->n_vms; i++)
-		wanted += daemon_listen_count(c->vms[i]) + 8 * c->vms[i]->queues;
-	return wanted;
-}
-
-static uint64_t
-files_wanted_flows(const struct daemon *d)
-{
-	return files_wanted(d) + (uint64_t)d->conf->max_flows * d->n_workers;
-}
-
-/** As many as can be had: up to the hard limit, and beyond where that is permitted (as root). */
-static int
-raise_files(struct daemon *d)
-{
-	const uint64_t wanted = files_wanted(d);
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return -errno;
-	d->max_files = limit.rlim_max;
-	if (limit.rlim_max < files_wanted_flows(d)) {
-		const struct rlimit more = { files_wanted_flows(d), files_wanted_flows(d) };
-
-		if (setrlimit(RLIMIT_NOFILE, &more) == 0) {
-			d->max_files = more.rlim_max;
-			return 0;
-		}
-	}
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return -errno;
-	if (limit.rlim_max >= wanted)
-		return 0;
-	log_error("the forwards and VMs need %lu open files, %lu are allowed: raise the hard limit "
-		  "(ulimit -Hn, LimitNOFILE=), or forward less ports",
-		(unsigned long)wanted, (unsigned long)limit.rlim_max);
-	return -EMFILE;
-}
-
-/** SO_MARK is for those with CAP_NET_ADMIN. */
-static int
-check_marks(struct daemon *d)
-{
-	const int key = conf_key_find(conf_vm_keys, "mark");
-	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	char where[CONF_ERROR_LEN / 2];
-	int ret = 0;
-	uint32_t i;
-
-	for (i = 0; fd >= 0 && i < d->conf->n_vms && ret == 0; i++) {
-		const struct conf_vm *vm = d->conf->vms[i];
-		const struct conf_place place = { d->conf->file, "vm", vm->name, "mark",
-			vm->where[key] };
-
-		if (vm->mark == 0 ||
-			setsockopt(fd, SOL_SOCKET, SO_MARK, &vm->mark, sizeof(vm->mark)) == 0)
-			continue;
-		ret = -errno;
-		log_error("%s: marks cannot be set: %s: give weir CAP_NET_ADMIN, or leave mark out",
-			conf_place_format(&place, where, sizeof(where)), strerror(-ret));
-	}
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
-static void
-probe(struct daemon *d)
-{
-	d->peek_off = bridge_probe_peek_off();
-	d->ping4 = bridge_probe_ping(false);
-	d->ping6 = bridge_probe_ping(true);
-}
-
-/** What will not work as well as it could. Said once it is sure that weir serves. */
-static void
-say_limits(const struct daemon *d)
-{
-	if (d->max_files < files_wanted_flows(d))
-		log_warning("%lu files can be open, max-flows can need %lu: connections beyond are "
-			    "refused; raise the hard limit (ulimit -Hn, LimitNOFILE=)",
-			(unsigned long)d->max_files, (unsigned long)files_wanted_flows(d));
-	if (!d->peek_off)
-		log_info("this kernel has no SO_PEEK_OFF for TCP (Linux 6.9 has): data for guests "
-			 "is "
-			 "read in a slower way");
-	if (d->ping4 == -EACCES || d->ping4 == -EPERM)
-		log_warning("ping sockets are not permitted: guests' pings go unanswered; to allow "
-			    "them: sysctl net.ipv4.ping_group_range=\"%u %u\"",
-			getegid(), getegid());
-	else if (d->ping4 != 0)
-		log_warning("ping sockets cannot be made: %s: guests' pings go unanswered",
-			strerror(-d->ping4));
-	else if (d->ping6 != 0 && d->ping6 != -EAFNOSUPPORT)
-		log_warning("ping sockets of IPv6 cannot be made: %s: guests' IPv6 pings go "
-			    "unanswered",
-			strerror(-d->ping6));
 }
 
 static int
@@ -261,9 +147,7 @@ prepare(struct daemon *d)
 	}
 	memset(d->workers, 0, d->n_workers * sizeof(struct daemon_worker));
 	memset(d->bridges, 0, d->n_bridges * sizeof(struct daemon_bridge));
-	ret = raise_files(d);
-	if (ret == 0)
-		ret = check_marks(d);
+	ret = daemon_permit_check(d, d->conf);
 	if (ret == 0)
 		ret = make_secret(d);
 	return ret;
@@ -296,7 +180,7 @@ start(struct daemon *d)
 	if (ret == 0 && (ret = vport_sigbus_install()) != 0)
 		log_error("SIGBUS cannot be handled: %s", strerror(-ret));
 	if (ret == 0) {
-		probe(d);
+		daemon_permit_probe(d);
 		ret = daemon_threads_create(d);
 	}
 	/* Before the VMs, for it shows at once whether another weir is there. */
@@ -388,7 +272,7 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		/* The one line that scripts wait for, whatever the log level is. */
 		const char ready[] = "weir: ready\n";
 
-		say_limits(&d);
+		daemon_permit_say(&d);
 		if (write(STDERR_FILENO, ready, sizeof(ready) - 1) < 0)
 			log_debug("standard error: %s", strerror(errno));
 		sdnotify("READY=1");

@@ -127,6 +127,18 @@ int daemon_run(const struct conf_cli *cli, struct conf *conf);
 
 uint64_t daemon_now_ms(void);
 
+/* ---- daemon_permit.c: what the process may do ---- */
+
+/**
+ * May it open the files and set the marks of a configuration? Raises the limit of open files as far
+ * as it can be. 0 or -errno, logged.
+ */
+int daemon_permit_check(struct daemon *d, const struct conf *conf);
+/** What this kernel gives. */
+void daemon_permit_probe(struct daemon *d);
+/** Log what will not work as well as it could; once it is sure that weir serves. */
+void daemon_permit_say(const struct daemon *d);
+
 /* ---- daemon_eal.c: DPDK ---- */
 
 /** How many workers and bridges, on which CPUs; checks that they can be had. 0 or -errno, logged.

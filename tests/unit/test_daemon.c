@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -38,6 +39,8 @@ static struct process {
 	pid_t pid;
 	int fd;
 } process;
+/** Hard limit of open files of processes to come; 0: as it is. */
+static rlim_t max_files;
 
 static void
 start_as(uid_t uid, const char *const *args)
@@ -52,6 +55,8 @@ start_as(uid_t uid, const char *const *args)
 		dup2(fds[1], 2);
 		close(fds[0]);
 		close(fds[1]);
+		if (max_files != 0)
+			setrlimit(RLIMIT_NOFILE, &(const struct rlimit){ max_files, max_files });
 		if (chdir(dir) != 0 || (uid != 0 && (setgid(uid) != 0 || setuid(uid) != 0)))
 			_exit(100);
 		execv(args[0], (char *const *)(uintptr_t)args);
@@ -427,6 +432,37 @@ an_ordinary_user_can_run_it(void **state)
 	assert_int_equal(chmod(dir, 0700), 0);
 }
 
+#define A "[vm.a]\nsocket = a.sock\n"
+
+static void
+a_reload_of_what_it_may_not_do_changes_nothing(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chmod(dir, 0777), 0);
+	put("weir.conf", A);
+	max_files = 500;
+	start_as(65534, (const char *const[]){ weir, "-c", "weir.conf", COMMON, NULL });
+	max_files = 0;
+	expect("weir: ready");
+	put("weir.conf", A "mark = 5\n[vm.b]\nsocket = b.sock\n");
+	kill(process.pid, SIGHUP);
+	expect("weir.conf:3: [vm.a] mark: marks cannot be set");
+	expect("reload: nothing was changed");
+	put("weir.conf", A "tcp = 20000-20999\n[vm.b]\nsocket = b.sock\n");
+	out_len = 0;
+	kill(process.pid, SIGHUP);
+	expect("open files, 500 are allowed: raise the hard limit");
+	expect("reload: nothing was changed");
+	assert_false(there("b.sock"));
+	put("weir.conf", A "dns = none\n");
+	kill(process.pid, SIGHUP);
+	expect("reload: done, 1 VMs");
+	kill(process.pid, SIGTERM);
+	assert_int_equal(end(), 0);
+	assert_int_equal(chmod(dir, 0700), 0);
+}
+
 static void
 weirctl_shows_what_there_is(void **state)
 {
@@ -623,6 +659,7 @@ main(int argc, char **argv)
 		TEST(stale_sockets_are_replaced),
 		TEST(the_service_manager_is_told),
 		TEST(an_ordinary_user_can_run_it),
+		TEST(a_reload_of_what_it_may_not_do_changes_nothing),
 		TEST(weirctl_shows_what_there_is),
 		TEST(reload_adds_removes_and_changes_vms),
 		TEST(a_wrong_reload_changes_nothing),

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the process may do: open files, marks, ping sockets. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/** File descriptors beside those of flows and forwards. */
+#define FILES_OWN 256
+
+static uint64_t
+files_wanted(const struct conf *c)
+{
+	uint64_t wanted = FILES_OWN;
+	uint32_t i;
+
+	for (i = 0; i < c->n_vms; i++)
+		wanted += daemon_listen_count(c->vms[i]) + 8 * c->vms[i]->queues;
+	return wanted;
+}
+
+static uint64_t
+files_wanted_flows(const struct daemon *d, const struct conf *c)
+{
+	return files_wanted(c) + (uint64_t)c->max_flows * d->n_workers;
+}
+
+/** As many as can be had: up to the hard limit, and beyond where that is permitted (as root). */
+static int
+raise_files(struct daemon *d, const struct conf *c)
+{
+	const uint64_t wanted = files_wanted(c), wanted_flows = files_wanted_flows(d, c);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return -errno;
+	d->max_files = limit.rlim_max;
+	if (limit.rlim_max < wanted_flows) {
+		const struct rlimit more = { wanted_flows, wanted_flows };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0) {
+			d->max_files = more.rlim_max;
+			return 0;
+		}
+	}
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return -errno;
+	if (limit.rlim_max >= wanted)
+		return 0;
+	log_error("the forwards and VMs need %lu open files, %lu are allowed: raise the hard limit "
+		  "(ulimit -Hn, LimitNOFILE=), or forward less ports",
+		(unsigned long)wanted, (unsigned long)limit.rlim_max);
+	return -EMFILE;
+}
+
+/** SO_MARK is for those with CAP_NET_ADMIN. */
+static int
+check_marks(const struct conf *c)
+{
+	const int key = conf_key_find(conf_vm_keys, "mark");
+	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char where[CONF_ERROR_LEN / 2];
+	int ret = 0;
+	uint32_t i;
+
+	for (i = 0; fd >= 0 && i < c->n_vms && ret == 0; i++) {
+		const struct conf_vm *vm = c->vms[i];
+		const struct conf_place place = { c->file, "vm", vm->name, "mark", vm->where[key] };
+
+		if (vm->mark == 0 ||
+			setsockopt(fd, SOL_SOCKET, SO_MARK, &vm->mark, sizeof(vm->mark)) == 0)
+			continue;
+		ret = -errno;
+		log_error("%s: marks cannot be set: %s: give weir CAP_NET_ADMIN, or leave mark out",
+			conf_place_format(&place, where, sizeof(where)), strerror(-ret));
+	}
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+int
+daemon_permit_check(struct daemon *d, const struct conf *c)
+{
+	const int ret = raise_files(d, c);
+
+	return ret != 0 ? ret : check_marks(c);
+}
+
+void
+daemon_permit_probe(struct daemon *d)
+{
+	d->peek_off = bridge_probe_peek_off();
+	d->ping4 = bridge_probe_ping(false);
+	d->ping6 = bridge_probe_ping(true);
+}
+
+void
+daemon_permit_say(const struct daemon *d)
+{
+	if (d->max_files < files_wanted_flows(d, d->conf))
+		log_warning("%lu files can be open, max-flows can need %lu: connections beyond are "
+			    "refused; raise the hard limit (ulimit -Hn, LimitNOFILE=)",
+			(unsigned long)d->max_files, (unsigned long)files_wanted_flows(d, d->conf));
+	if (!d->peek_off)
+		log_info("this kernel has no SO_PEEK_OFF for TCP (Linux 6.9 has): data for guests "
+			 "is "
+			 "read in a slower way");
+	if (d->ping4 == -EACCES || d->ping4 == -EPERM)
+		log_warning("ping sockets are not permitted: guests' pings go unanswered; to allow "
+			    "them: sysctl net.ipv4.ping_group_range=\"%u %u\"",
+			getegid(), getegid());
+	else if (d->ping4 != 0)
+		log_warning("ping sockets cannot be made: %s: guests' pings go unanswered",
+			strerror(-d->ping4));
+	else if (d->ping6 != 0 && d->ping6 != -EAFNOSUPPORT)
+		log_warning("ping sockets of IPv6 cannot be made: %s: guests' IPv6 pings go "
+			    "unanswered",
+			strerror(-d->ping6));
+}
