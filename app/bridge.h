@@ -30,6 +30,11 @@
 #include "chan.h"
 
 #define BRIDGE_MAX_WORKERS 64
+/** Sockets kept ready for connections that guests open, of each family. */
+#define BRIDGE_SPARES 16u
+#define BRIDGE_FAMILIES 2u
+/** File descriptors of one bridge, beside those of flows and listeners. */
+#define BRIDGE_OWN_FILES (1 + BRIDGE_FAMILIES * BRIDGE_SPARES)
 
 /* X(enumerator, "name", "what happened") */
 #define BRIDGE_COUNTERS(X)                                                                \

@@ -53,9 +53,6 @@
 #define BRIDGE_LISTENERS 4096
 /** Accepted connections that no worker has adopted yet. */
 #define BRIDGE_TOKENS 1024
-/** Sockets kept ready for connections that guests open, of each family. */
-#define BRIDGE_SPARES 16u
-#define BRIDGE_FAMILIES 2u
 /** Pause after a socket was refused for want of file descriptors or memory. */
 #define BRIDGE_BACKOFF_US 100000
 

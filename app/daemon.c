@@ -118,7 +118,7 @@ start_control(struct daemon *d)
 	d->control = control_create(&p, err, sizeof(err));
 	if (d->control != NULL)
 		return 0;
-	log_error("control: %s", err);
+	log_error("control: %s%s", err, daemon_files_advice());
 	return -EIO;
 }
 

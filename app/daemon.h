@@ -134,6 +134,11 @@ uint64_t daemon_now_ms(void);
  * as it can be. 0 or -errno, logged.
  */
 int daemon_permit_check(struct daemon *d, const struct conf *conf);
+/**
+ * To be added to the line that says what could not be made: what to do if there is no file
+ * descriptor left, else "".
+ */
+const char *daemon_files_advice(void);
 /** What this kernel gives. */
 void daemon_permit_probe(struct daemon *d);
 /** Log what will not work as well as it could; once it is sure that weir serves. */

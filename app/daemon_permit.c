@@ -3,6 +3,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -10,13 +11,13 @@
 
 #include "log.h"
 
-/** File descriptors beside those of flows and forwards. */
+/** File descriptors beside those of bridges, VMs, forwards and flows. */
 #define FILES_OWN 256
 
 static uint64_t
-files_wanted(const struct conf *c)
+files_wanted(const struct daemon *d, const struct conf *c)
 {
-	uint64_t wanted = FILES_OWN;
+	uint64_t wanted = FILES_OWN + d->n_bridges * BRIDGE_OWN_FILES;
 	uint32_t i;
 
 	for (i = 0; i < c->n_vms; i++)
@@ -27,14 +28,14 @@ files_wanted(const struct conf *c)
 static uint64_t
 files_wanted_flows(const struct daemon *d, const struct conf *c)
 {
-	return files_wanted(c) + (uint64_t)c->max_flows * d->n_workers;
+	return files_wanted(d, c) + (uint64_t)c->max_flows * d->n_workers;
 }
 
 /** As many as can be had: up to the hard limit, and beyond where that is permitted (as root). */
 static int
 raise_files(struct daemon *d, const struct conf *c)
 {
-	const uint64_t wanted = files_wanted(c), wanted_flows = files_wanted_flows(d, c);
+	const uint64_t wanted = files_wanted(d, c), wanted_flows = files_wanted_flows(d, c);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -57,6 +58,19 @@ raise_files(struct daemon *d, const struct conf *c)
 		  "(ulimit -Hn, LimitNOFILE=), or forward less ports",
 		(unsigned long)wanted, (unsigned long)limit.rlim_max);
 	return -EMFILE;
+}
+
+const char *
+daemon_files_advice(void)
+{
+	const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno == EMFILE ? ": there are too many open files: raise the limit (ulimit "
+					 "-Hn, LimitNOFILE=)"
+				       : "";
+	close(fd);
+	return "";
 }
 
 /** SO_MARK is for those with CAP_NET_ADMIN. */

@@ -48,7 +48,7 @@ not_made(const struct daemon *d, const char *what)
 {
 	if (rte_errno == ENOMEM)
 		return daemon_no_memory(d, what);
-	log_error("%s cannot be made: %s", what, strerror(rte_errno));
+	log_error("%s cannot be made: %s%s", what, strerror(rte_errno), daemon_files_advice());
 	return rte_errno != 0 ? -rte_errno : -EIO;
 }
 
@@ -290,7 +290,8 @@ daemon_threads_create(struct daemon *d)
 	if (ret == 0)
 		ret = wakers_create(d);
 	if (ret != 0) {
-		log_error("the workers cannot be prepared: %s", strerror(-ret));
+		log_error("the workers cannot be prepared: %s%s", strerror(-ret),
+			daemon_files_advice());
 		return ret;
 	}
 	ret = pools_create_all(d);

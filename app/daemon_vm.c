@@ -32,7 +32,8 @@ vm_error(const struct daemon_vm *vm, const char *key, const char *text)
 	place.where = vm->conf.where[conf_key_find(conf_vm_keys, key)];
 	if (place.where.source == CONF_UNSET)
 		place.where = vm->conf.section;
-	log_error("%s: %s", conf_place_format(&place, where, sizeof(where)), text);
+	log_error("%s: %s%s", conf_place_format(&place, where, sizeof(where)), text,
+		daemon_files_advice());
 }
 
 struct daemon_vm *
