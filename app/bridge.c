@@ -278,14 +278,16 @@ create_tables(struct bridge *b)
 
 	b->lenders = map_lazily(BRIDGE_LENDERS * sizeof(*b->lenders));
 	b->ports = calloc(L4X_MAX_PIFS, sizeof(*b->ports));
-	b->listeners = calloc(BRIDGE_LISTENERS, sizeof(*b->listeners));
+	b->listeners = map_lazily(BRIDGE_LISTENERS * sizeof(*b->listeners));
+	b->ready_listeners = map_lazily(BRIDGE_LISTENERS * sizeof(*b->ready_listeners));
 	b->tokens = calloc(BRIDGE_TOKENS, sizeof(*b->tokens));
 	b->free_tokens = calloc(BRIDGE_TOKENS, sizeof(*b->free_tokens));
 	b->scratch = map_lazily((size_t)BRIDGE_DGRAMS * BRIDGE_MSG_BYTES);
 	b->iov = calloc(BRIDGE_IOV, sizeof(*b->iov));
 	b->frames = calloc(BRIDGE_READ_FRAMES, sizeof(*b->frames));
-	if (b->lenders == NULL || b->ports == NULL || b->listeners == NULL || b->tokens == NULL ||
-		b->free_tokens == NULL || b->scratch == NULL || b->iov == NULL || b->frames == NULL)
+	if (b->lenders == NULL || b->ports == NULL || b->listeners == NULL ||
+		b->ready_listeners == NULL || b->tokens == NULL || b->free_tokens == NULL ||
+		b->scratch == NULL || b->iov == NULL || b->frames == NULL)
 		return -ENOMEM;
 	for (i = 0; i < BRIDGE_TOKENS; i++) {
 		b->tokens[i].fd = -1;
@@ -365,10 +367,13 @@ destroy_tables(struct bridge *b)
 		bridge_remove_port(b, (uint16_t)i);
 	if (b->lenders != NULL)
 		munmap(b->lenders, BRIDGE_LENDERS * sizeof(*b->lenders));
+	if (b->listeners != NULL)
+		munmap(b->listeners, BRIDGE_LISTENERS * sizeof(*b->listeners));
+	if (b->ready_listeners != NULL)
+		munmap(b->ready_listeners, BRIDGE_LISTENERS * sizeof(*b->ready_listeners));
 	if (b->scratch != NULL)
 		munmap(b->scratch, (size_t)BRIDGE_DGRAMS * BRIDGE_MSG_BYTES);
 	free(b->ports);
-	free(b->listeners);
 	free(b->tokens);
 	free(b->free_tokens);
 	free(b->iov);

@@ -30,6 +30,8 @@
 #include "chan.h"
 
 #define BRIDGE_MAX_WORKERS 64
+/** Listeners of one bridge: a forward of all ports. */
+#define BRIDGE_LISTENERS 65535
 /** Sockets kept ready for connections that guests open, of each family. */
 #define BRIDGE_SPARES 16u
 #define BRIDGE_FAMILIES 2u

@@ -50,7 +50,6 @@
 /** Lent buffers of one queue pair that are in the bridge's hands: a lender's ring full. */
 #define BRIDGE_HELD 1024u
 #define BRIDGE_LENDERS 8192
-#define BRIDGE_LISTENERS 4096
 /** Accepted connections that no worker has adopted yet. */
 #define BRIDGE_TOKENS 1024
 /** Pause after a socket was refused for want of file descriptors or memory. */
@@ -157,6 +156,7 @@ struct bridge_rec {
 };
 static_assert(sizeof(struct bridge_rec) <= 128, "a socket's record is two cache lines");
 static_assert(BRIDGE_LENDERS < UINT16_MAX, "a lender's number fits a record");
+static_assert(BRIDGE_LISTENERS <= UINT16_MAX, "so does a listener's, + 1");
 
 /** What the bridge knows of one worker. */
 struct bridge_worker {
@@ -185,7 +185,9 @@ struct bridge_port {
 
 struct bridge_listener {
 	struct bridge_listen spec;
-	int fd; /**< -1: free */
+	int fd;        /**< -1: free */
+	uint32_t next; /**< fd -1: the next free one, number + 1 */
+	uint32_t at;   /**< ready: its place in ready_listeners */
 	bool ready;
 	bool dual;         /**< AF_INET6 socket for both families */
 	uint32_t n_flows;  /**< UDP: sockets of flows that are bound beside it */
@@ -217,15 +219,17 @@ struct bridge {
 	uint64_t epoll_us; /**< when the epoll set was asked last */
 	uint64_t pause_us; /**< earliest end of a listener's pause, or UINT64_MAX */
 	int epoll_fd;
-	bool epoll_now;       /**< ask at once: a connect() may have succeeded already */
-	uint32_t n_lenders;   /**< lenders[] from here on were never used */
-	uint32_t n_listeners; /**< likewise */
+	bool epoll_now;         /**< ask at once: a connect() may have succeeded already */
+	uint32_t n_lenders;     /**< lenders[] from here on were never used */
+	uint32_t n_listeners;   /**< likewise */
+	uint32_t free_listener; /**< number + 1 of one of those before, 0: none */
 	uint32_t n_ready_listeners;
 	uint32_t n_free_tokens;
 	struct bridge_worker *workers;
 	struct bridge_lender *lenders;
 	struct bridge_port *ports;
-	struct bridge_listener *listeners;
+	struct bridge_listener *listeners; /**< BRIDGE_LISTENERS, mapped lazily */
+	uint16_t *ready_listeners;         /**< their numbers */
 	struct bridge_token *tokens;
 	uint16_t *free_tokens;
 	struct bridge_spares spares[BRIDGE_FAMILIES];

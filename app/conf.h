@@ -30,6 +30,8 @@
 #define CONF_MAX_NETWORKS 64
 #define CONF_MAX_CPUS 64
 #define CONF_MAX_FORWARDS 128 /**< entries of one tcp or udp key */
+/** Ports of the host that can be forwarded, all VMs together. */
+#define CONF_MAX_PORTS 65535
 #define CONF_MAX_KEYS 48
 /** Errors that are reported of one configuration. */
 #define CONF_MAX_ERRORS 20
@@ -273,6 +275,9 @@ unsigned int conf_diff_fixed(
 
 /** Memory in MiB that the flows of all workers need, with everything else. */
 uint32_t conf_memory_needed(const struct conf *c);
+
+/** Ports of the host that a tcp or udp key forwards. */
+uint32_t conf_ports_count(const struct conf_forwards *f);
 
 struct conf_vm *conf_vm_find(const struct conf *c, const char *name);
 

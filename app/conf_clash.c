@@ -191,6 +191,44 @@ check_forwards(struct conf_loader *l, const struct conf_vm *a, const struct conf
 	}
 }
 
+uint32_t
+conf_ports_count(const struct conf_forwards *f)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < f->n; i++)
+		n += (uint32_t)(f->entry[i].last - f->entry[i].first) + 1;
+	return n;
+}
+
+/** One error, at the key with which they become too many. */
+static void
+check_ports(struct conf_loader *l)
+{
+	const struct conf *c = l->conf;
+	uint32_t i, k, sum = 0;
+
+	for (i = 0; i < c->n_vms; i++) {
+		const struct conf_vm *vm = c->vms[i];
+		const struct {
+			const char *key;
+			const struct conf_forwards *f;
+		} keys[] = { { "tcp", &vm->tcp }, { "udp", &vm->udp } };
+
+		for (k = 0; k < RTE_DIM(keys); k++) {
+			struct conf_place place = { c->file, "vm", vm->name, keys[k].key,
+				vm->where[conf_key_find(conf_vm_keys, keys[k].key)] };
+
+			sum += conf_ports_count(keys[k].f);
+			if (sum <= CONF_MAX_PORTS)
+				continue;
+			conf_error(l, &place, "with these, more than %u ports are forwarded",
+				CONF_MAX_PORTS);
+			return;
+		}
+	}
+}
+
 static void
 check_pair(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
 {
@@ -212,6 +250,7 @@ conf_check_clashes(struct conf_loader *l)
 	const struct conf *c = l->conf;
 	uint32_t i, j;
 
+	check_ports(l);
 	for (j = 0; j < c->n_vms; j++) {
 		const struct conf_vm *b = c->vms[j];
 

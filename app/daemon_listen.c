@@ -8,78 +8,78 @@
 
 #include "log.h"
 
-static uint32_t
-count_ports(const struct conf_forwards *f)
-{
-	uint32_t i, n = 0;
-
-	for (i = 0; i < f->n; i++)
-		n += (uint32_t)(f->entry[i].last - f->entry[i].first) + 1;
-	return n;
-}
+static_assert(CONF_MAX_PORTS <= BRIDGE_LISTENERS, "a bridge has room for all forwards");
 
 uint32_t
 daemon_listen_count(const struct conf_vm *conf)
 {
-	return count_ports(&conf->tcp) + count_ports(&conf->udp);
+	return conf_ports_count(&conf->tcp) + conf_ports_count(&conf->udp);
 }
 
-static bool
-same_spec(const struct bridge_listen *a, const struct bridge_listen *b)
+/** For qsort(): any order will do in which the same are equal. */
+static int
+compare(const void *one, const void *other)
 {
-	return a->proto == b->proto && a->port == b->port && a->guest_port == b->guest_port &&
-		a->mark == b->mark && flowtab_addr_eq(&a->local, &b->local);
+	const struct bridge_listen *a = &((const struct daemon_listen *)one)->spec;
+	const struct bridge_listen *b = &((const struct daemon_listen *)other)->spec;
+
+	if (a->proto != b->proto)
+		return a->proto - b->proto;
+	if (a->port != b->port)
+		return a->port - b->port;
+	if (a->guest_port != b->guest_port)
+		return a->guest_port - b->guest_port;
+	if (a->mark != b->mark)
+		return a->mark < b->mark ? -1 : 1;
+	return memcmp(&a->local, &b->local, sizeof(a->local));
 }
 
-/**
- * Look the socket up among those that were there before; a new one is appended. What has not
- * changed is found at once: in the same order.
- */
+/** What the configuration wants of one protocol, appended. */
 static void
-want(struct daemon_vm *vm, uint32_t n_before, uint32_t *hint, const char *key,
-	const struct bridge_listen *spec)
+append(struct daemon_vm *vm, const struct conf_vm *conf, const char *key, uint8_t proto,
+	const struct conf_forwards *f)
 {
-	uint32_t i, tries;
-
-	for (tries = 0, i = *hint; tries < n_before; tries++, i++) {
-		if (i >= n_before)
-			i = 0;
-		if (same_spec(&vm->listens[i].spec, spec)) {
-			vm->listens[i].wanted = true;
-			*hint = i + 1;
-			return;
-		}
-	}
-	vm->listens[vm->n_listens++] = (struct daemon_listen){
-		.spec = *spec,
-		.key = key,
-		.number = -1,
-		.wanted = true,
-		.added = true,
-	};
-}
-
-static void
-want_all(struct daemon_vm *vm, const struct conf_vm *conf, uint32_t n_before, const char *key,
-	uint8_t proto, const struct conf_forwards *f)
-{
-	uint32_t i, port, hint = 0;
+	uint32_t i, port;
 
 	for (i = 0; i < f->n; i++) {
 		const struct conf_forward *e = &f->entry[i];
 
-		for (port = e->first; port <= e->last; port++) {
-			const struct bridge_listen spec = {
-				.proto = proto,
-				.local = e->addr,
-				.port = (uint16_t)port,
-				.guest_port = (uint16_t)(e->guest_first + (port - e->first)),
-				.pif = vm->pif,
-				.mark = conf->mark,
+		for (port = e->first; port <= e->last; port++)
+			vm->listens[vm->n_listens++] = (struct daemon_listen){
+				.spec = {
+					.proto = proto,
+					.local = e->addr,
+					.port = (uint16_t)port,
+					.guest_port = (uint16_t)(e->guest_first + (port - e->first)),
+					.pif = vm->pif,
+					.mark = conf->mark,
+				},
+				.key = key,
+				.number = -1,
+				.wanted = true,
+				.added = true,
 			};
+	}
+}
 
-			want(vm, n_before, &hint, key, &spec);
-		}
+/** Of those from n_before on, keep what is not there already; of those before, mark it wanted. */
+static void
+match(struct daemon_vm *vm, uint32_t n_before)
+{
+	struct daemon_listen *l = vm->listens;
+	const uint32_t n = vm->n_listens;
+	uint32_t i, had = 0;
+
+	qsort(l, n_before, sizeof(*l), compare);
+	qsort(l + n_before, n - n_before, sizeof(*l), compare);
+	vm->n_listens = n_before;
+	for (i = n_before; i < n; i++) {
+		while (had < n_before && compare(&l[had], &l[i]) < 0)
+			had++;
+		if (had < n_before && compare(&l[had], &l[i]) == 0)
+			l[had].wanted = true;
+		else
+			l[vm->n_listens++] = l[i];
 	}
 }
 
@@ -99,8 +99,9 @@ daemon_listen_plan(struct daemon_vm *vm, const struct conf_vm *conf)
 	if (grown == NULL)
 		return -ENOMEM;
 	vm->listens = grown;
-	want_all(vm, conf, n_before, "tcp", IPPROTO_TCP, &conf->tcp);
-	want_all(vm, conf, n_before, "udp", IPPROTO_UDP, &conf->udp);
+	append(vm, conf, "tcp", IPPROTO_TCP, &conf->tcp);
+	append(vm, conf, "udp", IPPROTO_UDP, &conf->udp);
+	match(vm, n_before);
 	return 0;
 }
 

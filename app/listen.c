@@ -33,6 +33,9 @@ advice(int err)
 	case EMFILE:
 	case ENFILE:
 		return " (raise the limit of open files)";
+	case ENOSPC:
+		return " (more than a bridge or fs.epoll.max_user_watches allows: forward less "
+		       "ports)";
 	default:
 		return "";
 	}
@@ -144,11 +147,8 @@ open_listener(const struct bridge *b, const struct bridge_listen *spec, bool *du
 static struct bridge_listener *
 listener_place(struct bridge *b)
 {
-	uint32_t i;
-
-	for (i = 0; i < b->n_listeners; i++)
-		if (b->listeners[i].fd < 0)
-			return &b->listeners[i];
+	if (b->free_listener != 0)
+		return &b->listeners[b->free_listener - 1];
 	return b->n_listeners < BRIDGE_LISTENERS ? &b->listeners[b->n_listeners] : NULL;
 }
 
@@ -175,7 +175,9 @@ bridge_listen(struct bridge *b, const struct bridge_listen *spec, char *err, siz
 		close(fd);
 		goto fail;
 	}
-	if (l == &b->listeners[b->n_listeners])
+	if (b->free_listener != 0)
+		b->free_listener = l->next;
+	else
 		b->n_listeners++;
 	*l = (struct bridge_listener){ .spec = *spec, .fd = fd, .dual = dual };
 	return (int)(l - b->listeners);
@@ -187,6 +189,10 @@ fail:
 void
 bridge_listener_idle(struct bridge *b, struct bridge_listener *l)
 {
+	const uint16_t last = b->ready_listeners[b->n_ready_listeners - 1];
+
+	b->ready_listeners[l->at] = last;
+	b->listeners[last].at = l->at;
 	l->ready = false;
 	if (--b->n_ready_listeners == 0)
 		b->pause_us = UINT64_MAX;
@@ -270,6 +276,8 @@ bridge_unlisten(struct bridge *b, int number)
 	l->fd = -1;
 	if (l->ready)
 		bridge_listener_idle(b, l);
+	l->next = b->free_listener;
+	b->free_listener = (uint32_t)number + 1;
 }
 
 /* ---- accepted connections that nobody has adopted yet ---- */
@@ -334,9 +342,11 @@ bridge_listen_event(struct bridge *b, uint32_t number, uint32_t events)
 		return;
 	}
 	l = &b->listeners[number];
-	if (!l->ready)
-		b->n_ready_listeners++;
+	if (l->ready)
+		return;
 	l->ready = true;
+	l->at = b->n_ready_listeners++;
+	b->ready_listeners[l->at] = (uint16_t)number;
 }
 
 /** The owner of the connection is only known once it is accepted: all must have room. */
@@ -439,11 +449,10 @@ bridge_listeners_poll(struct bridge *b)
 	uint32_t i;
 
 	b->pause_us = UINT64_MAX;
-	for (i = 0; i < b->n_listeners; i++) {
-		struct bridge_listener *l = &b->listeners[i];
+	/* One that becomes idle has its place taken by the last. */
+	for (i = 0; i < b->n_ready_listeners;) {
+		struct bridge_listener *l = &b->listeners[b->ready_listeners[i]];
 
-		if (!l->ready)
-			continue;
 		if (l->pause_us <= b->now_us) {
 			if (l->spec.proto == IPPROTO_TCP)
 				done += accept_burst(b, l);
@@ -454,6 +463,7 @@ bridge_listeners_poll(struct bridge *b)
 		}
 		if (l->pause_us > b->now_us)
 			b->pause_us = RTE_MIN(b->pause_us, l->pause_us);
+		i++;
 	}
 	return done;
 }
@@ -463,13 +473,11 @@ bridge_listeners_have_work(const struct bridge *b)
 {
 	uint32_t i;
 
-	if (b->n_ready_listeners == 0)
-		return false;
-	for (i = 0; i < b->n_listeners; i++) {
-		const struct bridge_listener *l = &b->listeners[i];
+	for (i = 0; i < b->n_ready_listeners; i++) {
+		const struct bridge_listener *l = &b->listeners[b->ready_listeners[i]];
 
 		/* A token comes back with an operation, which is work of its own. */
-		if (l->ready && l->pause_us <= b->now_us &&
+		if (l->pause_us <= b->now_us &&
 			(l->spec.proto != IPPROTO_TCP || b->n_free_tokens != 0))
 			return true;
 	}

@@ -312,6 +312,42 @@ unlisten_closes_the_port(void **state)
 }
 
 static void
+listeners_come_and_go_beside_each_other(void **state)
+{
+	struct rig *r = *state;
+	struct bridge_listen spec[6];
+	int number[6], fd[6], i, k;
+
+	for (i = 0; i < 6; i++) {
+		spec[i] = forward(IPPROTO_TCP);
+		number[i] = listen_ok(r, &spec[i]);
+	}
+	/* Two go while a connection waits at each, and others take their places. */
+	for (i = 0; i < 6; i++)
+		fd[i] = host_connect(AF_INET, SOCK_STREAM, htons(spec[i].port));
+	for (i = 1; i < 4; i += 2) {
+		bridge_unlisten(r->b, number[i]);
+		close(fd[i]);
+	}
+	for (i = 1; i < 4; i += 2) {
+		spec[i] = forward(IPPROTO_TCP);
+		number[i] = listen_ok(r, &spec[i]);
+		assert_true(number[i] == 1 || number[i] == 3);
+		fd[i] = host_connect(AF_INET, SOCK_STREAM, htons(spec[i].port));
+	}
+	for (i = 0; i < 6; i++) {
+		const struct l4x_event ev = rig_wait(r, L4X_EV_ACCEPTED, 0);
+
+		for (k = 0; k < 6 && spec[k].port != ntohs(ev.accepted.local_port); k++)
+			;
+		assert_true(k < 6);
+		op_refuse(r, ev.accepted.token);
+		close(fd[k]);
+		spec[k].port = 0;
+	}
+}
+
+static void
 removing_the_port_resets_what_nobody_adopted(void **state)
 {
 	struct rig *r = *state;
@@ -570,6 +606,7 @@ main(void)
 		T(too_many_open_files_pauses_the_listener),
 		T(a_busy_worker_is_not_given_more),
 		T(unlisten_closes_the_port),
+		T(listeners_come_and_go_beside_each_other),
 		T(removing_the_port_resets_what_nobody_adopted),
 		T(udp_listener_serves_ipv4),
 		T(udp_listener_serves_ipv6),

@@ -93,6 +93,16 @@ too_many_forwards_are_an_error(void **state)
 }
 
 static void
+more_ports_than_can_be_forwarded_are_an_error(void **state)
+{
+	conf_destroy(load_ok("[vm.a]\nsocket = /a\ntcp = 1-65535\n"));
+	load_errors("[vm.a]\nsocket = /a\ntcp = 1-65535\nudp = 53\n"
+		    "[vm.b]\nsocket = /b\nudp = 54\n");
+	assert_error("weir.conf:4: [vm.a] udp: with these, more than 65535 ports are forwarded");
+	assert_int_equal(n_errors, 1);
+}
+
+static void
 one_host_port_cannot_lead_to_two_places(void **state)
 {
 	load_errors("[vm.a]\nsocket = /a\ntcp = 80, 1000-2000\nudp = 53\n"
@@ -295,6 +305,7 @@ main(void)
 		cmocka_unit_test(forward_mistakes_are_named),
 		cmocka_unit_test(too_long_a_forward_is_cut_nowhere_silently),
 		cmocka_unit_test(too_many_forwards_are_an_error),
+		cmocka_unit_test(more_ports_than_can_be_forwarded_are_an_error),
 		cmocka_unit_test(one_host_port_cannot_lead_to_two_places),
 		cmocka_unit_test(hosts_resolvers_are_handed_out),
 		cmocka_unit_test(gateway_forwards_dns_when_hosts_resolvers_are_on_loopback),

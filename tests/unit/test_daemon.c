@@ -537,6 +537,25 @@ reload_adds_removes_and_changes_vms(void **state)
 }
 
 static void
+a_range_of_many_ports_is_forwarded_and_moves_by_reload(void **state)
+{
+	put("weir.conf", A "tcp = 127.0.0.1:10000-17999\n");
+	START("-c", "weir.conf", COMMON);
+	expect("weir: ready");
+	assert_true(port_open(10000));
+	assert_true(port_open(17999));
+	assert_false(port_open(18000));
+	put("weir.conf", A "tcp = 127.0.0.1:14000-21999\n");
+	kill(process.pid, SIGHUP);
+	expect("reload: done, 1 VMs");
+	assert_false(port_open(13999));
+	assert_true(port_open(14000));
+	assert_true(port_open(21999));
+	kill(process.pid, SIGTERM);
+	assert_int_equal(end(), 0);
+}
+
+static void
 a_wrong_reload_changes_nothing(void **state)
 {
 	static const char good[] = "[vm.a]\nsocket = a.sock\n";
@@ -663,6 +682,7 @@ main(int argc, char **argv)
 		TEST(a_reload_of_what_it_may_not_do_changes_nothing),
 		TEST(weirctl_shows_what_there_is),
 		TEST(reload_adds_removes_and_changes_vms),
+		TEST(a_range_of_many_ports_is_forwarded_and_moves_by_reload),
 		TEST(a_wrong_reload_changes_nothing),
 		TEST(bridges_of_their_own_are_stopped_and_started_by_a_reload),
 	};
