@@ -71,6 +71,20 @@ conf_vm_find(const struct conf *c, const char *name)
 	return NULL;
 }
 
+struct conf_vm *
+conf_vm_same(const struct conf *c, const struct conf *other, const struct conf_vm *vm)
+{
+	struct conf_vm *same = conf_vm_find(c, vm->name);
+	uint32_t i;
+
+	for (i = 0; i < c->n_vms && same == NULL; i++)
+		if (strcmp(c->vms[i]->socket, vm->socket) == 0 &&
+			strcmp(c->vms[i]->ethdev, vm->ethdev) == 0 &&
+			conf_vm_find(other, c->vms[i]->name) == NULL)
+			same = c->vms[i];
+	return same;
+}
+
 static struct conf_network *
 network_find(const struct conf *c, const char *name)
 {
@@ -482,7 +496,7 @@ conf_diff_fixed(
 	n = diff_fixed(conf_weir_keys, old, new, &place, new->where, report, report_arg);
 	for (i = 0; i < new->n_vms; i++) {
 		const struct conf_vm *vm = new->vms[i];
-		const struct conf_vm *was = conf_vm_find(old, vm->name);
+		const struct conf_vm *was = conf_vm_same(old, new, vm);
 
 		if (was == NULL)
 			continue;

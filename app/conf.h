@@ -280,5 +280,11 @@ uint32_t conf_memory_needed(const struct conf *c);
 uint32_t conf_ports_count(const struct conf_forwards *f);
 
 struct conf_vm *conf_vm_find(const struct conf *c, const char *name);
+/**
+ * The VM of a configuration that is the same as vm of the other: it has its name or, if neither's
+ * name is in the other configuration, its socket or port, so it was renamed. NULL: there is none.
+ */
+struct conf_vm *conf_vm_same(
+	const struct conf *c, const struct conf *other, const struct conf_vm *vm);
 
 #endif

@@ -3,6 +3,7 @@
  * Reload, all or nothing. What can fail is done first, in steps that can be taken back: forwards
  * that are not wanted any more are closed (another VM may want their ports), new VMs are made, VMs
  * are changed, new forwards opened, new VMs started. Only then are VMs taken down that are gone.
+ * A VM is the same as before if its name is or, its name being gone, its socket: it was renamed.
  */
 #include "daemon.h"
 
@@ -23,10 +24,18 @@ struct reload {
 	struct conf *old, *new;
 };
 
-static bool
-is_new(const struct reload *r, const struct daemon_vm *vm)
+/** What the VM was before; NULL: it is a new one. */
+static const struct conf_vm *
+old_conf(const struct reload *r, const struct conf_vm *vm)
 {
-	return conf_vm_find(r->old, vm->conf.name) == NULL;
+	return conf_vm_same(r->old, r->new, vm);
+}
+
+/** What the VM is to be; NULL: it goes. */
+static const struct conf_vm *
+new_conf(const struct reload *r, const struct conf_vm *vm)
+{
+	return conf_vm_same(r->new, r->old, vm);
 }
 
 static int
@@ -36,7 +45,7 @@ plan_forwards(struct reload *r)
 	int ret;
 
 	TAILQ_FOREACH (vm, &r->d->vms, next) {
-		ret = daemon_listen_plan(vm, conf_vm_find(r->new, vm->conf.name));
+		ret = daemon_listen_plan(vm, new_conf(r, &vm->conf));
 		if (ret != 0)
 			return ret;
 	}
@@ -52,9 +61,9 @@ change_vms(struct reload *r)
 	int ret = 0;
 
 	TAILQ_FOREACH (vm, &r->d->vms, next) {
-		const struct conf_vm *conf = conf_vm_find(r->new, vm->conf.name);
+		const struct conf_vm *conf = new_conf(r, &vm->conf);
 
-		if (conf == NULL || is_new(r, vm))
+		if (conf == NULL)
 			continue;
 		ret = daemon_vm_change(vm, conf);
 		if (ret == 0)
@@ -71,7 +80,7 @@ make_new_vms(struct reload *r)
 	uint32_t i;
 
 	for (i = 0; i < r->new->n_vms; i++)
-		if (conf_vm_find(r->old, r->new->vms[i]->name) == NULL &&
+		if (old_conf(r, r->new->vms[i]) == NULL &&
 			daemon_vm_create(r->d, r->new->vms[i]) == NULL)
 			return -EIO;
 	return 0;
@@ -83,7 +92,7 @@ start_new_vms(struct reload *r)
 	struct daemon_vm *vm;
 
 	TAILQ_FOREACH (vm, &r->d->vms, next)
-		if (is_new(r, vm) && daemon_vm_start(vm) != 0)
+		if (old_conf(r, &vm->conf) == NULL && daemon_vm_start(vm) != 0)
 			return -EIO;
 	return 0;
 }
@@ -95,11 +104,11 @@ roll_back(struct reload *r)
 
 	for (vm = TAILQ_FIRST(&r->d->vms); vm != NULL; vm = after) {
 		after = TAILQ_NEXT(vm, next);
-		if (is_new(r, vm))
+		if (old_conf(r, &vm->conf) == NULL)
 			daemon_vm_destroy(vm);
 	}
 	TAILQ_FOREACH (vm, &r->d->vms, next) {
-		const struct conf_vm *conf = conf_vm_find(r->old, vm->conf.name);
+		const struct conf_vm *conf = old_conf(r, &vm->conf);
 
 		if (memcmp(&vm->conf, conf, sizeof(*conf)) != 0)
 			daemon_vm_change(vm, conf);
@@ -118,7 +127,7 @@ commit(struct reload *r)
 
 	for (vm = TAILQ_FIRST(&r->d->vms); vm != NULL; vm = after) {
 		after = TAILQ_NEXT(vm, next);
-		if (conf_vm_find(r->new, vm->conf.name) == NULL)
+		if (new_conf(r, &vm->conf) == NULL)
 			daemon_vm_destroy(vm);
 		else
 			daemon_listen_commit(vm);

@@ -9,6 +9,8 @@
 #define A "[vm.a]\nsocket = %d/a.sock\nloopback = gateway\n"
 #define B "[vm.b]\nsocket = %d/b.sock\nloopback = gateway\n"
 
+#define Z "[vm.z]\nsocket = %d/a.sock\nloopback = gateway\n"
+
 static char conf[96];
 
 /* "%d" is the daemon's directory, as in arguments. */
@@ -327,6 +329,47 @@ failure_half_way_is_rolled_back(void **state)
 	reload(HEAD A, "reload: done");
 }
 
+/* The name of the only VM, as vm list has it. */
+static void
+is_called(const char *name)
+{
+	json_t *j = proc_ctl(smoke.d, NULL, (const char *[]){ "vm", "list", NULL });
+	const json_t *vms = json_object_get(j, "vms");
+
+	assert_int_equal(json_array_size(vms), 1);
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(vms, 0), "name")), name);
+	json_decref(j);
+}
+
+static void
+vm_can_be_renamed_and_its_guest_does_not_notice(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, false);
+	uint16_t used = 0;
+	char text[512];
+	int fd = host_tcp_listen(LO, &used);
+
+	reload(HEAD Z "tcp = 127.0.0.1:3001:22\n", "reload: done, 1 VMs");
+	is_called("z");
+	smoke_echo(smoke.g, &k);
+	assert_true(listens(3001));
+	/* Back, but for a port that another program has: it keeps its name. */
+	snprintf(text, sizeof(text), "%stcp = 127.0.0.1:%u:22\n", HEAD A, used);
+	reload(text, "reload: rolled back");
+	is_called("z");
+	smoke_echo(smoke.g, &k);
+	assert_true(listens(3001));
+	/* What cannot change, cannot under another name. */
+	reload(HEAD A "queues = 2\n", "[vm.a] queues: cannot change while weir runs");
+	guest_flush(smoke.g);
+	reload(HEAD A, "reload: done, 1 VMs");
+	is_called("a");
+	smoke_echo(smoke.g, &k);
+	smoke_drop(&k);
+	close(fd);
+}
+
 static void
 last_vm_can_go_and_come_back(void **state)
 {
@@ -408,6 +451,7 @@ main(void)
 		SMOKE(wrong_file_changes_nothing),
 		SMOKE(keys_that_cannot_change_are_named),
 		SMOKE(failure_half_way_is_rolled_back),
+		SMOKE(vm_can_be_renamed_and_its_guest_does_not_notice),
 		SMOKE(last_vm_can_go_and_come_back),
 		SMOKE(many_reloads_leak_nothing),
 		SMOKE(log_level_changes),
