@@ -129,7 +129,7 @@ want_of_frame_buffers_is_told(void **state)
 	pid_t bridge;
 	int fd;
 
-	start((const char *[]){ PLAIN, "--memory", "16", "--max-flows", "1024", "--bridges", "1",
+	start((const char *[]){ PLAIN, "--memory", "20", "--max-flows", "1024", "--bridges", "1",
 		"--vm", VM, NULL });
 	fd = host_udp(LO, &port);
 	bridge = thread_named("rte-worker-2");
