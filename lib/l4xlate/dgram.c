@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include <rte_icmp.h>
+
 #define ICMP_UNREACH 3
 #define ICMP_UNREACH_PORT 3
 #define ICMP_TIME 11
@@ -168,8 +170,9 @@ void
 l4x_dgram_quote(struct l4x *l, uint32_t idx, const struct l4x_pkt *p)
 {
 	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
-	uint32_t len = p->l4_off + 8u - p->l3_off;
+	uint32_t l4 = p->l4_off - p->l3_off, len = l4 + 8;
 
+	d->quote_l4 = len <= sizeof(d->quote) ? (uint8_t)l4 : 0;
 	/* Longer headers than are kept are quoted in part; so is a packet by a router of old. */
 	len = RTE_MIN(len, (uint32_t)sizeof(d->quote));
 	memcpy(d->quote, rte_pktmbuf_mtod_offset(p->m, const void *, p->l3_off), len);
@@ -341,6 +344,33 @@ mtu_to_guest(const struct l4x_flow *f, uint32_t mtu)
 	return f->v4 ? mtu : RTE_MAX(mtu, (uint32_t)IP6_MIN_MTU);
 }
 
+/** RFC 1624, 3: the checksum when what sums up to `out` is replaced by what sums up to `in`. */
+static uint16_t
+cksum_adjust(uint16_t cksum, uint32_t out, uint32_t in)
+{
+	uint32_t sum = (uint16_t)~cksum + (uint32_t)(uint16_t)~__rte_raw_cksum_reduce(out) +
+		__rte_raw_cksum_reduce(in);
+
+	return (uint16_t)~__rte_raw_cksum_reduce(sum);
+}
+
+/** The header of the echo request that failed, as the guest has sent it. */
+static void
+echo_quote(const struct l4x_event *ev, const struct flowtab_tuple *guest, uint8_t *quote)
+{
+	uint32_t in = guest->eport;
+	struct rte_icmp_hdr icmp;
+
+	memcpy(&icmp, ev->error.echo, sizeof(icmp));
+	if (!flowtab_addr_is_v4(&guest->eaddr)) {
+		in = __rte_raw_cksum(guest->eaddr.b, sizeof(guest->eaddr.b), in);
+		in = __rte_raw_cksum(guest->oaddr.b, sizeof(guest->oaddr.b), in);
+	}
+	icmp.icmp_cksum = cksum_adjust(icmp.icmp_cksum, icmp.icmp_ident, in);
+	icmp.icmp_ident = guest->eport;
+	memcpy(quote, &icmp, sizeof(icmp));
+}
+
 static void
 error_to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 {
@@ -349,7 +379,7 @@ error_to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	struct l4x_port *port = l4x_flow_port(l, idx);
 	struct flowtab_tuple guest;
 	struct flowtab_addr from;
-	uint8_t type, code;
+	uint8_t type, code, quote[L4X_QUOTE];
 	bool told = ev->error.from_icmp && flowtab_addr_is_v4(&f->peer) == f->v4 &&
 		icmp_passes(f->v4, ev->error.icmp_type, ev->error.icmp_code);
 
@@ -364,8 +394,11 @@ error_to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	error_source(f, &guest, ev, ev->error.err == ECONNREFUSED, &from);
 	if (!ev->error.from_icmp && ev->error.err != ECONNREFUSED)
 		from = f->v4 ? port->conf.gateway : port->conf.gateway6;
+	memcpy(quote, d->quote, sizeof(quote));
+	if (ev->error.has_echo && d->quote_l4 != 0)
+		echo_quote(ev, &guest, quote + d->quote_l4);
 	l4x_icmp_error(l, port, f->queue, f->v4, type, code,
-		ev->error.err == EMSGSIZE ? mtu_to_guest(f, ev->error.info) : 0, &from, d->quote,
+		ev->error.err == EMSGSIZE ? mtu_to_guest(f, ev->error.info) : 0, &from, quote,
 		d->quote_len);
 }
 

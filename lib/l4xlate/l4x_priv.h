@@ -123,6 +123,7 @@ struct l4x_dgram_flow {
 	/** IP header (and options or extension headers) and first 8 bytes of L4 of the guest's last
 	 * datagram, as it sent them: an ICMP error quotes it byte for byte. */
 	uint8_t quote_len;
+	uint8_t quote_l4; /**< where those 8 bytes begin; 0: they are not all there */
 	uint8_t quote[L4X_QUOTE];
 	bool both_ways;
 	uint32_t older, newer; /**< the next ones without an answer, FLOWTAB_NONE at the ends */

@@ -183,6 +183,54 @@ datagram_without_df_is_fragmented_on_the_way(void **state)
 	assert_null(guest_icmp_error(smoke.g, 3, NEVER));
 }
 
+/* ---- traceroute ---- */
+
+/* Probes that run out at once: each is told with its own sequence number, id and checksum. */
+static void
+errors_quote_their_probes(const char *to)
+{
+	const struct pkt_addr far = pkt_addr(to);
+	const bool v6 = far.len == 16;
+	const size_t l4 = v6 ? 40 : 20;
+	struct pkt_ip ip = guest_ip(smoke.g, &far);
+	uint8_t f[128], sent[4][8];
+
+	need_peer();
+	ip.ttl = 1;
+	for (uint16_t i = 0; i < 4; i++) {
+		size_t len = pkt_build_icmp(
+			f, &ip, v6 ? 128 : 8, 0, 0x00330000u + i, "some trace", 7 + i % 2);
+
+		memcpy(sent[i], f + 14 + l4, 8);
+		guest_send(smoke.g, f, len);
+	}
+	for (unsigned int seen = 0; seen != 0xf;) {
+		struct guest_frame *r = guest_icmp_error(smoke.g, v6 ? 3 : 11, SOON);
+		uint16_t seq;
+
+		assert_non_null(r);
+		assert_string_equal(pkt_addr_text(&r->view.src), v6 ? PEER6 : PEER);
+		seq = pkt_get16(r->view.data + l4 + 6);
+		assert_in_range(seq, 0, 3);
+		assert_memory_equal(r->view.data + l4, sent[seq], 8);
+		assert_false(seen >> seq & 1);
+		seen |= 1u << seq;
+		free(r);
+	}
+}
+
+static void
+echo_that_runs_out_is_told_with_the_probe_that_did(void **state)
+{
+	errors_quote_their_probes("198.18.0.7");
+}
+
+static void
+echo_that_runs_out_is_told_with_the_probe_that_did_over_ipv6(void **state)
+{
+	errors_quote_their_probes("2001:db8:77::7");
+}
+
 static int
 up(void **state)
 {
@@ -191,9 +239,17 @@ up(void **state)
 
 	if (rc == 0 && smoke.net &&
 		netns_peer(&peer, 0, HERE "/24", PEER "/24", HERE6 "/64", PEER6 "/64") == 0) {
-		netns_run(NULL, "ip route add 198.19.0.0/24 via " PEER);
+		netns_run(NULL,
+			"ip route add 198.19.0.0/24 via " PEER
+			"; ip route add 198.18.0.0/24 via " PEER
+			"; ip -6 route add 2001:db8:77::/64 via " PEER6);
 		netns_run(&peer,
 			"echo 1 > /proc/sys/net/ipv4/ip_forward;"
+			"echo 1 > /proc/sys/net/ipv6/conf/all/forwarding;"
+			"echo 0 > /proc/sys/net/ipv4/icmp_ratelimit;"
+			"echo 0 > /proc/sys/net/ipv6/icmp/ratelimit;"
+			"ip route add 198.18.0.0/24 via " HERE ";"
+			"ip -6 route add 2001:db8:77::/64 via " HERE6 ";"
 			"ip route add 198.19.0.0/24 via " HERE " mtu lock 1000");
 	}
 	return rc;
@@ -218,6 +274,8 @@ main(void)
 		NARROW_LINK(ipv6_datagram_that_is_too_large_is_told_with_the_mtu),
 		SMOKE(router_on_the_way_is_named_with_its_mtu),
 		SMOKE(datagram_without_df_is_fragmented_on_the_way),
+		SMOKE(echo_that_runs_out_is_told_with_the_probe_that_did),
+		SMOKE(echo_that_runs_out_is_told_with_the_probe_that_did_over_ipv6),
 	};
 
 	return cmocka_run_group_tests_name("conf_path", tests, up, down);

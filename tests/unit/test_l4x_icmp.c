@@ -128,6 +128,58 @@ carries_echo_through_a_ping_socket_with_id_and_sequence_kept(void **state)
 	assert_int_equal(k->view.icmp_rest, 501u << 16 | 7);
 }
 
+/** What the kernel tells of a request of ours: its own id, its own checksum. */
+static void
+as_sent(uint8_t *echo, const uint8_t *request, size_t len, bool v4)
+{
+	static uint8_t copy[PKT_MAX];
+
+	memcpy(copy, request, len);
+	pkt_put16(copy + 2, 0);
+	pkt_put16(copy + 4, 0x7777);
+	/* ICMPv6: without the addresses. */
+	pkt_put16(copy + 2,
+		pkt_sum_fold(pkt_sum(copy, len, v4 ? 0 : IPPROTO_ICMPV6 + (uint32_t)len)));
+	memcpy(echo, copy, 8);
+}
+
+static void
+errors_quote_the_request_that_failed(void **state)
+{
+	static const char *const names[] = { "192.0.2.1", "2001:db8::1" };
+	struct l4xkit *k = *state;
+
+	for (unsigned int v6 = 0; v6 < 2; v6++) {
+		struct l4x_event ev = { .type = L4X_EV_ERROR };
+		size_t l4 = v6 ? 54 : 34;
+		uint8_t heads[4][8];
+
+		ev.error.err = EHOSTUNREACH;
+		ev.error.from_icmp = ev.error.has_echo = 1;
+		ev.error.icmp_type = v6 ? 3 : 11;
+		ev.error.offender = l4xkit_addr(v6 ? "2001:db8::99" : "198.51.100.7");
+		/* Of different lengths, odd ones as well; the last is not the one in question. */
+		for (uint16_t i = 0; i < 4; i++) {
+			size_t len = echo(names[v6], 500, i, 30 + i);
+
+			memcpy(heads[i], frame + l4, 8);
+			l4xkit_rx(k, frame, len);
+			ev.flow = l4xkit_op(k)->op.flow;
+			l4xkit_discard(k);
+			as_sent(ev.error.echo, frame + l4, len - l4, !v6);
+			l4xkit_event(k, &ev);
+			l4xkit_expect_frame(k);
+			assert_memory_equal(k->view.data + l4 - 14, heads[i], 8);
+		}
+		/* The second one once more, after all. */
+		echo(names[v6], 500, 1, 31);
+		as_sent(ev.error.echo, frame + l4, 8 + 31, !v6);
+		l4xkit_event(k, &ev);
+		l4xkit_expect_frame(k);
+		assert_memory_equal(k->view.data + l4 - 14, heads[1], 8);
+	}
+}
+
 static void
 keeps_one_flow_per_id(void **state)
 {
@@ -290,6 +342,7 @@ main(void)
 		T(answers_echo_for_the_gateway_itself),
 		T(answers_echo_whose_checksum_was_left_to_the_device),
 		T(carries_echo_through_a_ping_socket_with_id_and_sequence_kept),
+		T(errors_quote_the_request_that_failed),
 		T(keeps_one_flow_per_id),
 		T(drops_replies_too_short_for_a_header),
 		T(echo_flows_expire),

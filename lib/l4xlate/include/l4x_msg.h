@@ -169,9 +169,13 @@ struct l4x_event {
 			uint8_t icmp_type; /**< with from_icmp: as received */
 			uint8_t icmp_code;
 			uint8_t from_icmp; /**< 0: local error */
-			uint8_t pad[5];
+			uint8_t has_echo;  /**< ICMP: echo is known */
+			uint8_t pad[4];
 			struct flowtab_addr
 				offender; /**< who sent the ICMP error; zero = unknown */
+			/** Header of the echo request that failed, as it left the socket; an
+			 * ICMPv6 checksum leaves the addresses out. */
+			uint8_t echo[8];
 		} error;
 		struct {
 			union {
