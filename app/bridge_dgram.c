@@ -36,6 +36,20 @@ struct batch {
 
 /* ---- open ---- */
 
+void
+bridge_dgram_ask_header(int fd, bool v4, bool v6)
+{
+	/* Nice to have. */
+	if (v4) {
+		sock_set(fd, IPPROTO_IP, IP_RECVTOS, 1);
+		sock_set(fd, IPPROTO_IP, IP_RECVTTL, 1);
+	}
+	if (v6) {
+		sock_set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+		sock_set(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
+	}
+}
+
 static int
 open_options(const struct bridge_rec *r, const struct l4x_op *op)
 {
@@ -46,11 +60,7 @@ open_options(const struct bridge_rec *r, const struct l4x_op *op)
 		 : sock_set(r->fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
 	if (ret == 0 && op->open.mark != 0)
 		ret = sock_set(r->fd, SOL_SOCKET, SO_MARK, (int)op->open.mark);
-	/* Nice to have. */
-	if (v4)
-		sock_set(r->fd, IPPROTO_IP, IP_RECVTOS, 1);
-	else
-		sock_set(r->fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+	bridge_dgram_ask_header(r->fd, v4, !v4);
 	if (op->open.proto == IPPROTO_UDP)
 		sock_set(r->fd, IPPROTO_UDP, UDP_GRO, 1);
 	return ret;

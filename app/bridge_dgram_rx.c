@@ -35,7 +35,7 @@ struct batch {
 	uint32_t room[BRIDGE_DGRAMS]; /**< payload bytes in the lent buffer */
 	struct sockaddr_storage names[BRIDGE_DGRAMS];
 	union {
-		char buf[128];
+		char buf[256];
 		struct cmsghdr align;
 	} control[BRIDGE_DGRAMS];
 };

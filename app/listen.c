@@ -96,11 +96,7 @@ listen_udp(int fd, const struct bridge_listen *spec, bool dual)
 		ret = sock_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 	if (ret == 0 && (!v6 || dual))
 		ret = sock_set(fd, IPPROTO_IP, IP_PKTINFO, 1);
-	/* Nice to have. */
-	if (v6)
-		sock_set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-	if (!v6 || dual)
-		sock_set(fd, IPPROTO_IP, IP_RECVTOS, 1);
+	bridge_dgram_ask_header(fd, !v6 || dual, v6);
 	return ret;
 }
 

@@ -77,9 +77,10 @@ reply_ok(const struct rte_mbuf *m, bool v4)
 }
 
 static void
-to_guest(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
+to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 {
 	const struct l4x_flow *f = &l->flows[idx];
+	struct rte_mbuf *m = ev->dgram.m;
 	struct flowtab_tuple guest;
 
 	if (!reply_ok(m, f->v4) || flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0) {
@@ -89,7 +90,7 @@ to_guest(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
 	l4x_dgram_touch(l, idx, FLOWTAB_SIDE_OTHER, rte_pktmbuf_pkt_len(m));
 	rte_pktmbuf_mtod(m, struct rte_icmp_hdr *)->icmp_ident = guest.eport;
 	seal(m, &guest, f->v4);
-	l4x_ip_send(l, l4x_flow_port(l, idx), f->queue, m, &guest, 0, 0);
+	l4x_ip_send(l, l4x_flow_port(l, idx), f->queue, m, &guest, ev->tos, ev->ttl);
 }
 
 void
@@ -98,7 +99,7 @@ l4x_icmp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	struct l4x_event other = *ev;
 
 	if (ev->type == L4X_EV_DGRAM)
-		to_guest(l, idx, ev->dgram.m);
+		to_guest(l, idx, ev);
 	else if (ev->type == L4X_EV_ERROR)
 		l4x_dgram_error(l, idx, ev);
 	else

@@ -96,9 +96,9 @@ header_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint32_t l
 	return udp;
 }
 
-/** One datagram for the guest; owns m. */
+/** One datagram for the guest, with the event's DSCP, ECN and TTL; owns m. */
 static void
-to_guest(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
+to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev, struct rte_mbuf *m)
 {
 	uint32_t len = rte_pktmbuf_pkt_len(m) + sizeof(struct rte_udp_hdr);
 	const struct l4x_flow *f = &l->flows[idx];
@@ -126,7 +126,7 @@ to_guest(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
 		if (udp->dgram_cksum == 0)
 			udp->dgram_cksum = UINT16_MAX;
 	}
-	l4x_ip_send(l, port, f->queue, m, &guest, 0, 0);
+	l4x_ip_send(l, port, f->queue, m, &guest, ev->tos, ev->ttl);
 }
 
 void
@@ -135,7 +135,7 @@ l4x_udp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	struct l4x_event other = *ev;
 
 	if (ev->type == L4X_EV_DGRAM)
-		to_guest(l, idx, ev->dgram.m);
+		to_guest(l, idx, ev, ev->dgram.m);
 	else if (ev->type == L4X_EV_ERROR)
 		l4x_dgram_error(l, idx, ev);
 	else
@@ -245,5 +245,5 @@ l4x_udp_listen(struct l4x *l, const struct l4x_event *ev)
 	if (idx == FLOWTAB_NONE)
 		rte_pktmbuf_free(ev->accepted.m);
 	else
-		to_guest(l, idx, ev->accepted.m);
+		to_guest(l, idx, ev, ev->accepted.m);
 }

@@ -234,6 +234,8 @@ step_error(struct xlate *x, struct xlate_sock *s)
 		ev.error.icmp_type = fuzz_u8(x->tape);
 		ev.error.icmp_code = fuzz_u8(x->tape);
 		ev.error.info = fuzz_u16(x->tape);
+		ev.error.has_echo = ev.error.info & 1;
+		memset(ev.error.echo, how, sizeof(ev.error.echo));
 		ev.error.offender = l4xkit_addr(peers[how >> 5]);
 	}
 	xlate_error(x, s, &ev);

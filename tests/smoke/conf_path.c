@@ -231,10 +231,65 @@ echo_that_runs_out_is_told_with_the_probe_that_did_over_ipv6(void **state)
 	errors_quote_their_probes("2001:db8:77::7");
 }
 
+/* ---- DSCP, ECN, TTL ---- */
+
+static void
+mark(int fd, bool v6, int tos, int ttl)
+{
+	setsockopt(
+		fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos));
+	setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_UNICAST_HOPS : IP_TTL, &ttl,
+		sizeof(ttl));
+}
+
+/* What the far end sends from fd to port of the host, as the guest sees it at its own. */
+static void
+is_marked(int fd, bool v6, uint16_t port, uint16_t guest_port)
+{
+	struct guest_frame *f;
+
+	mark(fd, v6, 0xb8 | 3, 33);
+	assert_int_equal(host_send_to(fd, v6 ? HERE6 : HERE, port, "ce", 2), 0);
+	f = guest_udp_recv(smoke.g, guest_port, SOON);
+	assert_non_null(f);
+	assert_int_equal(f->view.tos, 0xb8 | 3);
+	assert_int_equal(f->view.ttl, 33);
+	free(f);
+}
+
+static void
+dscp_ecn_and_ttl_of_an_answer_reach_the_guest(void **state)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct pkt_addr far = pkt_addr(v6 ? PEER6 : PEER);
+		uint16_t gport = guest_port(smoke.g), port;
+		int fd = far_socket(v6 ? PEER6 : PEER);
+		struct pkt_addr from;
+		char buf[8];
+
+		guest_udp_send(smoke.g, gport, &far, PORT, "x", 1);
+		assert_int_equal(
+			host_recv_from(smoke.g, fd, buf, sizeof(buf), &from, &port, SOON), 1);
+		is_marked(fd, v6, port, gport);
+		close(fd);
+	}
+}
+
+static void
+dscp_ecn_and_ttl_of_what_a_forward_takes_reach_the_guest(void **state)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		int fd = far_socket(v6 ? PEER6 : PEER);
+
+		is_marked(fd, v6, 5000, 50);
+		close(fd);
+	}
+}
+
 static int
 up(void **state)
 {
-	static const char *const args[] = { "--vm", "a,socket=%d/a.sock", NULL };
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,udp=5000:50", NULL };
 	int rc = smoke_up(args);
 
 	if (rc == 0 && smoke.net &&
@@ -276,6 +331,8 @@ main(void)
 		SMOKE(datagram_without_df_is_fragmented_on_the_way),
 		SMOKE(echo_that_runs_out_is_told_with_the_probe_that_did),
 		SMOKE(echo_that_runs_out_is_told_with_the_probe_that_did_over_ipv6),
+		SMOKE(dscp_ecn_and_ttl_of_an_answer_reach_the_guest),
+		SMOKE(dscp_ecn_and_ttl_of_what_a_forward_takes_reach_the_guest),
 	};
 
 	return cmocka_run_group_tests_name("conf_path", tests, up, down);

@@ -341,7 +341,7 @@ an_error_does_not_hold_datagrams_up(void **state)
 }
 
 static void
-dscp_and_ecn_pass_both_ways(void **state)
+dscp_ecn_and_ttl_pass_both_ways(void **state)
 {
 	struct rig *r = *state;
 	const int fd = dgram_flow(r, FLOW(1), AF_INET);
@@ -360,10 +360,12 @@ dscp_and_ecn_pass_both_ways(void **state)
 	assert_int_equal(recvmsg(fd, &msg, 0), 10);
 	assert_int_equal(*CMSG_DATA(CMSG_FIRSTHDR(&msg)), 0xb9);
 	assert_int_equal(sock_set(fd, IPPROTO_IP, IP_TOS, 0x2e << 2 | 3), 0);
+	assert_int_equal(sock_set(fd, IPPROTO_IP, IP_TTL, 44), 0);
 	rig_lend(r, 1);
 	host_send(fd, 0, 10, 0);
 	ev = rig_wait(r, L4X_EV_DGRAM, FLOW(1));
 	assert_int_equal(ev.tos, 0x2e << 2 | 3);
+	assert_int_equal(ev.ttl, 44);
 	rte_pktmbuf_free(ev.dgram.m);
 	close(fd);
 }
@@ -558,7 +560,7 @@ main(void)
 		T(a_closed_port_is_told_and_the_flow_lives),
 		T(a_closed_port_is_told_over_ipv6),
 		T(an_error_does_not_hold_datagrams_up),
-		T(dscp_and_ecn_pass_both_ways),
+		T(dscp_ecn_and_ttl_pass_both_ways),
 		T(unreachable_peer_is_an_error),
 		T(a_refused_train_is_sent_one_by_one),
 		T(too_large_is_told_only_of_what_may_not_be_fragmented),

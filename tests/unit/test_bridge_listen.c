@@ -2,6 +2,7 @@
 /* Listeners of the bridge. */
 #include "test_bridge_util.h"
 
+#include <netinet/ip.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -396,9 +397,13 @@ udp_peer_gets_its_answer_from_the_port_it_spoke_to(struct rig *r, int family)
 	listen_ok(r, &spec);
 	/* Connected: it hears only what comes from there. */
 	fd = host_connect(family, SOCK_DGRAM, htons(spec.port));
+	sock_set(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+		family == AF_INET ? IP_TOS : IPV6_TCLASS, 0xb9);
 	assert_int_equal(host_write(fd, 0, 700), 700);
 	ev = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
 	assert_int_equal(ev.len, 700);
+	assert_int_equal(ev.tos, 0xb9);
+	assert_int_equal(ev.ttl, 64);
 	assert_true(ev.accepted.m->data_off >= HEAD_LEN);
 	check_payload(ev.accepted.m, 0);
 	rte_pktmbuf_free(ev.accepted.m);

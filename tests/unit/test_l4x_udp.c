@@ -380,6 +380,29 @@ answers_reach_the_guest_from_whom_it_asked(void **state)
 	assert_memory_equal(k->view.data, data, 1452);
 }
 
+static void
+dscp_ecn_and_ttl_reach_the_guest(void **state)
+{
+	static const char *const names[] = { "192.0.2.1", "2001:db8::1" };
+	struct l4xkit *k = *state;
+
+	for (unsigned int i = 0; i < RTE_DIM(names); i++) {
+		struct l4x_event ev = { .type = L4X_EV_DGRAM, .tos = 0xb9, .ttl = 57 };
+
+		ev.flow = open_flow(k, names[i], 1000, 2000);
+		ev.dgram.m = l4xkit_payload(k, data, 10);
+		l4xkit_event(k, &ev);
+		l4xkit_expect_frame(k);
+		assert_int_equal(k->view.tos, 0xb9);
+		assert_int_equal(k->view.ttl, 57);
+		/* Where the host does not know. */
+		answer(k, ev.flow, 10);
+		l4xkit_expect_frame(k);
+		assert_int_equal(k->view.tos, 0);
+		assert_int_equal(k->view.ttl, 64);
+	}
+}
+
 /** Put fragments to the guest together again. @return bytes of the whole L4 packet */
 static size_t
 defragment(struct l4xkit *k, uint8_t *whole, bool v6)
@@ -716,6 +739,7 @@ main(void)
 		T(only_what_no_router_may_fragment_is_sent_in_one_piece),
 		T(ipv6_up_to_1280_bytes_may_be_fragmented_by_ipv4),
 		T(answers_reach_the_guest_from_whom_it_asked),
+		T(dscp_ecn_and_ttl_reach_the_guest),
 		T(fragments_what_is_larger_than_the_mtu),
 		T(fragments_ipv6_with_a_header_of_its_own),
 		T(drops_what_no_ip_packet_holds),

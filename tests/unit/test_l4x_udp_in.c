@@ -152,6 +152,20 @@ a_datagram_from_outside_takes_a_socket_when_it_is_answered(void **state)
 }
 
 static void
+dscp_ecn_and_ttl_from_outside_reach_the_guest(void **state)
+{
+	struct l4xkit *k = *state;
+	struct l4x_event ev = listen_event(k, "198.51.100.1", "203.0.113.1", 60);
+
+	ev.tos = 3;
+	ev.ttl = 9;
+	l4xkit_event(k, &ev);
+	l4xkit_expect_frame(k);
+	assert_int_equal(k->view.tos, 3);
+	assert_int_equal(k->view.ttl, 9);
+}
+
+static void
 unanswered_flows_end_without_a_socket_to_close(void **state)
 {
 	struct l4xkit *k = *state;
@@ -413,6 +427,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(a_datagram_from_outside_takes_a_socket_when_it_is_answered),
+		T(dscp_ecn_and_ttl_from_outside_reach_the_guest),
 		T(unanswered_flows_end_without_a_socket_to_close),
 		T(datagrams_from_outside_leave_the_guest_its_rate),
 		T(the_oldest_unanswered_flow_makes_room_for_a_new_one),

@@ -144,8 +144,8 @@ enum l4x_event_type {
 struct l4x_event {
 	uint8_t type;   /**< enum l4x_event_type */
 	uint8_t bridge; /**< number of the bridge it comes from */
-	uint8_t tos;    /**< DGRAM: of the datagram, where known */
-	uint8_t ttl;    /**< DGRAM: of the datagram, 0 = unknown */
+	uint8_t tos;    /**< DGRAM, LISTEN_DGRAM: of the datagram, where known */
+	uint8_t ttl;    /**< DGRAM, LISTEN_DGRAM: of the datagram, 0 = unknown */
 	uint32_t len;   /**< DATA, DGRAM: bytes of payload */
 	uint64_t flow;  /**< handle */
 	union {
