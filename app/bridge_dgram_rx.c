@@ -240,7 +240,7 @@ read_control_v6(const struct cmsghdr *c, struct info *info)
 		info->ttl = (uint8_t)value;
 	} else if (c->cmsg_type == IPV6_PKTINFO) {
 		memcpy(&pkt, CMSG_DATA(c), sizeof(pkt));
-		info->local = flowtab_addr_v6(&pkt.ipi6_addr);
+		info->local = sock_addr_v6(&pkt.ipi6_addr, pkt.ipi6_ifindex);
 	}
 }
 

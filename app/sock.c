@@ -11,10 +11,14 @@ sock_addr_set6(struct sockaddr_storage *ss, const struct flowtab_addr *a, rte_be
 {
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
 
+	struct flowtab_addr bare = *a;
+
 	memset(in6, 0, sizeof(*in6));
 	in6->sin6_family = AF_INET6;
 	in6->sin6_port = port;
-	memcpy(&in6->sin6_addr, a->b, sizeof(in6->sin6_addr));
+	in6->sin6_scope_id = flowtab_addr_scope(a);
+	flowtab_addr_set_scope(&bare, 0);
+	memcpy(&in6->sin6_addr, bare.b, sizeof(in6->sin6_addr));
 	return sizeof(*in6);
 }
 
@@ -32,6 +36,15 @@ sock_addr_set(struct sockaddr_storage *ss, const struct flowtab_addr *a, rte_be1
 	return sizeof(*in);
 }
 
+struct flowtab_addr
+sock_addr_v6(const struct in6_addr *a, uint32_t scope)
+{
+	struct flowtab_addr addr = flowtab_addr_v6(a);
+
+	flowtab_addr_set_scope(&addr, scope);
+	return addr;
+}
+
 bool
 sock_addr_get(const struct sockaddr_storage *ss, struct flowtab_addr *a, rte_be16_t *port)
 {
@@ -45,7 +58,7 @@ sock_addr_get(const struct sockaddr_storage *ss, struct flowtab_addr *a, rte_be1
 			*port = in->sin_port;
 		return true;
 	case AF_INET6:
-		*a = flowtab_addr_v6(&in6->sin6_addr);
+		*a = sock_addr_v6(&in6->sin6_addr, in6->sin6_scope_id);
 		if (port != NULL)
 			*port = in6->sin6_port;
 		return true;

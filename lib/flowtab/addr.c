@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 
 static const uint8_t addr_loopback6[16] = { [15] = 1 };
 
@@ -34,6 +35,26 @@ flowtab_addr_is_linklocal(const struct flowtab_addr *a)
 	if (flowtab_addr_is_v4(a))
 		return a->b[12] == 169 && a->b[13] == 254;
 	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+/** Offset of the scope: behind fe80::/10 come 54 bits of zero. */
+#define SCOPE_AT 4
+
+uint32_t
+flowtab_addr_scope(const struct flowtab_addr *a)
+{
+	uint32_t scope = 0;
+
+	if (!flowtab_addr_is_v4(a) && flowtab_addr_is_linklocal(a))
+		memcpy(&scope, &a->b[SCOPE_AT], sizeof(scope));
+	return scope;
+}
+
+void
+flowtab_addr_set_scope(struct flowtab_addr *a, uint32_t scope)
+{
+	if (!flowtab_addr_is_v4(a) && flowtab_addr_is_linklocal(a))
+		memcpy(&a->b[SCOPE_AT], &scope, sizeof(scope));
 }
 
 bool
@@ -72,9 +93,17 @@ flowtab_addr_parse(struct flowtab_addr *a, const char *text)
 const char *
 flowtab_addr_format(const struct flowtab_addr *a, char *buf)
 {
+	struct flowtab_addr bare = *a;
+	uint32_t scope = flowtab_addr_scope(a);
+	size_t len;
+
+	flowtab_addr_set_scope(&bare, 0);
 	if (flowtab_addr_is_v4(a))
 		inet_ntop(AF_INET, &a->v4, buf, FLOWTAB_ADDR_STRLEN);
 	else
-		inet_ntop(AF_INET6, a->b, buf, FLOWTAB_ADDR_STRLEN);
+		inet_ntop(AF_INET6, bare.b, buf, FLOWTAB_ADDR_STRLEN);
+	len = strlen(buf);
+	if (scope != 0)
+		snprintf(buf + len, FLOWTAB_ADDR_STRLEN - len, "%%%u", scope);
 	return buf;
 }

@@ -2,7 +2,9 @@
 /* What the path to another host does to datagrams, and what the guest is told of it. Needs root. */
 #include "smoke.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 
 #define HERE "192.0.2.1"
 #define PEER "192.0.2.2"
@@ -286,6 +288,40 @@ dscp_ecn_and_ttl_of_what_a_forward_takes_reach_the_guest(void **state)
 	}
 }
 
+/* ---- link-local ---- */
+
+static void
+link_local_peer_of_a_forward_is_answered(void **state)
+{
+	const struct pkt_addr here = pkt_addr("fe80::91");
+	struct ifreq ifr = { .ifr_name = "peer0" };
+	struct sockaddr_storage ss;
+	socklen_t len;
+	struct guest_frame *f;
+	char buf[8];
+	int fd;
+
+	need_peer();
+	netns_run(NULL, "ip addr add fe80::91/64 dev weir0 nodad");
+	netns_run(&peer, "ip addr add fe80::92/64 dev peer0 nodad");
+	fd = netns_socket(&peer, AF_INET6, SOCK_DGRAM, 0);
+	assert_int_equal(ioctl(fd, SIOCGIFINDEX, &ifr), 0);
+	len = pkt_sockaddr(&here, 5000, &ss);
+	((struct sockaddr_in6 *)&ss)->sin6_scope_id = (uint32_t)ifr.ifr_ifindex;
+	assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(send(fd, "ask", 3, 0), 3);
+		f = guest_udp_recv(smoke.g, 50, SOON);
+		assert_non_null(f);
+		assert_string_equal(pkt_addr_text(&f->view.src), GW6);
+		guest_udp_send(smoke.g, 50, &f->view.src, f->view.sport, "told", 4);
+		free(f);
+		/* From the address that it spoke to, or a connected socket does not hear it. */
+		assert_int_equal(host_recv(smoke.g, fd, buf, sizeof(buf), SOON), 4);
+	}
+	close(fd);
+}
+
 static int
 up(void **state)
 {
@@ -331,6 +367,7 @@ main(void)
 		SMOKE(datagram_without_df_is_fragmented_on_the_way),
 		SMOKE(echo_that_runs_out_is_told_with_the_probe_that_did),
 		SMOKE(echo_that_runs_out_is_told_with_the_probe_that_did_over_ipv6),
+		SMOKE(link_local_peer_of_a_forward_is_answered),
 		SMOKE(dscp_ecn_and_ttl_of_an_answer_reach_the_guest),
 		SMOKE(dscp_ecn_and_ttl_of_what_a_forward_takes_reach_the_guest),
 	};

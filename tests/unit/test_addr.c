@@ -179,6 +179,29 @@ compares_prefixes_by_bits_within_a_family(void **state)
 	}
 }
 
+static void
+link_local_addresses_carry_their_interface(void **state)
+{
+	struct flowtab_addr a = addr("fe80::1:2:3:4"), b = a, other = addr("2001:db8::1");
+	char buf[FLOWTAB_ADDR_STRLEN];
+
+	assert_int_equal(flowtab_addr_scope(&a), 0);
+	flowtab_addr_set_scope(&a, 3);
+	flowtab_addr_set_scope(&b, 70000);
+	assert_int_equal(flowtab_addr_scope(&a), 3);
+	assert_int_equal(flowtab_addr_scope(&b), 70000);
+	assert_false(flowtab_addr_eq(&a, &b));
+	assert_true(flowtab_addr_is_linklocal(&a));
+	assert_string_equal(flowtab_addr_format(&a, buf), "fe80::1:2:3:4%3");
+	flowtab_addr_set_scope(&b, UINT32_MAX);
+	assert_string_equal(flowtab_addr_format(&b, buf), "fe80::1:2:3:4%4294967295");
+	flowtab_addr_set_scope(&a, 0);
+	assert_string_equal(flowtab_addr_format(&a, buf), "fe80::1:2:3:4");
+	flowtab_addr_set_scope(&other, 3);
+	assert_int_equal(flowtab_addr_scope(&other), 0);
+	assert_string_equal(flowtab_addr_format(&other, buf), "2001:db8::1");
+}
+
 int
 main(void)
 {
@@ -190,6 +213,7 @@ main(void)
 		cmocka_unit_test(tells_classes_of_addresses),
 		cmocka_unit_test(zero_is_the_ipv6_any_alone),
 		cmocka_unit_test(compares_prefixes_by_bits_within_a_family),
+		cmocka_unit_test(link_local_addresses_carry_their_interface),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

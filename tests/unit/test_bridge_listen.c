@@ -2,6 +2,7 @@
 /* Listeners of the bridge. */
 #include "test_bridge_util.h"
 
+#include <arpa/inet.h>
 #include <netinet/ip.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -577,6 +578,27 @@ a_flow_is_not_opened_beside_a_listener_that_leads_elsewhere(void **state)
 }
 
 static void
+socket_addresses_keep_the_interface_of_a_link_local_peer(void **state)
+{
+	struct sockaddr_storage ss = { 0 };
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss, back;
+	struct flowtab_addr a, b;
+	rte_be16_t port;
+
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(7);
+	in6->sin6_scope_id = 5;
+	inet_pton(AF_INET6, "fe80::1", &in6->sin6_addr);
+	back = *in6;
+	assert_true(sock_addr_get(&ss, &a, &port));
+	in6->sin6_scope_id = 6;
+	assert_true(sock_addr_get(&ss, &b, &port));
+	assert_false(flowtab_addr_eq(&a, &b));
+	assert_int_equal(sock_addr_set(&ss, &a, port), sizeof(back));
+	assert_memory_equal(&ss, &back, sizeof(back));
+}
+
+static void
 large_datagrams_reach_a_listener(void **state)
 {
 	struct rig *r = *state;
@@ -619,6 +641,7 @@ main(void)
 		T(a_second_listener_is_refused_while_there_are_flows),
 		T(unlisten_ends_the_flows_of_a_udp_forward),
 		T(a_flow_is_not_opened_beside_a_listener_that_leads_elsewhere),
+		T(socket_addresses_keep_the_interface_of_a_link_local_peer),
 		T(large_datagrams_reach_a_listener),
 	};
 

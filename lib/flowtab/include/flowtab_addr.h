@@ -102,6 +102,13 @@ bool flowtab_addr_is_loopback(const struct flowtab_addr *a);
 bool flowtab_addr_is_multicast(const struct flowtab_addr *a);
 /** True for 169.254.0.0/16 and fe80::/10. */
 bool flowtab_addr_is_linklocal(const struct flowtab_addr *a);
+/**
+ * The number of the interface that an IPv6 link-local address of the host's side belongs to; 0: it
+ * is none, or names none. It lies in bytes that are zero on the wire (RFC 4291, 2.5.6).
+ */
+uint32_t flowtab_addr_scope(const struct flowtab_addr *a);
+/** Write it; 0 removes it. Other addresses stay as they are. */
+void flowtab_addr_set_scope(struct flowtab_addr *a, uint32_t scope);
 /** True if both are of one family and agree in the first prefix_len bits (of 32 or of 128). */
 bool flowtab_addr_in_prefix(
 	const struct flowtab_addr *a, const struct flowtab_addr *net, unsigned int prefix_len);
@@ -113,7 +120,7 @@ bool flowtab_addr_in_prefix(
 int flowtab_addr_parse(struct flowtab_addr *a, const char *text);
 
 /**
- * Write the address as text (RFC 5952 for IPv6).
+ * Write the address as text (RFC 5952 for IPv6; with its scope, RFC 4007, 11.2).
  * @param buf FLOWTAB_ADDR_STRLEN bytes
  * @return buf
  */

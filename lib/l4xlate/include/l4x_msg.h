@@ -6,6 +6,8 @@
  * goes back. Both are plain data of 64 bytes that travel over one SPSC ring in each direction, in
  * order. A message that carries an mbuf carries its ownership.
  *
+ * Addresses of the host's side that are IPv6 link-local carry their scope (flowtab_addr_scope()).
+ *
  * Streams are counted in absolute 64-bit offsets that start at 0 with the first byte of payload,
  * one count for each direction; TCP sequence numbers are l4x's own affair. So neither side can lose
  * the other: a late message is recognised by its offset, or by a stale flow handle, and dropped.
