@@ -134,7 +134,7 @@ bool bridge_has_work(const struct bridge *b);
 
 const uint64_t *bridge_counters(const struct bridge *b);
 
-/** Does MSG_PEEK on TCP honour SO_PEEK_OFF here (Linux >= 6.9)? Tries it on a loopback pair. */
+/** Does MSG_PEEK on TCP honour SO_PEEK_OFF, in each family that there is? Tries it on loopback. */
 bool bridge_probe_peek_off(void);
 /** May this process make ICMP / ICMPv6 ping sockets? 0 or -errno. */
 int bridge_probe_ping(bool ipv6);

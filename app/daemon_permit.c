@@ -123,9 +123,8 @@ daemon_permit_say(const struct daemon *d)
 			    "refused; raise the hard limit (ulimit -Hn, LimitNOFILE=)",
 			(unsigned long)d->max_files, (unsigned long)files_wanted_flows(d, d->conf));
 	if (!d->peek_off)
-		log_info("this kernel has no SO_PEEK_OFF for TCP (Linux 6.9 has): data for guests "
-			 "is "
-			 "read in a slower way");
+		log_info("this kernel has no SO_PEEK_OFF for TCP in both families (later ones "
+			 "than Linux 6.9 have): data for guests is read in a slower way");
 	if (d->ping4 == -EACCES || d->ping4 == -EPERM)
 		log_warning("ping sockets are not permitted: guests' pings go unanswered; to allow "
 			    "them: sysctl net.ipv4.ping_group_range=\"%u %u\"",

@@ -555,20 +555,6 @@ an_idle_bridge_has_no_work(void **state)
 	close(fd);
 }
 
-static void
-probes_answer(void **state)
-{
-	/* Whatever the kernel is: no crash, no descriptor left. */
-	const int before = dup(0);
-
-	close(before);
-	bridge_probe_peek_off();
-	bridge_probe_ping(false);
-	bridge_probe_ping(true);
-	assert_int_equal(dup(0), before);
-	close(before);
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
 #define BOTH(f)                                                                 \
 	T(f),                                                                   \
@@ -601,7 +587,6 @@ main(void)
 		T(one_busy_flow_does_not_starve_another),
 		T(lost_receive_buffers_end_that_flow_alone),
 		T(an_idle_bridge_has_no_work),
-		cmocka_unit_test(probes_answer),
 	};
 
 	return cmocka_run_group_tests(tests, eal_group_start, eal_group_stop);
