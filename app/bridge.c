@@ -225,7 +225,7 @@ bridge_has_work(const struct bridge *b)
 		const struct bridge_worker *w = &b->workers[i];
 
 		if (!rte_ring_empty(w->chan->ops) || w->dirty.head != BRIDGE_NIL ||
-			w->ready.head != BRIDGE_NIL || w->told)
+			w->ready.head != BRIDGE_NIL || w->n_staged != 0 || w->told)
 			return true;
 	}
 	return bridge_lenders_have_work(b) || bridge_listeners_have_work(b);

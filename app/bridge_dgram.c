@@ -66,6 +66,16 @@ open_options(const struct bridge_rec *r, const struct l4x_op *op)
 	return ret;
 }
 
+int
+bridge_dgram_ask_local(int fd, bool v4, bool v6)
+{
+	int ret = v4 ? sock_set(fd, IPPROTO_IP, IP_PKTINFO, 1) : 0;
+
+	if (ret == 0 && v6)
+		ret = sock_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+	return ret;
+}
+
 /** Beside the listener of that port. */
 static int
 open_beside(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
@@ -77,7 +87,9 @@ open_beside(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 
 	if (l == NULL)
 		return -ECONNABORTED;
-	ret = sock_set(r->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	ret = bridge_dgram_ask_local(r->fd, ss.ss_family == AF_INET, ss.ss_family == AF_INET6);
+	if (ret == 0)
+		ret = sock_set(r->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (ret == 0 && bind(r->fd, (struct sockaddr *)&ss, len) < 0)
 		ret = -errno;
 	if (ret == 0)

@@ -263,6 +263,62 @@ read_control(struct msghdr *msg, struct info *info)
 	}
 }
 
+/* ---- what comes to a listener, by its own socket or by a flow's ---- */
+
+static void
+tell_listen_one(struct bridge *b, const struct l4x_event *e, uint8_t worker, struct rte_mbuf *m)
+{
+	struct l4x_event *ev;
+
+	if (m == NULL)
+		return;
+	if (bridge_room(&b->workers[worker]) == 0) {
+		rte_pktmbuf_free(m);
+		bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
+		return;
+	}
+	ev = bridge_event(b, &b->workers[worker], L4X_EV_LISTEN_DGRAM);
+	ev->tos = e->tos;
+	ev->ttl = e->ttl;
+	ev->len = m->pkt_len;
+	ev->accepted = e->accepted;
+	ev->accepted.m = m;
+}
+
+/** Message i, to the worker whose flow it is or will be. */
+static void
+tell_listen(struct bridge *b, const struct bridge_listener *l, struct batch *batch, uint32_t i)
+{
+	const struct l4x_port_conf *conf = b->ports[l->spec.pif].conf;
+	const uint32_t len = batch->msgs[i].msg_len;
+	struct l4x_event e = { .type = L4X_EV_LISTEN_DGRAM };
+	struct msghdr *msg = &batch->msgs[i].msg_hdr;
+	struct info info;
+	uint32_t off = 0, seg;
+	uint8_t worker = UINT8_MAX;
+
+	read_control(msg, &info);
+	seg = info.seg != 0 ? info.seg : len;
+	e.tos = info.tos;
+	e.ttl = info.ttl;
+	e.accepted.local = info.local;
+	e.accepted.local_port = rte_cpu_to_be_16(l->spec.port);
+	e.accepted.guest_port = rte_cpu_to_be_16(l->spec.guest_port);
+	e.accepted.pif = l->spec.pif;
+	if (conf != NULL &&
+		sock_addr_get(&batch->names[i], &e.accepted.peer, &e.accepted.peer_port))
+		worker = l4x_steer_inbound(conf, b->p.steer_key, &e, IPPROTO_UDP);
+	if (worker >= b->p.n_workers) {
+		bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
+		return;
+	}
+	do {
+		tell_listen_one(b, &e, worker,
+			copy_to_pool(b, msg, off, RTE_MIN(seg, len - off), LISTEN_HEAD));
+		off += seg;
+	} while (off < len);
+}
+
 /* ---- sockets of flows ---- */
 
 static void
@@ -286,7 +342,10 @@ tell(struct bridge *b, struct bridge_rec *r, struct rte_mbuf *m, const struct in
 	ev->dgram.m = m;
 }
 
-/** Was message i queued before the socket was connected, by somebody else? */
+/**
+ * Between its bind() and its connect() a socket takes what is for the listener: was message i sent
+ * by somebody else than the flow's peer?
+ */
 static bool
 from_other(const struct bridge_rec *r, const struct batch *batch, uint32_t i)
 {
@@ -311,9 +370,9 @@ take_message(struct bridge *b, struct bridge_rec *r, struct batch *batch, uint32
 
 	bridge_count(b, BRIDGE_COUNT_RECV_BYTES, len);
 	if (unlikely(from_other(r, batch, i))) {
+		tell_listen(b, &b->listeners[r->dgram.listener - 1], batch, i);
 		if (batch->bl != NULL)
 			rte_pktmbuf_free(bridge_lender_at(batch->bl, i));
-		bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
 		return;
 	}
 	read_control(msg, &info);
@@ -397,41 +456,6 @@ bridge_dgram_read(struct bridge *b, struct bridge_rec *r)
 }
 
 /* ---- listeners ---- */
-
-static void
-tell_listen(struct bridge *b, const struct bridge_listener *l, struct batch *batch, uint32_t i)
-{
-	const struct l4x_port_conf *conf = b->ports[l->spec.pif].conf;
-	const uint32_t len = batch->msgs[i].msg_len;
-	struct l4x_event e = { .type = L4X_EV_LISTEN_DGRAM, .len = len }, *ev;
-	struct rte_mbuf *m;
-	struct info info;
-	uint8_t worker;
-
-	read_control(&batch->msgs[i].msg_hdr, &info);
-	e.accepted.local = info.local;
-	e.accepted.local_port = rte_cpu_to_be_16(l->spec.port);
-	e.accepted.guest_port = rte_cpu_to_be_16(l->spec.guest_port);
-	e.accepted.pif = l->spec.pif;
-	if (conf == NULL ||
-		!sock_addr_get(&batch->names[i], &e.accepted.peer, &e.accepted.peer_port))
-		goto drop;
-	worker = l4x_steer_inbound(conf, b->p.steer_key, &e, IPPROTO_UDP);
-	if (worker >= b->p.n_workers || bridge_room(&b->workers[worker]) == 0)
-		goto drop;
-	m = copy_to_pool(b, &batch->msgs[i].msg_hdr, 0, len, LISTEN_HEAD);
-	if (m == NULL)
-		return;
-	ev = bridge_event(b, &b->workers[worker], L4X_EV_LISTEN_DGRAM);
-	ev->tos = info.tos;
-	ev->ttl = info.ttl;
-	ev->len = len;
-	ev->accepted = e.accepted;
-	ev->accepted.m = m;
-	return;
-drop:
-	bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
-}
 
 unsigned int
 bridge_dgram_listen(struct bridge *b, struct bridge_listener *l)

@@ -378,6 +378,8 @@ void bridge_tcp_consume(struct bridge *b, struct bridge_rec *r);
 /* ---- bridge_dgram.c, bridge_dgram_rx.c, bridge_err.c ---- */
 
 void bridge_dgram_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op);
+/** Have it told which address of ours was spoken to. 0 or -errno */
+int bridge_dgram_ask_local(int fd, bool v4, bool v6);
 /** Have DSCP, ECN and TTL told of what is received by these families. */
 void bridge_dgram_ask_header(int fd, bool v4, bool v6);
 /** n operations DGRAM of one flow; their mbufs are freed. */

@@ -92,10 +92,8 @@ listen_udp(int fd, const struct bridge_listen *spec, bool dual)
 	 */
 	if (ret == 0)
 		ret = sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	if (ret == 0 && v6)
-		ret = sock_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-	if (ret == 0 && (!v6 || dual))
-		ret = sock_set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+	if (ret == 0)
+		ret = bridge_dgram_ask_local(fd, !v6 || dual, v6);
 	bridge_dgram_ask_header(fd, !v6 || dual, v6);
 	return ret;
 }

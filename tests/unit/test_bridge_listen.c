@@ -6,7 +6,30 @@
 #include <netinet/ip.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+#define STRANGER_BYTES 77
+
+/** Sends to a forward in the next connect() of a bound socket, before it is made; -1: it has. */
+static int stranger = -1;
+
+int
+connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct sockaddr_in6 self = { 0 };
+	socklen_t self_len = sizeof(self);
+	const int who = stranger;
+
+	getsockname(fd, (struct sockaddr *)&self, &self_len);
+	/* The port is at the same place in both families. */
+	if (who >= 0 && self.sin6_port != 0) {
+		stranger = -1;
+		assert_int_equal(host_write(who, 0, STRANGER_BYTES), STRANGER_BYTES);
+		close(who);
+	}
+	return (int)syscall(SYS_connect, fd, addr, len);
+}
 
 /** A port of the host that is free on all addresses. */
 static uint16_t
@@ -486,6 +509,59 @@ flow_through(struct rig *r, uint64_t flow, const struct bridge_listen *spec)
 }
 
 static void
+a_stranger_is_not_lost_while_a_flow_opens(struct rig *r, int family)
+{
+	const struct bridge_listen spec = forward(IPPROTO_UDP);
+	const struct flowtab_addr lo = loopback_addr(family);
+	struct l4x_event ev, got;
+	uint8_t buf[100];
+	int fd;
+
+	listen_ok(r, &spec);
+	fd = host_connect(family, SOCK_DGRAM, htons(spec.port));
+	stranger = host_connect(family, SOCK_DGRAM, htons(spec.port));
+	assert_int_equal(host_write(fd, 0, 10), 10);
+	ev = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
+	rte_pktmbuf_free(ev.accepted.m);
+	rig_lend(r, 8);
+	op_open_beside(r, FLOW(1), &ev);
+	op_dgram(r, FLOW(1), 40, 40);
+	rig_poll(r);
+	assert_int_equal(stranger, -1);
+	got = rig_wait(r, L4X_EV_LISTEN_DGRAM, 0);
+	assert_int_equal(got.len, STRANGER_BYTES);
+	check_payload(got.accepted.m, 0);
+	assert_true(got.accepted.m->data_off >= HEAD_LEN);
+	rte_pktmbuf_free(got.accepted.m);
+	assert_true(flowtab_addr_eq(&got.accepted.peer, &lo));
+	assert_true(got.accepted.peer_port != ev.accepted.peer_port);
+	assert_true(flowtab_addr_eq(&got.accepted.local, &lo));
+	assert_int_equal(ntohs(got.accepted.local_port), spec.port);
+	assert_int_equal(ntohs(got.accepted.guest_port), 8080);
+	assert_int_equal(got.accepted.pif, PIF);
+	/* And the flow has its own. */
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 40);
+	assert_int_equal(host_write(fd, 0, 500), 500);
+	got = rig_wait(r, L4X_EV_DGRAM, FLOW(1));
+	assert_int_equal(got.len, 500);
+	rte_pktmbuf_free(got.dgram.m);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_DGRAM_DROPPED), 0);
+	close(fd);
+}
+
+static void
+a_stranger_is_not_lost_while_an_ipv4_flow_opens(void **state)
+{
+	a_stranger_is_not_lost_while_a_flow_opens(*state, AF_INET);
+}
+
+static void
+a_stranger_is_not_lost_while_an_ipv6_flow_opens(void **state)
+{
+	a_stranger_is_not_lost_while_a_flow_opens(*state, AF_INET6);
+}
+
+static void
 another_user_cannot_take_a_udp_forward(void **state)
 {
 	static const int options[] = { SO_REUSEADDR, SO_REUSEPORT };
@@ -637,6 +713,8 @@ main(void)
 		T(removing_the_port_resets_what_nobody_adopted),
 		T(udp_listener_serves_ipv4),
 		T(udp_listener_serves_ipv6),
+		T(a_stranger_is_not_lost_while_an_ipv4_flow_opens),
+		T(a_stranger_is_not_lost_while_an_ipv6_flow_opens),
 		T(another_user_cannot_take_a_udp_forward),
 		T(a_second_listener_is_refused_while_there_are_flows),
 		T(unlisten_ends_the_flows_of_a_udp_forward),
