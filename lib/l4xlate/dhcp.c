@@ -360,7 +360,7 @@ l4x_dhcp_frame(struct l4x *l, const struct l4x_port *port, const struct flowtab_
 	udp->dgram_cksum = l4x_cksum(m, 0, total, l4x_phdr_sum(t, total));
 	if (udp->dgram_cksum == 0)
 		udp->dgram_cksum = UINT16_MAX;
-	l4x_ip_prepend(l, port, m, t, 0, 0);
+	l4x_ip_prepend(port, m, t, 0, 0);
 	return m;
 }
 

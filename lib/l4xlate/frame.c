@@ -30,8 +30,8 @@ l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_
 
 /** @param frag flags and offset as they stand in the header, host order */
 static void
-ip4_prepend(struct l4x *l, const struct l4x_port *port, struct rte_mbuf *m,
-	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl, uint16_t id, uint16_t frag)
+ip4_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowtab_tuple *guest,
+	uint8_t tos, uint8_t ttl, uint16_t id, uint16_t frag)
 {
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)rte_pktmbuf_prepend(m, L4X_IP4_LEN);
 
@@ -70,11 +70,12 @@ ip6_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowta
 }
 
 void
-l4x_ip_prepend(struct l4x *l, const struct l4x_port *port, struct rte_mbuf *m,
-	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl)
+l4x_ip_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowtab_tuple *guest,
+	uint8_t tos, uint8_t ttl)
 {
+	/* RFC 6864, 4.1: what is not to be fragmented needs no number. */
 	if (flowtab_addr_is_v4(&guest->eaddr))
-		ip4_prepend(l, port, m, guest, tos, ttl, l->ip_id++, RTE_IPV4_HDR_DF_FLAG);
+		ip4_prepend(port, m, guest, tos, ttl, 0, RTE_IPV4_HDR_DF_FLAG);
 	else
 		ip6_prepend(port, m, guest, tos, ttl, guest->proto);
 }
@@ -143,7 +144,7 @@ fragment_send(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct 
 	if (flowtab_addr_is_v4(&guest->eaddr)) {
 		uint16_t flags = (uint16_t)(off / RTE_IPV4_HDR_OFFSET_UNITS);
 
-		ip4_prepend(l, port, f, guest, tos, ttl, (uint16_t)id,
+		ip4_prepend(port, f, guest, tos, ttl, (uint16_t)id,
 			more ? flags | RTE_IPV4_HDR_MF_FLAG : flags);
 	} else {
 		rte_be16_t at = rte_cpu_to_be_16((uint16_t)(off | more));
@@ -158,12 +159,15 @@ fragment_send(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct 
 	l4x_frame_add(l, port, queue, f);
 }
 
-/** RFC 791, 2.3 and RFC 8200, 4.5. */
+/**
+ * RFC 791, 2.3 and RFC 8200, 4.5. Numbers are counted for each guest alone: it sees nothing of the
+ * others, and they come again as late as can be (RFC 6864, 4.3).
+ */
 static void
 send_fragments(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m,
 	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl, uint32_t room)
 {
-	uint32_t total = rte_pktmbuf_pkt_len(m), id = (uint32_t)l4x_random(l);
+	uint32_t total = rte_pktmbuf_pkt_len(m), id = port->frag_id++;
 
 	room &= ~7u;
 	for (uint32_t off = 0; off < total; off += room)
@@ -188,6 +192,6 @@ l4x_ip_send(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf
 			port->conf.mtu - hdr - (v4 ? 0 : L4X_FRAG6_LEN));
 		return;
 	}
-	l4x_ip_prepend(l, port, m, guest, tos, ttl);
+	l4x_ip_prepend(port, m, guest, tos, ttl);
 	l4x_frame_add(l, port, queue, m);
 }

@@ -105,7 +105,6 @@ l4x_create(const struct l4x_params *p)
 	l->next_ra_us = UINT64_MAX;
 	key = flowtab_sipkey_load(p->secret);
 	l->rng = flowtab_siphash13(&key, &p->now_us, 1);
-	l->ip_id = (uint16_t)l4x_random(l);
 	rc = context_fill(l);
 	if (rc < 0) {
 		l4x_destroy(l);

@@ -74,8 +74,9 @@ struct l4x_port {
 	struct l4x_unanswered unanswered;
 	struct l4x_bucket errors;       /**< ICMP errors and RSTs for no flow */
 	struct flowtab_addr linklocal6; /**< of the gateway: fe80:: and its MAC as EUI-64 */
-	uint8_t tx_queue;               /**< a queue pair of this port that this worker polls */
-	uint8_t n_workers;              /**< distinct workers in conf.queue_worker */
+	uint32_t frag_id;  /**< identification of the next datagram sent in fragments */
+	uint8_t tx_queue;  /**< a queue pair of this port that this worker polls */
+	uint8_t n_workers; /**< distinct workers in conf.queue_worker */
 };
 
 /** What a frame is, hence who gets it. */
@@ -161,7 +162,6 @@ struct l4x {
 	uint64_t next_ra_us;    /**< the earliest of all ports */
 	uint64_t flows_made;    /**< in this context's life: tells a burst that a lookup is stale */
 	uint32_t close_cursor;  /**< how far l4x_shutdown() has come */
-	uint16_t ip_id;         /**< identification of the frames made here */
 	struct l4x_tcp_ctx tcp; /**< per-burst lists and the like of tcp*.c */
 	uint32_t dgram_dirty[L4X_BURST]; /**< flows with a pending_op */
 	uint32_t n_dgram_dirty;
@@ -342,7 +342,7 @@ struct rte_mbuf *l4x_mbuf(struct l4x *l);
  * checksum is complete.
  * @param ttl 0: 64 (IPv4: and DF set)
  */
-void l4x_ip_prepend(struct l4x *l, const struct l4x_port *port, struct rte_mbuf *m,
+void l4x_ip_prepend(const struct l4x_port *port, struct rte_mbuf *m,
 	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl);
 /**
  * An L4 packet with its checksum complete, of any size, to the guest: in fragments when it is

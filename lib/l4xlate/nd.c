@@ -94,7 +94,7 @@ nd_send(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m,
 	struct nd_ns *nd = rte_pktmbuf_mtod(m, struct nd_ns *);
 
 	nd->cksum = l4x_cksum(m, 0, len, l4x_phdr_sum(&t, len));
-	l4x_ip_prepend(l, port, m, &t, 0, HOP_LIMIT);
+	l4x_ip_prepend(port, m, &t, 0, HOP_LIMIT);
 	if (flowtab_addr_is_multicast(to)) {
 		/* RFC 2464, 7. */
 		struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);

@@ -143,6 +143,7 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 		port->present = true;
 		port->told_queues = l4x_queues_in_use(conf);
 		port->next_ra_us = UINT64_MAX;
+		port->frag_id = (uint32_t)l4x_random(l);
 		port->errors.us = l->now_us;
 		port->errors.credit = L4X_ERRORS_BURST * TOKEN;
 	}

@@ -30,7 +30,7 @@ send_empty(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct flo
 	th->cksum = l4x_phdr_sum(guest, len);
 	m->l4_len = len;
 	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
-	l4x_ip_prepend(l, port, m, guest, 0, 0);
+	l4x_ip_prepend(port, m, guest, 0, 0);
 	l4x_frame_add(l, port, queue, m);
 }
 
@@ -175,7 +175,7 @@ l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
 	l->ftf[idx].pkts[FLOWTAB_SIDE_OTHER]++;
 	l->ftf[idx].bytes[FLOWTAB_SIDE_OTHER] += len;
 	t->answering = true;
-	l4x_ip_prepend(l, port, m, &guest, 0, 0);
+	l4x_ip_prepend(port, m, &guest, 0, 0);
 	l4x_frame_add(l, port, l->flows[idx].queue, m);
 	return true;
 }

@@ -380,6 +380,50 @@ expect_inbound(struct l4xkit *k, const char *peer, const uint8_t mac[6], const c
 	l4xkit_discard(k);
 }
 
+/** A datagram of len bytes from outside to a guest. @return identification of its frames */
+static uint16_t
+number_of_inbound(struct l4xkit *k, uint16_t pif, uint32_t len)
+{
+	struct l4x_event ev = { .type = L4X_EV_LISTEN_DGRAM };
+	static uint16_t port;
+	uint16_t id;
+
+	ev.accepted.m = l4xkit_payload(k, data, len);
+	ev.accepted.peer = ev.accepted.local = l4xkit_addr("198.51.100.1");
+	ev.accepted.peer_port = ++port;
+	ev.accepted.local_port = ev.accepted.guest_port = 7;
+	ev.accepted.pif = pif;
+	l4xkit_event(k, &ev);
+	id = pkt_get16(l4xkit_expect_frame(k)->bytes + 18);
+	for (const struct l4xkit_frame *f; (f = l4xkit_frame(k)) != NULL;)
+		assert_int_equal(pkt_get16(f->bytes + 18), id);
+	l4xkit_discard(k);
+	return id;
+}
+
+static void
+numbers_what_it_fragments_for_each_guest_alone(void **state)
+{
+	struct l4xkit *k = *state;
+	struct l4x_port_conf other = l4xkit_conf();
+	uint16_t first, second;
+
+	other.pif = 2;
+	k->conf.mtu = other.mtu = 1280;
+	set(k);
+	assert_int_equal(l4x_port_set(k->l, &other), 0);
+	l4x_port_link(k->l, 2, true, 0);
+	k->unchecked = true;
+	first = number_of_inbound(k, L4XKIT_PIF, 1400);
+	second = number_of_inbound(k, 2, 1400);
+	for (uint16_t i = 1; i <= 3; i++) {
+		/* What is sent whole needs none. */
+		assert_int_equal(number_of_inbound(k, L4XKIT_PIF, 100), 0);
+		assert_int_equal(number_of_inbound(k, L4XKIT_PIF, 1400), (uint16_t)(first + i));
+	}
+	assert_int_equal(number_of_inbound(k, 2, 1400), (uint16_t)(second + 1));
+}
+
 static void
 workers_that_hear_nothing_are_told_of_the_guests_addresses(void **state)
 {
@@ -781,6 +825,7 @@ main(void)
 		cmocka_unit_test(workers_are_told_nothing_of_an_address_that_nobody_has_heard),
 		cmocka_unit_test(a_worker_whose_queues_come_into_use_later_is_told_again),
 		T(a_guest_that_comes_back_with_other_addresses_is_reached_there),
+		T(numbers_what_it_fragments_for_each_guest_alone),
 		cmocka_unit_test(configuration_is_answered_by_any_worker),
 		T(a_burst_that_ends_a_flow_and_begins_it_anew_is_taken_in_order),
 		T(removing_a_port_closes_its_flows_and_no_others),
