@@ -12,10 +12,11 @@
 #define OP_REPLY 2
 #define MAGIC 0x63825363
 #define FLAG_BROADCAST 0x8000
-/** Largest message that is looked at; largest and smallest that is sent. */
+/** Largest message that is looked at; largest and smallest that is sent. BOOTP has this size only.
+ */
 #define MSG_MAX 1472
 #define REPLY_MIN 300
-/** RFC 2131, 2: every client takes 576 bytes of IP datagram. */
+/** RFC 2131, 2: every client takes 576 bytes of IP datagram, whatever it says. */
 #define REPLY_DEFAULT (576 - 28)
 #define LEASE_DEFAULT_S 86400
 
@@ -73,6 +74,7 @@ struct request {
 	struct dhcp_msg msg; /**< its copy: the guest cannot change it any more */
 	uint32_t options_len;
 	uint8_t type, overload;
+	bool has_type; /**< else it is BOOTP */
 	bool has_server, has_requested, has_list, rapid, fqdn;
 	uint8_t fqdn_flags;
 	rte_be32_t server, requested;
@@ -94,6 +96,7 @@ take_option(struct request *r, uint8_t code, const uint8_t *v, uint8_t len)
 	switch (code) {
 	case OPT_TYPE:
 		r->type = len == 1 ? v[0] : 0;
+		r->has_type = true;
 		return len == 1;
 	case OPT_SERVER:
 		if (len == 4)
@@ -165,8 +168,12 @@ request_read(struct request *r, const struct l4x_pkt *p)
 	if (at != m)
 		memcpy(m, at, len);
 	r->options_len = len - offsetof(struct dhcp_msg, options);
-	if (m->op != OP_REQUEST || m->htype != 1 || m->hlen != RTE_ETHER_ADDR_LEN ||
-		m->giaddr != 0 || m->magic != RTE_BE32(MAGIC))
+	if (m->op != OP_REQUEST || m->htype != 1 || m->hlen != RTE_ETHER_ADDR_LEN || m->giaddr != 0)
+		return false;
+	/* RFC 951: BOOTP's vendor area, if nothing is in it. */
+	if (m->magic == 0)
+		return true;
+	if (m->magic != RTE_BE32(MAGIC))
 		return false;
 	if (!take_options(r, m->options, r->options_len))
 		return false;
@@ -176,16 +183,25 @@ request_read(struct request *r, const struct l4x_pkt *p)
 	return (r->overload & 2) == 0 || take_options(r, m->sname, sizeof(m->sname));
 }
 
+/** All of it or nothing; what is longer than an option can be in several (RFC 3396). */
 static void
 put(struct reply *a, uint8_t code, const void *v, uint32_t len)
 {
+	const uint8_t *from = v;
+
 	/* One byte is kept for the end. */
-	if (len == 0 || len > 255 || a->len + 2 + len + 1 > a->max)
+	if (a->len + len + 2 * ((len + 254) / 255) + 1 > a->max)
 		return;
-	a->msg.options[a->len] = code;
-	a->msg.options[a->len + 1] = (uint8_t)len;
-	memcpy(&a->msg.options[a->len + 2], v, len);
-	a->len += 2 + len;
+	while (len > 0) {
+		uint32_t n = RTE_MIN(len, 255u);
+
+		a->msg.options[a->len] = code;
+		a->msg.options[a->len + 1] = (uint8_t)n;
+		memcpy(&a->msg.options[a->len + 2], from, n);
+		a->len += 2 + n;
+		from += n;
+		len -= n;
+	}
 }
 
 /** RFC 4039: an option without a value. */
@@ -268,7 +284,7 @@ put_fqdn(struct reply *a, const struct request *r, const struct l4x_port_conf *c
 static void
 put_names(struct reply *a, const struct request *r, const struct l4x_port_conf *c)
 {
-	uint8_t names[255];
+	uint8_t names[L4X_NAMES_MAX];
 
 	if (asked(r, OPT_HOSTNAME))
 		put(a, OPT_HOSTNAME, c->hostname, (uint32_t)strlen(c->hostname));
@@ -280,6 +296,7 @@ put_names(struct reply *a, const struct request *r, const struct l4x_port_conf *
 		put(a, OPT_SEARCH, names, l4x_names_encode(c->search, names, sizeof(names)));
 }
 
+/** What a client cannot do without comes first: not all may fit. */
 static void
 put_config(struct reply *a, const struct request *r, const struct l4x_port_conf *c)
 {
@@ -288,10 +305,10 @@ put_config(struct reply *a, const struct request *r, const struct l4x_port_conf 
 
 	if (asked(r, OPT_MASK))
 		put32(a, OPT_MASK, mask);
-	if (asked(r, OPT_ROUTES))
-		put_routes(a, c);
 	if (asked(r, OPT_ROUTER))
 		put32(a, OPT_ROUTER, gateway);
+	if (asked(r, OPT_ROUTES))
+		put_routes(a, c);
 	if (asked(r, OPT_DNS))
 		put_dns(a, c);
 	if (asked(r, OPT_MTU))
@@ -301,12 +318,16 @@ put_config(struct reply *a, const struct request *r, const struct l4x_port_conf 
 	put_names(a, r, c);
 }
 
-static void
-put_lease(struct reply *a, const struct request *r, const struct l4x_port_conf *c)
+static uint32_t
+lease_of(const struct l4x_port_conf *c)
 {
-	uint32_t lease = c->lease_s != 0 ? c->lease_s : LEASE_DEFAULT_S;
+	return c->lease_s != 0 ? c->lease_s : LEASE_DEFAULT_S;
+}
 
-	put32(a, OPT_LEASE, lease);
+/** Of a lease; who is not told takes the same for granted (RFC 2131, 4.4.5). */
+static void
+put_renewal(struct reply *a, const struct request *r, uint32_t lease)
+{
 	if (asked(r, OPT_T1))
 		put32(a, OPT_T1, lease / 2);
 	if (asked(r, OPT_T2))
@@ -318,12 +339,14 @@ reply_init(struct reply *a, const struct request *r, const struct l4x_port_conf 
 {
 	uint32_t max = REPLY_DEFAULT;
 
-	/* RFC 2132, 9.10: the client says what it takes; never less than the 576. */
-	if (r->max_size > 576)
-		max = RTE_MIN(r->max_size - 28u, (uint32_t)MSG_MAX);
-	max = RTE_MIN(max, c->mtu - 28u);
+	/* RFC 2132, 9.10: the client says what it takes; the MTU counts for what is above the 576.
+	 */
+	if (r->max_size > 576 && c->mtu > 576)
+		max = RTE_MIN(RTE_MIN(r->max_size, c->mtu) - 28u, (uint32_t)MSG_MAX);
+	if (!r->has_type)
+		max = REPLY_MIN;
 	memset(a, 0, sizeof(*a));
-	a->max = max > 240 ? max - 240 : 0;
+	a->max = max - offsetof(struct dhcp_msg, options);
 	a->msg.op = OP_REPLY;
 	a->msg.htype = r->msg.htype;
 	a->msg.hlen = r->msg.hlen;
@@ -331,6 +354,8 @@ reply_init(struct reply *a, const struct request *r, const struct l4x_port_conf 
 	a->msg.flags = r->msg.flags;
 	memcpy(a->msg.chaddr, r->msg.chaddr, sizeof(a->msg.chaddr));
 	a->msg.magic = RTE_BE32(MAGIC);
+	if (!r->has_type)
+		return;
 	put(a, OPT_TYPE, &type, 1);
 	put32(a, OPT_SERVER, rte_be_to_cpu_32(c->gateway.v4));
 	/* RFC 6842: what names the client goes back to it. */
@@ -410,9 +435,28 @@ grant(struct l4x *l, const struct l4x_pkt *p, const struct request *r, uint8_t t
 	a.msg.yiaddr = c->address.v4;
 	if (r->type == DHCP_DISCOVER && type == DHCP_ACK)
 		put_rapid(&a);
-	put_lease(&a, r, c);
+	put32(&a, OPT_LEASE, lease_of(c));
+	put_config(&a, r, c);
+	put_renewal(&a, r, lease_of(c));
+	reply_send(l, p, r, &a, false);
+}
+
+/** RFC 1534, 2: the same address for good, and none of DHCP's own options. */
+static int
+bootp(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
+{
+	const struct l4x_port_conf *c = &p->port->conf;
+	struct reply a;
+
+	/* RFC 1542, 2.1. A message of DHCP that is cut short is none of BOOTP. */
+	if (p->data_len < REPLY_MIN)
+		return L4X_DROP_DHCP_BAD;
+	reply_init(&a, r, c, 0);
+	a.msg.ciaddr = r->msg.ciaddr;
+	a.msg.yiaddr = r->msg.ciaddr == 0 ? c->address.v4 : 0;
 	put_config(&a, r, c);
 	reply_send(l, p, r, &a, false);
+	return L4X_PKT_OK;
 }
 
 static void
@@ -456,6 +500,8 @@ dispatch(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
 {
 	bool other = r->has_server && r->server != p->port->conf.gateway.v4;
 
+	if (!r->has_type)
+		return bootp(l, p, r);
 	switch (r->type) {
 	case DHCP_DISCOVER:
 		grant(l, p, r, r->rapid ? DHCP_ACK : DHCP_OFFER);

@@ -57,6 +57,29 @@ assert_addr(struct pkt_addr a, const char *text)
 }
 
 static void
+bootp_client_gets_its_address(void **state)
+{
+	static const uint8_t mask[] = { 1, 4, 255, 255, 255, 0 }, pad[60];
+	struct dhcp_request r = message(0);
+	struct guest_frame *f;
+
+	/* No message type, but 300 bytes: as boot loaders of old ask. */
+	r.n_params = 0;
+	r.extra = pad;
+	r.extra_len = sizeof(pad);
+	guest_dhcp_send(smoke.g, &r, ANY, BCAST);
+	f = guest_wait(smoke.g, is_dhcp, NULL, SOON);
+	assert_non_null(f);
+	assert_true(pkt_addr_eq(&f->view.dst, &smoke.g->addr));
+	assert_int_equal(f->view.data_len, 300);
+	assert_int_equal(f->view.data[0], 2);
+	assert_int_equal(pkt_get32(f->view.data + 4), r.xid);
+	assert_memory_equal(f->view.data + 16, smoke.g->addr.b, 4);
+	assert_memory_equal(f->view.data + 240, mask, sizeof(mask));
+	free(f);
+}
+
+static void
 discover_is_answered_with_an_offer(void **state)
 {
 	struct dhcp_request r = message(DHCP_DISCOVER);
@@ -303,7 +326,7 @@ wrong_magic_is_ignored(void **state)
 }
 
 static void
-message_without_type_is_ignored(void **state)
+short_message_without_type_is_ignored(void **state)
 {
 	struct dhcp_request r = message(0);
 
@@ -418,6 +441,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SMOKE(discover_is_answered_with_an_offer),
+		SMOKE(bootp_client_gets_its_address),
 		SMOKE(offer_and_ack_tell_mask_router_dns_lease_mtu),
 		SMOKE(host_name_is_told),
 		SMOKE(search_list_is_told_in_wire_form),
@@ -436,7 +460,7 @@ main(void)
 		SMOKE(client_identifier_is_returned),
 		SMOKE(rapid_commit_is_used_only_if_offered),
 		SMOKE(wrong_magic_is_ignored),
-		SMOKE(message_without_type_is_ignored),
+		SMOKE(short_message_without_type_is_ignored),
 		SMOKE(unknown_type_is_ignored),
 		SMOKE(server_messages_are_ignored),
 		SMOKE(option_that_runs_over_the_end_is_ignored),

@@ -337,6 +337,99 @@ keeps_to_the_size_that_the_client_takes(void **state)
 }
 
 static void
+leaves_nothing_essential_out_for_want_of_room(void **state)
+{
+	/* Less than every client takes; an identifier as long as can be. */
+	uint8_t extra[4 + 257] = { 57, 2, 0, 100, 61, 255 };
+	struct dhcp_request r = request(DHCP_DISCOVER);
+	struct l4xkit *k = *state;
+
+	memset(k->conf.search, 0, sizeof(k->conf.search));
+	memset(k->conf.search, 's', 60);
+	memset(k->conf.hostname, 'h', 63);
+	k->conf.ipv6 = false;
+	r.extra = extra;
+	for (unsigned int i = 0; i < 3; i++) {
+		r.extra_len = i == 0 ? 4 : sizeof(extra);
+		k->conf.mtu = i == 2 ? 68 : 1500;
+		assert_int_equal(l4x_port_set(k->l, &k->conf), 0);
+		expect_reply(k, &r, DHCP_OFFER, "10.0.2.15");
+		assert_true(k->view.l3_len <= 576);
+		assert_opt_addr(DHCP_OPT_MASK, "255.255.255.0");
+		assert_opt_addr(DHCP_OPT_ROUTER, "10.0.2.2");
+		assert_opt_addr(DHCP_OPT_DNS, "10.0.2.2");
+		assert_int_equal(reply.opt_len[121], 5);
+		assert_int_equal(dhcp_opt_u32(&reply, DHCP_OPT_LEASE), 3600);
+	}
+}
+
+static void
+tells_a_long_search_list_in_several_options(void **state)
+{
+	struct dhcp_request r = request(DHCP_DISCOVER);
+	uint8_t whole[512], pieces = 0;
+	struct l4xkit *k = *state;
+	const uint8_t *o;
+	uint32_t n = 0;
+
+	for (unsigned int i = 0; i < 255; i++)
+		k->conf.search[i] = i % 2 == 0 ? 'x' : ' ';
+	k->conf.search[255] = 0;
+	assert_int_equal(l4x_port_set(k->l, &k->conf), 0);
+	r.extra = (const uint8_t[]){ 57, 2, 5, 0xdc };
+	r.extra_len = 4;
+	l4xkit_rx(k, frame, wrap(dhcp_build(msg, &r)));
+	l4xkit_expect_frame(k);
+	for (o = k->view.data + 240; *o != 255; o += 2 + o[1]) {
+		if (*o != DHCP_OPT_SEARCH)
+			continue;
+		memcpy(whole + n, o + 2, o[1]);
+		n += o[1];
+		pieces++;
+	}
+	/* RFC 3396: one value, in pieces, the first of them full. */
+	assert_int_equal(pieces, 2);
+	assert_int_equal(n, 128 * 3);
+	for (unsigned int i = 0; i < n; i += 3)
+		assert_memory_equal(whole + i, "\1x", 3);
+}
+
+static void
+answers_bootp_in_its_own_form(void **state)
+{
+	static const uint8_t options[] = { 1, 4, 255, 255, 255, 0, 3, 4, 10, 0, 2, 2, 6, 4, 10, 0,
+		2, 2, 255 };
+	struct dhcp_request r = request(0);
+	struct l4xkit *k = *state;
+
+	r.n_params = 0;
+	/* With the cookie of RFC 1497, and with an empty vendor area (RFC 951). */
+	for (unsigned int i = 0; i < 2; i++) {
+		memset(msg, 0, 300);
+		dhcp_build(msg, &r);
+		if (i == 1)
+			memset(msg + 236, 0, 5);
+		l4xkit_rx(k, frame, wrap(300));
+		l4xkit_expect_frame(k);
+		assert_string_equal(pkt_addr_text(&k->view.dst), "10.0.2.15");
+		assert_int_equal(k->view.data_len, 300);
+		assert_int_equal(k->view.data[0], 2);
+		assert_memory_equal(k->view.data + 4, msg + 4, 4);
+		assert_memory_equal(k->view.data + 16, "\x0a\x00\x02\x0f", 4);
+		assert_memory_equal(k->view.data + 28, l4xkit_guest_mac, 6);
+		assert_memory_equal(k->view.data + 240, options, sizeof(options));
+		l4xkit_expect_nothing(k);
+	}
+	/* One that has an address, and wants the rest. */
+	r.ciaddr = pkt_addr("10.0.2.15");
+	memset(msg, 0, 300);
+	dhcp_build(msg, &r);
+	l4xkit_rx(k, frame, wrap(300));
+	l4xkit_expect_frame(k);
+	assert_memory_equal(k->view.data + 12, "\x0a\x00\x02\x0f\0\0\0\0", 8);
+}
+
+static void
 reads_options_from_the_fields_they_overflow_into(void **state)
 {
 	static const uint8_t overload[] = { 52, 1, 3 };
@@ -361,7 +454,7 @@ reads_options_from_the_fields_they_overflow_into(void **state)
 }
 
 static void
-drops_bootp_and_nonsense(void **state)
+drops_nonsense(void **state)
 {
 	struct dhcp_request r = request(DHCP_DISCOVER);
 	struct l4xkit *k = *state;
@@ -370,6 +463,9 @@ drops_bootp_and_nonsense(void **state)
 	r.bad_magic = true;
 	expect_drop(k, &r, L4X_DROP_DHCP_BAD);
 	r = request(0);
+	expect_drop(k, &r, L4X_DROP_DHCP_BAD);
+	r.extra = (const uint8_t[]){ 53, 1, 0 };
+	r.extra_len = 3;
 	expect_drop(k, &r, L4X_DROP_DHCP_BAD);
 	r = request(DHCP_OFFER);
 	expect_drop(k, &r, L4X_DROP_DHCP_BAD);
@@ -480,7 +576,10 @@ main(void)
 		T(routes_to_a_gateway_outside_of_the_subnet),
 		T(keeps_to_the_size_that_the_client_takes),
 		T(reads_options_from_the_fields_they_overflow_into),
-		T(drops_bootp_and_nonsense),
+		T(leaves_nothing_essential_out_for_want_of_room),
+		T(tells_a_long_search_list_in_several_options),
+		T(answers_bootp_in_its_own_form),
+		T(drops_nonsense),
 		T(drops_options_of_wrong_length),
 		T(survives_messages_cut_at_every_byte),
 		T(takes_a_message_that_lies_in_many_segments),
