@@ -1,52 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "l4x_priv.h"
+#include "dhcp6.h"
 
 /* RFC 8415, with one address to give, as in dhcp.c: nothing is kept. */
 
 #define PORT_CLIENT 546
 #define PORT_SERVER 547
-#define MSG_MAX 1452
 #define REPLY_MAX (1280 - 48)
 #define LEASE_DEFAULT_S 86400
-/** IAs of one message, and addresses of one IA, that are answered. */
-#define IA_MAX 8
+/** Addresses of one IA that are answered. */
 #define IA_ADDRS_MAX 8
-/** RFC 8415, 11.1. */
-#define DUID_MAX 130
 #define DUID_LL_LEN 10
 #define PREFERENCE 255
 #define REFRESH_S 86400
-
-enum dhcp6_type {
-	DHCP6_SOLICIT = 1,
-	DHCP6_ADVERTISE,
-	DHCP6_REQUEST,
-	DHCP6_CONFIRM,
-	DHCP6_RENEW,
-	DHCP6_REBIND,
-	DHCP6_REPLY,
-	DHCP6_RELEASE,
-	DHCP6_DECLINE,
-	DHCP6_RECONFIGURE,
-	DHCP6_INFORMATION,
-};
-
-enum dhcp6_option {
-	OPT_CLIENT = 1,
-	OPT_SERVER = 2,
-	OPT_IA_NA = 3,
-	OPT_IA_TA = 4,
-	OPT_IAADDR = 5,
-	OPT_ORO = 6,
-	OPT_PREFERENCE = 7,
-	OPT_STATUS = 13,
-	OPT_RAPID = 14,
-	OPT_DNS = 23,
-	OPT_SEARCH = 24,
-	OPT_IA_PD = 25,
-	OPT_REFRESH = 32,
-	OPT_FQDN = 39,
-};
 
 enum dhcp6_status {
 	STATUS_SUCCESS = 0,
@@ -57,162 +22,10 @@ enum dhcp6_status {
 	STATUS_NO_PREFIX = 6,
 };
 
-/** An IA: where its option's value lies in the message. */
-struct ia {
-	uint16_t code;
-	uint16_t len;
-	const uint8_t *v;
-};
-
-struct request {
-	uint8_t msg[MSG_MAX]; /**< a copy: the guest cannot change it any more */
-	uint32_t len;
-	uint8_t type;
-	bool rapid, dns, search, refresh, fqdn; /**< asked for */
-	const uint8_t *client, *server;         /**< DUIDs, NULL when there is none */
-	uint16_t client_len, server_len;
-	struct ia ias[IA_MAX];
-	unsigned int n_ias;
-};
-
 struct reply {
 	uint32_t len;
 	uint8_t msg[REPLY_MAX];
 };
-
-static uint16_t
-get16(const uint8_t *v)
-{
-	return (uint16_t)(v[0] << 8 | v[1]);
-}
-
-/** The next option: its value and length. False at the end, with *ok false if it is cut short. */
-static bool
-next_option(const uint8_t **at, const uint8_t *end, uint16_t *code, const uint8_t **v,
-	uint16_t *len, bool *ok)
-{
-	if (*at == end)
-		return false;
-	*ok = end - *at >= 4;
-	if (!*ok)
-		return false;
-	*code = get16(*at);
-	*len = get16(*at + 2);
-	*v = *at + 4;
-	*ok = end - *v >= *len;
-	*at = *v + (*ok ? *len : 0);
-	return *ok;
-}
-
-/** Fixed part of an IA in front of its options; RFC 8415, 21.4 to 21.6, 21.21. */
-static uint32_t
-ia_head(uint16_t code)
-{
-	return code == OPT_IA_TA ? 4 : 12;
-}
-
-static bool
-ia_well_formed(const struct ia *ia)
-{
-	const uint8_t *at, *end = ia->v + ia->len, *v;
-	uint16_t code, len;
-	bool ok = true;
-
-	if (ia->len < ia_head(ia->code))
-		return false;
-	at = ia->v + ia_head(ia->code);
-	while (next_option(&at, end, &code, &v, &len, &ok)) {
-		if (code == OPT_IAADDR && len < 24)
-			return false;
-	}
-	return ok;
-}
-
-static bool
-take_duid(const uint8_t **duid, uint16_t *duid_len, const uint8_t *v, uint16_t len)
-{
-	if (*duid != NULL || len < 3 || len > DUID_MAX)
-		return false;
-	*duid = v;
-	*duid_len = len;
-	return true;
-}
-
-static bool
-take_ia(struct request *r, uint16_t code, const uint8_t *v, uint16_t len)
-{
-	struct ia ia = { .code = code, .len = len, .v = v };
-
-	if (!ia_well_formed(&ia))
-		return false;
-	if (r->n_ias < IA_MAX)
-		r->ias[r->n_ias++] = ia;
-	return true;
-}
-
-static bool
-take_oro(struct request *r, const uint8_t *v, uint16_t len)
-{
-	for (unsigned int i = 0; i + 2 <= len; i += 2) {
-		r->dns |= get16(v + i) == OPT_DNS;
-		r->search |= get16(v + i) == OPT_SEARCH;
-		r->refresh |= get16(v + i) == OPT_REFRESH;
-		r->fqdn |= get16(v + i) == OPT_FQDN;
-	}
-	return len % 2 == 0;
-}
-
-static bool
-take_option(struct request *r, uint16_t code, const uint8_t *v, uint16_t len)
-{
-	switch (code) {
-	case OPT_CLIENT:
-		return take_duid(&r->client, &r->client_len, v, len);
-	case OPT_SERVER:
-		return take_duid(&r->server, &r->server_len, v, len);
-	case OPT_IA_NA:
-	case OPT_IA_TA:
-	case OPT_IA_PD:
-		return take_ia(r, code, v, len);
-	case OPT_ORO:
-		return take_oro(r, v, len);
-	case OPT_FQDN:
-		r->fqdn = true;
-		return len >= 1;
-	case OPT_RAPID:
-		r->rapid = true;
-		return len == 0;
-	default:
-		return true;
-	}
-}
-
-static bool
-request_read(struct request *r, const struct l4x_pkt *p)
-{
-	const uint8_t *at, *end, *v;
-	uint16_t code, len;
-	bool ok = true;
-	const void *src;
-
-	memset(r, 0, sizeof(*r));
-	r->len = p->data_len;
-	if (r->len < 4 || r->len > MSG_MAX)
-		return false;
-	src = rte_pktmbuf_read(p->m, p->data_off, r->len, r->msg);
-	if (src == NULL)
-		return false;
-	if (src != r->msg)
-		memcpy(r->msg, src, r->len);
-	r->type = r->msg[0];
-	at = r->msg + 4;
-	end = r->msg + r->len;
-	while (next_option(&at, end, &code, &v, &len, &ok)) {
-		if (!take_option(r, code, v, len))
-			return false;
-	}
-	return ok;
-}
 
 /** Open an option; its length is written by option_end(). UINT32_MAX: no room. */
 static uint32_t
@@ -281,7 +94,7 @@ put_status(struct reply *a, uint16_t status)
 {
 	rte_be16_t be = rte_cpu_to_be_16(status);
 
-	put_option(a, OPT_STATUS, &be, sizeof(be));
+	put_option(a, DHCP6_OPT_STATUS, &be, sizeof(be));
 }
 
 static uint32_t
@@ -293,7 +106,7 @@ lease(const struct l4x_port_conf *c)
 static void
 put_address(struct reply *a, const uint8_t addr[16], uint32_t lifetime_s)
 {
-	uint32_t at = option_begin(a, OPT_IAADDR);
+	uint32_t at = option_begin(a, DHCP6_OPT_IAADDR);
 
 	if (at == UINT32_MAX)
 		return;
@@ -305,25 +118,23 @@ put_address(struct reply *a, const uint8_t addr[16], uint32_t lifetime_s)
 
 /** RFC 8415, 18.3.4: other addresses of the IA are told to be over. */
 static void
-put_foreign_addresses(struct reply *a, const struct ia *ia, const struct l4x_port_conf *c)
+put_foreign_addresses(struct reply *a, const struct dhcp6_ia *ia, const struct l4x_port_conf *c)
 {
-	const uint8_t *at = ia->v + ia_head(ia->code), *end = ia->v + ia->len, *v;
+	const uint8_t *at = NULL, *addr;
 	unsigned int n = 0;
-	uint16_t code, len;
-	bool ok;
 
-	while (next_option(&at, end, &code, &v, &len, &ok) && n < IA_ADDRS_MAX) {
-		if (code != OPT_IAADDR || memcmp(v, c->address6.b, 16) == 0)
+	while (n < IA_ADDRS_MAX && (addr = l4x_dhcp6_next_addr(ia, &at)) != NULL) {
+		if (memcmp(addr, c->address6.b, 16) == 0)
 			continue;
-		put_address(a, v, 0);
+		put_address(a, addr, 0);
 		n++;
 	}
 }
 
 /** One IA of the answer. @param have an address is to be had, for IA_NA */
 static void
-put_ia(struct reply *a, const struct request *r, const struct ia *ia, const struct l4x_port_conf *c,
-	bool have)
+put_ia(struct reply *a, const struct dhcp6_request *r, const struct dhcp6_ia *ia,
+	const struct l4x_port_conf *c, bool have)
 {
 	uint32_t at = option_begin(a, ia->code);
 	uint64_t s = have ? lease(c) : 0;
@@ -331,7 +142,7 @@ put_ia(struct reply *a, const struct request *r, const struct ia *ia, const stru
 	if (at == UINT32_MAX)
 		return;
 	put(a, ia->v, 4);
-	if (ia->code != OPT_IA_TA) {
+	if (ia->code != DHCP6_OPT_IA_TA) {
 		put32(a, (uint32_t)(s / 2));
 		put32(a, (uint32_t)(s * 4 / 5));
 	}
@@ -340,19 +151,19 @@ put_ia(struct reply *a, const struct request *r, const struct ia *ia, const stru
 		if (r->type == DHCP6_RENEW || r->type == DHCP6_REBIND)
 			put_foreign_addresses(a, ia, c);
 	} else {
-		put_status(a, ia->code == OPT_IA_PD ? STATUS_NO_PREFIX : STATUS_NO_ADDRS);
+		put_status(a, ia->code == DHCP6_OPT_IA_PD ? STATUS_NO_PREFIX : STATUS_NO_ADDRS);
 	}
 	option_end(a, at);
 }
 
 /** The first IA_NA gets the address; there is no second. */
 static void
-put_ias(struct reply *a, const struct request *r, const struct l4x_port_conf *c)
+put_ias(struct reply *a, const struct dhcp6_request *r, const struct l4x_port_conf *c)
 {
 	bool given = false;
 
 	for (unsigned int i = 0; i < r->n_ias; i++) {
-		bool have = r->ias[i].code == OPT_IA_NA && !given;
+		bool have = r->ias[i].code == DHCP6_OPT_IA_NA && !given;
 
 		put_ia(a, r, &r->ias[i], c, have);
 		given |= have;
@@ -360,7 +171,7 @@ put_ias(struct reply *a, const struct request *r, const struct l4x_port_conf *c)
 }
 
 static void
-put_config(struct reply *a, const struct request *r, const struct l4x_port_conf *c)
+put_config(struct reply *a, const struct dhcp6_request *r, const struct l4x_port_conf *c)
 {
 	uint8_t v[L4X_NAMES_MAX];
 	rte_be32_t refresh = RTE_BE32(REFRESH_S);
@@ -373,17 +184,17 @@ put_config(struct reply *a, const struct request *r, const struct l4x_port_conf 
 		n += 16;
 	}
 	if (n > 0)
-		put_option(a, OPT_DNS, v, n);
+		put_option(a, DHCP6_OPT_DNS, v, n);
 	n = r->search ? l4x_names_encode(c->search, v, sizeof(v)) : 0;
 	if (n > 0)
-		put_option(a, OPT_SEARCH, v, n);
+		put_option(a, DHCP6_OPT_SEARCH, v, n);
 	/* RFC 4704: flags, N: nobody updates DNS for the client. */
 	v[0] = 4;
 	n = r->fqdn ? l4x_fqdn_encode(c, v + 1, sizeof(v) - 1) : 0;
 	if (n > 0)
-		put_option(a, OPT_FQDN, v, 1 + n);
+		put_option(a, DHCP6_OPT_FQDN, v, 1 + n);
 	if (r->refresh && r->type == DHCP6_INFORMATION)
-		put_option(a, OPT_REFRESH, &refresh, sizeof(refresh));
+		put_option(a, DHCP6_OPT_REFRESH, &refresh, sizeof(refresh));
 }
 
 /** RFC 8415, 11.4: DUID-LL, made of the gateway's MAC address. */
@@ -397,7 +208,8 @@ server_duid(const struct l4x_port_conf *c, uint8_t duid[DUID_LL_LEN])
 }
 
 static void
-reply_init(struct reply *a, const struct request *r, const struct l4x_port_conf *c, uint8_t type)
+reply_init(
+	struct reply *a, const struct dhcp6_request *r, const struct l4x_port_conf *c, uint8_t type)
 {
 	uint8_t duid[DUID_LL_LEN];
 
@@ -405,9 +217,9 @@ reply_init(struct reply *a, const struct request *r, const struct l4x_port_conf 
 	memcpy(a->msg, r->msg, 4);
 	a->msg[0] = type;
 	server_duid(c, duid);
-	put_option(a, OPT_SERVER, duid, sizeof(duid));
+	put_option(a, DHCP6_OPT_SERVER, duid, sizeof(duid));
 	if (r->client != NULL)
-		put_option(a, OPT_CLIENT, r->client, r->client_len);
+		put_option(a, DHCP6_OPT_CLIENT, r->client, r->client_len);
 }
 
 static void
@@ -427,7 +239,7 @@ reply_send(struct l4x *l, const struct l4x_pkt *p, const struct reply *a)
 }
 
 static void
-assign(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
+assign(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r)
 {
 	bool solicit = r->type == DHCP6_SOLICIT, rapid = solicit && r->rapid;
 	const uint8_t preference = PREFERENCE;
@@ -435,16 +247,16 @@ assign(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
 
 	reply_init(&a, r, &p->port->conf, solicit && !rapid ? DHCP6_ADVERTISE : DHCP6_REPLY);
 	if (rapid)
-		put_option(&a, OPT_RAPID, NULL, 0);
+		put_option(&a, DHCP6_OPT_RAPID, NULL, 0);
 	else if (solicit)
-		put_option(&a, OPT_PREFERENCE, &preference, 1);
+		put_option(&a, DHCP6_OPT_PREFERENCE, &preference, 1);
 	put_ias(&a, r, &p->port->conf);
 	put_config(&a, r, &p->port->conf);
 	reply_send(l, p, &a);
 }
 
 static void
-tell_status(struct l4x *l, const struct l4x_pkt *p, const struct request *r, uint16_t status)
+tell_status(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r, uint16_t status)
 {
 	struct reply a;
 
@@ -455,24 +267,18 @@ tell_status(struct l4x *l, const struct l4x_pkt *p, const struct request *r, uin
 
 /** RFC 8415, 18.3.3: are all addresses right for this link? No answer when none is named. */
 static int
-confirm(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
+confirm(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r)
 {
 	unsigned int named = 0, on_link = 0;
 
 	for (unsigned int i = 0; i < r->n_ias; i++) {
-		const struct ia *ia = &r->ias[i];
-		const uint8_t *at = ia->v + ia_head(ia->code), *v;
-		uint16_t code, len;
-		bool ok;
+		const uint8_t *at = NULL, *v;
 
-		if (ia->code == OPT_IA_PD)
+		if (r->ias[i].code == DHCP6_OPT_IA_PD)
 			continue;
-		while (next_option(&at, ia->v + ia->len, &code, &v, &len, &ok)) {
-			struct flowtab_addr addr;
+		while ((v = l4x_dhcp6_next_addr(&r->ias[i], &at)) != NULL) {
+			struct flowtab_addr addr = flowtab_addr_v6(v);
 
-			if (code != OPT_IAADDR)
-				continue;
-			addr = flowtab_addr_v6(v);
 			named++;
 			on_link += l4x_addr_on_link(&p->port->conf, &addr);
 		}
@@ -484,7 +290,7 @@ confirm(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
 }
 
 static void
-information(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
+information(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r)
 {
 	struct reply a;
 
@@ -495,7 +301,7 @@ information(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
 
 /** RFC 8415, 16: which messages must, may or must not carry which DUID, and for whom they are. */
 static int
-validate(const struct l4x_pkt *p, const struct request *r)
+validate(const struct l4x_pkt *p, const struct dhcp6_request *r)
 {
 	uint8_t duid[DUID_LL_LEN];
 
@@ -527,7 +333,7 @@ validate(const struct l4x_pkt *p, const struct request *r)
 
 /** RFC 8415, 18.4: no client was told that it may use unicast. */
 static int
-unicast(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
+unicast(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r)
 {
 	if (r->type != DHCP6_REQUEST && r->type != DHCP6_RENEW && r->type != DHCP6_RELEASE &&
 		r->type != DHCP6_DECLINE)
@@ -537,7 +343,7 @@ unicast(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
 }
 
 static int
-dispatch(struct l4x *l, const struct l4x_pkt *p, const struct request *r)
+dispatch(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r)
 {
 	int why = validate(p, r);
 
@@ -565,9 +371,9 @@ void
 l4x_dhcp6(struct l4x *l, struct l4x_pkt *p)
 {
 	int why = L4X_DROP_DHCP6_BAD;
-	struct request r;
+	struct dhcp6_request r;
 
-	if (request_read(&r, p))
+	if (l4x_dhcp6_read(&r, p))
 		why = dispatch(l, p, &r);
 	if (why == L4X_PKT_OK)
 		rte_pktmbuf_free(p->m);

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * What the files of lib/l4xlate share. Who does what:
- *   l4x.c    the context: creation, flows, output, closing all flows, the dump
- *   port.c   ports: configuration, link, token buckets
- *   rx.c     a burst of frames: parse, steer, look up, hand to the protocols
- *   loop.c   events and timers: the other two things a context is fed
- *   pkt.c    frame in -> struct l4x_pkt: Ethernet, IPv4 and its options, transport headers,
- * checksums pkt6.c   the same for IPv6 and its extension headers frag.c   reassembly of the guest's
- * fragments frame.c  payload out -> frame: L2 and L3 headers, fragments for the guest error.c  ICMP
- * errors for the guest addr.c   which address stands for which: loopback, gateway, DNS forwarding,
- * inbound peers; steering reason.c names and help of the counters arp.c nd.c dhcp.c dhcp6.c   the
- * guest's own configuration; answered without flows names.c                     search lists as DNS
- * names dgram.c udp.c icmp.c        flows of datagrams tcp*.c                      flows of bytes
+ * - l4x.c: the context: creation, flows, output, closing all flows, the dump
+ * - port.c: ports: configuration, link, token buckets
+ * - rx.c: a burst of frames: parse, steer, look up, hand to the protocols
+ * - loop.c: events and timers: the other two things a context is fed
+ * - pkt.c: frame in -> struct l4x_pkt: Ethernet, IPv4 and its options, transport, checksums
+ * - pkt6.c: the same for IPv6 and its extension headers
+ * - frag.c: reassembly of the guest's fragments
+ * - frame.c: payload out -> frame: L2 and L3 headers, fragments for the guest
+ * - error.c: ICMP errors for the guest
+ * - addr.c: which address stands for which: loopback, gateway, DNS forwarding, peers; steering
+ * - reason.c: names and help of the counters
+ * - arp.c nd.c dhcp.c dhcp6*.c: the guest's own configuration; answered without flows
+ * - names.c: search lists as DNS names
+ * - dgram.c udp.c icmp.c: flows of datagrams
+ * - tcp*.c: flows of bytes
  */
 #ifndef L4X_PRIV_H
 #define L4X_PRIV_H
