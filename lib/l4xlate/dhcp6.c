@@ -131,28 +131,44 @@ put_foreign_addresses(struct reply *a, const struct dhcp6_ia *ia, const struct l
 	}
 }
 
-/** One IA of the answer. @param have an address is to be had, for IA_NA */
-static void
-put_ia(struct reply *a, const struct dhcp6_request *r, const struct dhcp6_ia *ia,
-	const struct l4x_port_conf *c, bool have)
+/** The fixed part of an IA; option_end() goes with it. */
+static uint32_t
+ia_begin(struct reply *a, const struct dhcp6_ia *ia, uint32_t lifetime_s)
 {
 	uint32_t at = option_begin(a, ia->code);
-	uint64_t s = have ? lease(c) : 0;
+
+	if (at == UINT32_MAX)
+		return at;
+	put(a, ia->v, 4);
+	if (ia->code != DHCP6_OPT_IA_TA) {
+		put32(a, lifetime_s / 2);
+		put32(a, (uint32_t)((uint64_t)lifetime_s * 4 / 5));
+	}
+	return at;
+}
+
+static void
+put_ia_status(struct reply *a, const struct dhcp6_ia *ia, uint16_t status)
+{
+	uint32_t at = ia_begin(a, ia, 0);
 
 	if (at == UINT32_MAX)
 		return;
-	put(a, ia->v, 4);
-	if (ia->code != DHCP6_OPT_IA_TA) {
-		put32(a, (uint32_t)(s / 2));
-		put32(a, (uint32_t)(s * 4 / 5));
-	}
-	if (have) {
-		put_address(a, c->address6.b, lease(c));
-		if (r->type == DHCP6_RENEW || r->type == DHCP6_REBIND)
-			put_foreign_addresses(a, ia, c);
-	} else {
-		put_status(a, ia->code == DHCP6_OPT_IA_PD ? STATUS_NO_PREFIX : STATUS_NO_ADDRS);
-	}
+	put_status(a, status);
+	option_end(a, at);
+}
+
+/** The IA that gets the address. @param renews it may name others */
+static void
+put_ia_lease(struct reply *a, const struct dhcp6_ia *ia, const struct l4x_port_conf *c, bool renews)
+{
+	uint32_t at = ia_begin(a, ia, lease(c));
+
+	if (at == UINT32_MAX)
+		return;
+	put_address(a, c->address6.b, lease(c));
+	if (renews)
+		put_foreign_addresses(a, ia, c);
 	option_end(a, at);
 }
 
@@ -160,13 +176,21 @@ put_ia(struct reply *a, const struct dhcp6_request *r, const struct dhcp6_ia *ia
 static void
 put_ias(struct reply *a, const struct dhcp6_request *r, const struct l4x_port_conf *c)
 {
-	bool given = false;
+	bool given = false, renews = r->type == DHCP6_RENEW || r->type == DHCP6_REBIND;
 
 	for (unsigned int i = 0; i < r->n_ias; i++) {
-		bool have = r->ias[i].code == DHCP6_OPT_IA_NA && !given;
+		const struct dhcp6_ia *ia = &r->ias[i];
 
-		put_ia(a, r, &r->ias[i], c, have);
-		given |= have;
+		if (ia->code == DHCP6_OPT_IA_NA && !given) {
+			put_ia_lease(a, ia, c, renews);
+			given = true;
+		} else if (renews) {
+			/* RFC 8415, 18.3.4: what was never given cannot be had for longer. */
+			put_ia_status(a, ia, STATUS_NO_BINDING);
+		} else {
+			put_ia_status(a, ia,
+				ia->code == DHCP6_OPT_IA_PD ? STATUS_NO_PREFIX : STATUS_NO_ADDRS);
+		}
 	}
 }
 
@@ -265,6 +289,34 @@ tell_status(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *
 	reply_send(l, p, &a);
 }
 
+/** Was this IA given what it names? */
+static bool
+is_bound(const struct dhcp6_ia *ia, const struct l4x_port_conf *c)
+{
+	const uint8_t *at = NULL, *addr;
+
+	while (ia->code == DHCP6_OPT_IA_NA && (addr = l4x_dhcp6_next_addr(ia, &at)) != NULL) {
+		if (memcmp(addr, c->address6.b, 16) == 0)
+			return true;
+	}
+	return false;
+}
+
+/** RFC 8415, 18.3.7 and 18.3.8: given back, or found to be in use. Nothing is kept of either. */
+static void
+give_back(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r)
+{
+	struct reply a;
+
+	reply_init(&a, r, &p->port->conf, DHCP6_REPLY);
+	put_status(&a, STATUS_SUCCESS);
+	for (unsigned int i = 0; i < r->n_ias; i++) {
+		if (!is_bound(&r->ias[i], &p->port->conf))
+			put_ia_status(&a, &r->ias[i], STATUS_NO_BINDING);
+	}
+	reply_send(l, p, &a);
+}
+
 /** RFC 8415, 18.3.3: are all addresses right for this link? No answer when none is named. */
 static int
 confirm(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r)
@@ -356,7 +408,7 @@ dispatch(struct l4x *l, const struct l4x_pkt *p, const struct dhcp6_request *r)
 		return confirm(l, p, r);
 	case DHCP6_RELEASE:
 	case DHCP6_DECLINE:
-		tell_status(l, p, r, STATUS_SUCCESS);
+		give_back(l, p, r);
 		return L4X_PKT_OK;
 	case DHCP6_INFORMATION:
 		information(l, p, r);

@@ -214,6 +214,20 @@ release_is_answered_with_success(void **state)
 }
 
 static void
+release_of_a_foreign_address_says_no_binding(void **state)
+{
+	struct dhcp6_request r = to_server(DHCP6_RELEASE);
+	struct dhcp6_reply p;
+
+	r.addr = pkt_addr("2001:db8::77");
+	free(answered(&r, DHCP6_REPLY, &p));
+	assert_true(p.has_status);
+	assert_int_equal(p.status, 0);
+	assert_true(p.has_ia);
+	assert_int_equal(p.ia_status, 3);
+}
+
+static void
 decline_is_answered(void **state)
 {
 	struct dhcp6_request r = to_server(DHCP6_DECLINE);
@@ -398,6 +412,7 @@ main(void)
 		SMOKE(confirm_of_a_foreign_address_says_not_on_link),
 		SMOKE(confirm_without_address_is_ignored),
 		SMOKE(release_is_answered_with_success),
+		SMOKE(release_of_a_foreign_address_says_no_binding),
 		SMOKE(decline_is_answered),
 		SMOKE(information_request_is_answered_without_address),
 		SMOKE(resolvers_and_search_list_are_told),

@@ -257,6 +257,42 @@ takes_release_and_decline(void **state)
 }
 
 static void
+knows_no_binding_of_what_it_never_gave(void **state)
+{
+	static const uint8_t renewals[] = { DHCP6_RENEW, DHCP6_REBIND };
+	static const uint8_t ends[] = { DHCP6_RELEASE, DHCP6_DECLINE };
+	struct l4xkit *k = *state;
+	uint8_t ia[12] = { 0, 0, 0, 9 };
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct dhcp6_request r = request(renewals[i]);
+		size_t len;
+
+		r.addr = pkt_addr("fd00:2::15");
+		len = dhcp6_build(msg, &r);
+		len = append(len, 4, ia, 4);
+		len = append(len, 25, ia, 12);
+		l4xkit_rx(k, frame, wrap(len));
+		l4xkit_expect_frame(k);
+		assert_true(contains(k, "\0\4\0\x0a\0\0\0\x09\0\x0d\0\2\0\3", 14));
+		assert_true(
+			contains(k, "\0\x19\0\x12\0\0\0\x09\0\0\0\0\0\0\0\0\0\x0d\0\2\0\3", 22));
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		struct dhcp6_request r = request(ends[i]);
+
+		r.addr = pkt_addr("fd00:2::99");
+		expect_reply(k, &r, DHCP6_REPLY);
+		assert_true(reply.has_status);
+		assert_int_equal(reply.status, 0);
+		assert_true(reply.has_ia);
+		assert_int_equal(reply.iaid, 7);
+		assert_int_equal(reply.ia_status, 3);
+		assert_int_equal(reply.addr.len, 0);
+	}
+}
+
+static void
 informs_with_or_without_a_client_id(void **state)
 {
 	struct dhcp6_request r = request(DHCP6_INFORM);
@@ -458,6 +494,7 @@ main(void)
 		T(has_no_temporary_addresses_prefixes_or_second_addresses),
 		T(confirms_what_is_on_link),
 		T(takes_release_and_decline),
+		T(knows_no_binding_of_what_it_never_gave),
 		T(informs_with_or_without_a_client_id),
 		T(tells_who_is_informed_when_to_ask_again),
 		T(tells_the_full_name_when_asked),
