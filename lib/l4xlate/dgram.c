@@ -319,12 +319,12 @@ icmp_passes(bool v4, uint8_t type, uint8_t code)
 /** Who is named as the sender of the error: as the guest knows it. */
 static void
 error_source(const struct l4x_flow *f, const struct flowtab_tuple *guest,
-	const struct l4x_event *ev, bool peer_says, struct flowtab_addr *from)
+	const struct l4x_event *ev, struct flowtab_addr *from)
 {
 	const struct flowtab_addr *who = &ev->error.offender;
 
 	*from = guest->oaddr;
-	if (peer_says || flowtab_addr_eq(who, &f->peer) || flowtab_addr_is_any(who))
+	if (flowtab_addr_eq(who, &f->peer) || flowtab_addr_is_any(who))
 		return;
 	if (flowtab_addr_is_v4(who) != f->v4 || flowtab_addr_is_loopback(who) ||
 		flowtab_addr_is_multicast(who) || flowtab_addr_is_linklocal(who))
@@ -391,7 +391,7 @@ error_to_guest(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 	} else if (!l4x_errno_to_icmp(ev->error.err, f->v4, &type, &code)) {
 		return;
 	}
-	error_source(f, &guest, ev, ev->error.err == ECONNREFUSED, &from);
+	error_source(f, &guest, ev, &from);
 	if (!ev->error.from_icmp && ev->error.err != ECONNREFUSED)
 		from = f->v4 ? port->conf.gateway : port->conf.gateway6;
 	memcpy(quote, d->quote, sizeof(quote));

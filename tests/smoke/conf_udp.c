@@ -352,6 +352,43 @@ dead_router_hop_is_told_with_its_address(void **state)
 }
 
 static void
+port_that_a_firewall_refuses_is_told_with_its_address(void **state)
+{
+	struct pkt_addr far = pkt_addr("198.51.100.1"), near = pkt_addr("192.0.2.1"), from;
+	struct pkt_ip ip = { .src = near, .dst = far };
+	uint16_t port = 7001, gport = guest_port(smoke.g), from_port;
+	uint8_t f[128], icmp[8 + 28] = { 3, 3 };
+	struct sockaddr_storage ss;
+	struct guest_frame *r;
+	char buf[16];
+	int fd, raw;
+
+	need_peer();
+	assert_int_equal(netns_run(&peer, "ip addr add 198.51.100.1/32 dev lo"), 0);
+	fd = netns_socket(&peer, AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, pkt_sockaddr(&far, port, &ss)), 0);
+	guest_udp_send(smoke.g, gport, &far, port, "open?", 5);
+	assert_int_equal(host_recv_from(smoke.g, fd, buf, sizeof(buf), &from, &from_port, SOON), 5);
+	/* The router answers in its stead, from its own address. */
+	pkt_build_udp(f, &ip, from_port, port, "open?", 5);
+	memcpy(icmp + 8, f + 14, 28);
+	pkt_put16(icmp + 2, pkt_sum_fold(pkt_sum(icmp, sizeof(icmp), 0)));
+	raw = netns_socket(&peer, AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	assert_true(raw >= 0);
+	assert_int_equal(sendto(raw, icmp, sizeof(icmp), 0, (struct sockaddr *)&ss,
+				 pkt_sockaddr(&near, 0, &ss)),
+		sizeof(icmp));
+	r = guest_icmp_error(smoke.g, 3, SOON);
+	assert_non_null(r);
+	assert_int_equal(r->view.icmp_code, 3);
+	assert_string_equal(pkt_addr_text(&r->view.src), PEER);
+	assert_memory_equal(r->view.data + 16, far.b, 4);
+	free(r);
+	close(raw);
+	close(fd);
+}
+
+static void
 ttl_that_runs_out_is_told_with_the_routers_address(void **state)
 {
 	struct guest *g = smoke.g;
@@ -415,6 +452,7 @@ main(void)
 		SMOKE(flow_lives_on_after_an_error),
 		SMOKE(datagrams_reach_another_host),
 		SMOKE(dead_router_hop_is_told_with_its_address),
+		SMOKE(port_that_a_firewall_refuses_is_told_with_its_address),
 		SMOKE(ttl_that_runs_out_is_told_with_the_routers_address),
 	};
 

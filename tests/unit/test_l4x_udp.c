@@ -540,6 +540,11 @@ routers_are_named_as_senders_of_their_errors(void **state)
 	l4xkit_expect_frame(k);
 	assert_int_equal(k->view.icmp_code, 4);
 	assert_int_equal(k->view.icmp_rest, 1400);
+	/* A firewall that refuses in the peer's stead. */
+	error(k, flow, ECONNREFUSED, 3, 3, "198.51.100.7");
+	l4xkit_expect_frame(k);
+	assert_int_equal(k->view.icmp_code, 3);
+	assert_string_equal(pkt_addr_text(&k->view.src), "198.51.100.7");
 	/* A type that routers do not send. */
 	error(k, flow, EPROTO, 5, 1, "198.51.100.7");
 	l4xkit_expect_nothing(k);
