@@ -328,6 +328,40 @@ ordinary_user_is_told_what_he_may_not_do(void **state)
 	}
 }
 
+static void
+ping_sockets_that_are_not_permitted_are_said_once(void **state)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock", NULL };
+	static const char said[] = "ping sockets are not permitted";
+	struct pkt_addr far = pkt_addr("198.51.100.1");
+	struct guest_frame *f;
+	const char *at;
+
+	smoke.net = netns_private();
+	smoke_need_net();
+	assert_int_equal(netns_run(NULL, "ip addr add 198.51.100.1/32 dev lo"), 0);
+	assert_int_equal(netns_run(NULL, "echo 1 0 > /proc/sys/net/ipv4/ping_group_range"), 0);
+	smoke.d = proc_start(args);
+	assert_non_null(smoke.d);
+	smoke.g = smoke_guest("a.sock", NULL);
+	assert_non_null(smoke.g);
+	/* The guest is told each time, the log is not. */
+	for (uint16_t i = 0; i < 3; i++) {
+		assert_true(guest_ping(smoke.g, &far, 7, i, "x", 1, NEVER) != 0);
+		f = guest_icmp_error(smoke.g, 3, SOON);
+		assert_non_null(f);
+		assert_int_equal(f->view.icmp_code, 13);
+		free(f);
+	}
+	kill(smoke.d->pid, SIGHUP);
+	assert_true(proc_wait_log(smoke.d, "reload: ", 2 * SOON));
+	at = strstr(proc_log(smoke.d), said);
+	assert_non_null(at);
+	assert_non_null(strstr(at, "net.ipv4.ping_group_range"));
+	assert_null(strstr(at + 1, said));
+	assert_int_equal(smoke_down(NULL), 0);
+}
+
 static int
 up(void **state)
 {
@@ -373,6 +407,7 @@ main(void)
 		START(idle_daemon_uses_no_cpu),
 		START(ordinary_user_without_huge_pages_is_served),
 		START(ordinary_user_is_told_what_he_may_not_do),
+		START(ping_sockets_that_are_not_permitted_are_said_once),
 	};
 
 	return cmocka_run_group_tests_name("conf_start", tests, up, down);
