@@ -40,6 +40,7 @@ struct daemon;
 struct daemon_worker {
 	struct waker waker;
 	bool waker_made;
+	struct vport_bell *bell;
 	bool running;
 	unsigned int lcore;
 	int socket_id;

@@ -188,6 +188,23 @@ wakers_create(struct daemon *d)
 	return 0;
 }
 
+static void
+bells_create(struct daemon *d)
+{
+	bool said = false;
+	unsigned int i;
+
+	for (i = 0; i < d->n_workers; i++) {
+		d->workers[i].bell = vport_bell_create();
+		if (d->workers[i].bell != NULL || said)
+			continue;
+		log_warning("asynchronous I/O cannot be had (%s): a hostile front-end can hold up "
+			    "the worker that interrupts its guest",
+			strerror(rte_errno));
+		said = true;
+	}
+}
+
 static int
 worker_objects(struct daemon *d, unsigned int i)
 {
@@ -261,6 +278,7 @@ worker_object(struct daemon *d, unsigned int i)
 		.spin_us = d->conf->spin_us,
 		.l4x = w->l4x,
 		.waker = &w->waker,
+		.bell = w->bell,
 		.inline_bridge = d->inline_bridges ? d->bridges[i].b : NULL,
 		.handover = w->handover,
 		.pool = d->frame_pool[node_of(w->socket_id)],
@@ -294,6 +312,7 @@ daemon_threads_create(struct daemon *d)
 			daemon_files_advice());
 		return ret;
 	}
+	bells_create(d);
 	ret = pools_create_all(d);
 	for (i = 0; ret == 0 && i < d->n_workers; i++)
 		ret = worker_objects(d, i);
@@ -319,6 +338,7 @@ daemon_threads_destroy(struct daemon *d)
 	for (i = 0; i < d->n_workers; i++) {
 		l4x_destroy(d->workers[i].l4x);
 		rte_ring_free(d->workers[i].handover);
+		vport_bell_destroy(d->workers[i].bell);
 		if (d->workers[i].waker_made)
 			waker_fini(&d->workers[i].waker);
 	}

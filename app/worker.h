@@ -32,6 +32,7 @@ struct worker_params {
 	uint32_t spin_us; /**< idle time before sleeping */
 	struct l4x *l4x;
 	struct waker *waker;
+	struct vport_bell *bell;                /**< or NULL, see vport.h */
 	struct chan *chans[BRIDGE_MAX_WORKERS]; /**< by bridge number */
 	struct bridge *inline_bridge;           /**< or NULL */
 	struct rte_ring *handover;              /**< to this worker: struct l4x_frame, MP/SC */

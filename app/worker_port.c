@@ -291,7 +291,9 @@ int
 worker_add_queue(
 	struct worker *w, uint16_t pif, uint8_t queue, struct vport *vp, struct lender **lenders)
 {
-	const struct vport_owner owner = { .wake = wake_owner, .arg = w->p.waker };
+	const struct vport_owner owner = {
+		.wake = wake_owner, .arg = w->p.waker, .bell = w->p.bell
+	};
 	struct worker_queue *q;
 	unsigned int b;
 

@@ -156,7 +156,7 @@ struct vhost_session *vhost_session_make(struct vhost_conn *conn, uint16_t pair)
 void vhost_session_limit(struct vhost_session *s, const struct vport_conf *conf);
 /** Write the indices back to librte_vhost, and free it. */
 void vhost_session_return(struct vhost_conn *conn, uint16_t pair, struct vhost_session *s);
-/** Own, non-blocking copy of a call descriptor; -1: there is none, VRING_BAD_FD: unfit. */
+/** Own copy of a call descriptor; -1: there is none, VRING_BAD_FD: unfit. */
 int vhost_dup_call_fd(int fd);
 
 /* vhost_dev.c */

@@ -38,20 +38,12 @@ dup_eventfd(int fd)
 int
 vhost_dup_call_fd(int fd)
 {
-	int copy, flags;
+	int copy;
 
 	if (fd < 0)
 		return -1;
 	copy = dup_eventfd(fd);
-	if (copy < 0)
-		return VRING_BAD_FD;
-	/* An eventfd at its maximum would block the writer. */
-	flags = fcntl(copy, F_GETFL);
-	if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(copy, F_SETFL, flags | O_NONBLOCK) != 0)) {
-		close(copy);
-		return VRING_BAD_FD;
-	}
-	return copy;
+	return copy < 0 ? VRING_BAD_FD : copy;
 }
 
 static void

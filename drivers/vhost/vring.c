@@ -10,6 +10,8 @@
 
 #include <rte_common.h>
 
+#include "bell.h"
+
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define STORE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
 
@@ -346,11 +348,7 @@ vring_publish(struct vhost_ring *r)
 int
 vring_call(struct vhost_ring *r)
 {
-	const uint64_t one = 1;
-
-	if (r->call_fd < 0)
-		return -EBADF;
-	return write(r->call_fd, &one, sizeof(one)) == sizeof(one) ? 0 : -errno;
+	return r->call_fd < 0 ? -EBADF : vport_bell_ring(r->owner->bell, r->call_fd);
 }
 
 void

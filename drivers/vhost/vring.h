@@ -188,7 +188,7 @@ vring_take_in(struct vhost_ring *r, const struct vring_head *h)
 void vring_drain(struct vhost_ring *r);
 /** Show the guest what was used. @return true if it wants an interrupt for it */
 bool vring_publish(struct vhost_ring *r);
-/** Write the call descriptor. 0 or -errno */
+/** Interrupt the guest. 0 or -errno */
 int vring_call(struct vhost_ring *r);
 /** Take a call descriptor that was set meanwhile. */
 void vring_refresh_call(struct vhost_ring *r);

@@ -324,6 +324,7 @@ static const char usage[] =
 	"  --ms N             how long to measure (1000)\n"
 	"  --ring N           ring size (256)\n"
 	"  --rx-buf N         bytes of a receive buffer (4096)\n"
+	"  --interrupts       the guest wants one for each frame\n"
 	"  --guest-ip A --gateway A\n"
 	"  --pid N            back-end, for its CPU time\n";
 
@@ -335,7 +336,7 @@ options(struct gen *g, int argc, char **argv)
 		{ "no-tso", 0, NULL, 'T' }, { "size", 1, NULL, 'z' }, { "train", 1, NULL, 't' },
 		{ "ms", 1, NULL, 'd' }, { "ring", 1, NULL, 'r' }, { "rx-buf", 1, NULL, 'b' },
 		{ "guest-ip", 1, NULL, 'g' }, { "gateway", 1, NULL, 'w' }, { "pid", 1, NULL, 'p' },
-		{ NULL, 0, NULL, 0 } };
+		{ "interrupts", 0, NULL, 'i' }, { NULL, 0, NULL, 0 } };
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -356,6 +357,9 @@ options(struct gen *g, int argc, char **argv)
 			break;
 		case 'T':
 			g->tso = false;
+			break;
+		case 'i':
+			g->interrupts = true;
 			break;
 		case 'z':
 			g->size = n;

@@ -66,6 +66,7 @@ struct gen {
 	const char *mode;
 	unsigned int n_conns;
 	unsigned int mtu;
+	bool interrupts; /**< wanted for each frame */
 	bool tso;
 	unsigned int ring_size;
 	unsigned int rx_buf_bytes;

@@ -114,6 +114,11 @@ slots_reap(struct gen *g)
 void
 gen_ring_flush(struct gen *g)
 {
+	struct vhu_ring *rx = rx_ring(g);
+
+	/* As a guest that sleeps does: a call for the next frame, which nobody here waits for. */
+	if (g->interrupts)
+		__atomic_store_n(&rx->avail->ring[rx->size], rx->last_used, __ATOMIC_RELEASE);
 	if (tx_ring(g)->avail_idx != tx_ring(g)->published)
 		vhu_ring_publish(g->v, tx_ring(g));
 	if (rx_ring(g)->avail_idx != rx_ring(g)->published)

@@ -2,6 +2,10 @@
 /* What one guest does to the daemon costs another nothing. */
 #include "smoke2.h"
 
+#include <fcntl.h>
+
+#include <sys/eventfd.h>
+
 #define BYTES 200000
 /** Descriptors of the longest chain that is taken. */
 #define LONGEST 256
@@ -100,6 +104,43 @@ frames_of_many_descriptors(void **state)
 	}
 }
 
+/** A frame that the daemon answers. */
+static void
+ask_for_gateway(struct vhu *v)
+{
+	static const uint8_t arp[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 6, 6, 6,
+		8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 6, 6, 6, 10, 0, 2, 15, 0, 0, 0, 0, 0,
+		0, 10, 0, 2, 2 };
+
+	assert_int_equal(vhu_tx(v, 0, NULL, arp, sizeof(arp), NULL), 0);
+}
+
+static void
+call_descriptor_at_its_maximum(void **state)
+{
+	const uint64_t index = VHU_RX(0), most = UINT64_MAX - 1;
+	const int fd = eventfd(0, EFD_NONBLOCK);
+	struct vhu_ring *rx;
+	uint64_t count;
+
+	attack(VHU_FEATURES_LINUX & ~VHU_F_EVENT_IDX);
+	rx = &hostile->rings[VHU_RX(0)];
+	assert_int_equal(vhu_rx_post(hostile, 0, 2048, 100, NULL, false), 100);
+	assert_int_equal(
+		vhu_send_ack(hostile, VHU_SET_VRING_CALL, &index, sizeof(index), &fd, 1), 0);
+	ask_for_gateway(hostile);
+	assert_true(vhu_ring_wait_used(hostile, rx, SOON));
+	while (write(fd, &most, sizeof(most)) < 0)
+		assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	/* The daemon has it by now; this turns off whatever it has set. */
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	for (int i = 0; i < 3; i++) {
+		ask_for_gateway(hostile);
+		other_is_served();
+	}
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -109,6 +150,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			receive_buffers_that_cannot_be_lent, smoke_each, after),
 		cmocka_unit_test_setup_teardown(frames_of_many_descriptors, smoke_each, after),
+		cmocka_unit_test_setup_teardown(call_descriptor_at_its_maximum, smoke_each, after),
 	};
 
 	return cmocka_run_group_tests_name("conf_fair", tests, up, smoke_down);

@@ -2,6 +2,7 @@
 /* drivers/vhost: the guest's receive buffers lent out, filled, published; and who wakes whom. */
 #include "test_vport_util.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -581,6 +582,92 @@ calls_once_per_burst_and_only_if_wanted(void **state)
 	}
 }
 
+struct sender {
+	struct fx *fx;
+	_Atomic bool done;
+};
+
+static void *
+send_one(void *arg)
+{
+	struct sender *s = arg;
+
+	fx_tx(s->fx, fx_mbuf(frame, 60));
+	s->done = true;
+	return NULL;
+}
+
+static void
+is_not_blocked_by_a_call_descriptor_at_its_maximum(void **state)
+{
+	const uint64_t index = VHU_RX(0), most = UINT64_MAX - 1;
+	const int fd = eventfd(0, 0);
+	struct sender s = { .fx = fx_new() };
+	struct fx *fx = s.fx;
+	pthread_t thread;
+	uint64_t count;
+
+	fx_open(fx, VHU_FEATURES_LINUX & ~VHU_F_EVENT_IDX);
+	vhu_rx_post(fx->v, 0, 2048, 4, NULL, false);
+	assert_int_equal(vhu_send_ack(fx->v, VHU_SET_VRING_CALL, &index, sizeof(index), &fd, 1), 0);
+	fx_poll(fx);
+	/* The flag belongs to the open file, which is the front-end's as well. */
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(write(fd, &most, sizeof(most)), sizeof(most));
+	pthread_create(&thread, NULL, send_one, &s);
+	for (int i = 0; i < 500 && !s.done; i++)
+		vhu_sleep_ms(10);
+	if (!s.done) {
+		/* So that the test can end. */
+		assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+		pthread_join(thread, NULL);
+		fail_msg("the worker was blocked");
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_CALL_FAILED), 0);
+	close(fd);
+	fx_free(fx);
+}
+
+static void
+never_runs_out_of_interrupts(void **state)
+{
+	struct fx *fx = fx_new();
+	uint64_t calls;
+
+	fx_open(fx, VHU_FEATURES_LINUX & ~VHU_F_EVENT_IDX);
+	vhu_rx_post(fx->v, 0, 2048, 8, NULL, false);
+	/* More than the kernel keeps completions for: they are taken as they come. */
+	for (unsigned int i = 0; i < 3000; i++) {
+		struct vhu_frame f;
+
+		assert_int_equal(fx_tx(fx, fx_mbuf(frame, 60)), 1);
+		assert_int_equal(vhu_rx_poll(fx->v, 0, 1000, &f), 1);
+		vhu_rx_post(fx->v, 0, 2048, 1, NULL, false);
+	}
+	calls = fx_count(fx, VPORT_COUNT_CALLS);
+	assert_true(calls >= 2000);
+	assert_int_equal(fx_count(fx, VPORT_COUNT_CALL_FAILED), 0);
+	fx_free(fx);
+}
+
+static void
+interrupts_without_asynchronous_operations(void **state)
+{
+	struct fx *fx = fx_new();
+	struct vhu_frame f;
+
+	vport_queue_own(fx->q[0], NULL);
+	fx_open(fx, 0);
+	vhu_rx_post(fx->v, 0, 2048, 8, NULL, false);
+	assert_int_equal(fx_tx(fx, fx_mbuf(frame, 60)), 1);
+	assert_int_equal(vhu_rx_poll(fx->v, 0, 1000, &f), 1);
+	assert_int_equal(vhu_lost_calls(fx->v), 0);
+	assert_true(fx_count(fx, VPORT_COUNT_CALLS) >= 1);
+	fx_free(fx);
+}
+
 int
 main(void)
 {
@@ -603,6 +690,9 @@ main(void)
 		cmocka_unit_test(asks_for_refill_kicks_only_when_it_has_run_short),
 		cmocka_unit_test(shares_few_buffers_between_lending_and_copying),
 		cmocka_unit_test(calls_once_per_burst_and_only_if_wanted),
+		cmocka_unit_test(is_not_blocked_by_a_call_descriptor_at_its_maximum),
+		cmocka_unit_test(never_runs_out_of_interrupts),
+		cmocka_unit_test(interrupts_without_asynchronous_operations),
 	};
 
 	return cmocka_run_group_tests_name("vport_lend", tests, fx_group_setup, fx_group_teardown);

@@ -16,6 +16,7 @@
 
 static struct rte_mempool *pool, *ext_pool;
 static struct sigaction handler;
+static struct vport_bell *bell;
 
 int
 fx_group_setup(void **state)
@@ -30,6 +31,7 @@ fx_group_setup(void **state)
 	pool = rte_pktmbuf_pool_create(
 		"frames", 4095, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	ext_pool = rte_pktmbuf_pool_create("ext", 8191, 0, 0, 0, SOCKET_ID_ANY);
+	bell = vport_bell_create();
 	if (!pool || !ext_pool || vport_sigbus_install() != 0)
 		return -1;
 	return sigaction(SIGBUS, NULL, &handler);
@@ -38,6 +40,7 @@ fx_group_setup(void **state)
 int
 fx_group_teardown(void **state)
 {
+	vport_bell_destroy(bell);
 	rte_mempool_free(pool);
 	rte_mempool_free(ext_pool);
 	return rte_eal_cleanup();
@@ -193,7 +196,7 @@ new_fixture(uint64_t features_off, uint16_t pairs, enum vport_kind kind,
 	fx->n_queues = pairs;
 	for (uint16_t i = 0; i < pairs; i++) {
 		fx->q[i] = vport_queue(fx->vp, i);
-		vport_queue_own(fx->q[i], &(struct vport_owner){ wake_owner, fx });
+		vport_queue_own(fx->q[i], &(struct vport_owner){ wake_owner, fx, bell });
 	}
 	if (vport_start(fx->vp, err, sizeof(err)) != 0) {
 		print_error("vport_start: %s\n", err);

@@ -139,6 +139,7 @@ struct vport_conf {
 };
 
 struct vport;
+struct vport_bell;
 struct vport_queue;
 
 /**
@@ -174,11 +175,19 @@ void vport_info(const struct vport *vp, struct vport_info *info);
 /** The number of queue pairs set up now, to be watched by any thread while the port lives. */
 const _Atomic uint32_t *vport_live_queues(const struct vport *vp);
 
+/**
+ * With what a worker interrupts guests: no front-end can block it. NULL with rte_errno set where
+ * the kernel has or grants no asynchronous I/O (ENOSYS, EAGAIN, EPERM, ENOTSUP), or ENOMEM.
+ */
+struct vport_bell *vport_bell_create(void);
+void vport_bell_destroy(struct vport_bell *bell);
+
 /** What a queue pair needs to have of the worker that owns it; outlives the port. */
 struct vport_owner {
 	/** Others have freed frames in guest memory, which wait to be completed. Any thread. */
 	void (*wake)(void *arg);
 	void *arg;
+	struct vport_bell *bell; /**< NULL: a guest that is out to can block the worker */
 };
 /** By control, before the worker polls the queue pair for the first time. NULL: as before it. */
 void vport_queue_own(struct vport_queue *q, const struct vport_owner *owner);
