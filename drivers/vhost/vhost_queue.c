@@ -134,5 +134,8 @@ vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx)
 bool
 vhost_queue_must_poll(const struct vport_queue *q)
 {
-	return vhost_session(q)->starved;
+	const struct vhost_session *s = vhost_session(q);
+
+	/* A front-end that gives no kick, or none that is an eventfd, asks to be polled. */
+	return s->starved || s->tx.kick_fd < 0 || s->rx.kick_fd < 0;
 }

@@ -213,6 +213,9 @@ struct vhu {
 	int status; /**< last status of REPLY_ACK that was not 0 */
 };
 
+/** SET_VRING_KICK, _CALL, _ERR: beside the ring's number, no descriptor comes with it. */
+#define VHU_VRING_NOFD 0x100
+
 #define VHU_RX(pair) (2 * (pair))
 #define VHU_TX(pair) (2 * (pair) + 1)
 /** vhu_rx_poll(): look at all queue pairs. */

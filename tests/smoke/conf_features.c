@@ -295,6 +295,32 @@ connection_goes_on_when_its_pair_is_disabled(void **state)
 	smoke.g->pair = 0;
 }
 
+static void
+guest_without_kick_descriptors_is_polled(void **state)
+{
+	struct guest *g;
+	uint64_t begun;
+
+	guest_without(0, 1);
+	g = smoke.g;
+	for (unsigned int ring = 0; ring < 2; ring++) {
+		const uint64_t message = ring | VHU_VRING_NOFD;
+
+		assert_int_equal(
+			vhu_send_ack(g->v, VHU_SET_VRING_KICK, &message, sizeof(message), NULL, 0),
+			0);
+	}
+	smoke_take_back(g);
+	guest_refresh(g);
+	begun = vhu_now_ms();
+	for (uint16_t i = 0; i < 40; i++) {
+		vhu_sleep_ms(20);
+		assert_int_equal(guest_ping(g, &g->gw, 1, i, "polled", 6, SOON), 0);
+	}
+	/* A worker that only sleeps looks again after a second. */
+	assert_true(vhu_now_ms() - begun < 20000);
+}
+
 static int
 up(void **state)
 {
@@ -342,6 +368,7 @@ main(void)
 		SMOKE(works_with_receive_buffers_of_many_descriptors),
 		SMOKE(works_with_few_receive_buffers),
 		SMOKE(works_with_receive_buffers_of_odd_sizes),
+		SMOKE(guest_without_kick_descriptors_is_polled),
 	};
 	const struct CMUnitTest pairs[] = {
 		SMOKE(one_pair_is_enough_where_two_are_offered),

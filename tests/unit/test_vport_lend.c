@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 #include <linux/virtio_net.h>
 
@@ -493,6 +494,28 @@ is_kicked_only_while_armed(void **state)
 }
 
 static void
+queue_without_a_kick_is_to_be_polled(void **state)
+{
+	const int fds[] = { -1, memfd_create("no eventfd", 0) };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct fx *fx = fx_new();
+		const uint64_t index = i / 2;
+		const uint64_t none = fds[i % 2] < 0 ? VHU_VRING_NOFD : 0, message = index | none;
+
+		fx_open(fx, 0);
+		assert_false(vport_queue_must_poll(fx->q[0]));
+		assert_int_equal(vhu_send_ack(fx->v, VHU_SET_VRING_KICK, &message, sizeof(message),
+					 &fds[i % 2], none ? 0 : 1),
+			0);
+		fx_wait(fx, vport_queue_ready(fx->q[0]) && fx->started[0] == 2);
+		assert_true(vport_queue_must_poll(fx->q[0]));
+		fx_free(fx);
+	}
+	close(fds[1]);
+}
+
+static void
 asks_for_refill_kicks_only_when_it_has_run_short(void **state)
 {
 	struct fx *fx = fx_new();
@@ -687,6 +710,7 @@ main(void)
 		cmocka_unit_test(has_work_when_others_have_freed_something),
 		cmocka_unit_test(wakes_its_owner_for_the_first_that_is_freed),
 		cmocka_unit_test(is_kicked_only_while_armed),
+		cmocka_unit_test(queue_without_a_kick_is_to_be_polled),
 		cmocka_unit_test(asks_for_refill_kicks_only_when_it_has_run_short),
 		cmocka_unit_test(shares_few_buffers_between_lending_and_copying),
 		cmocka_unit_test(calls_once_per_burst_and_only_if_wanted),
