@@ -97,8 +97,10 @@ bridge_rec_fail(struct bridge *b, struct bridge_rec *r, int err)
 void
 bridge_rec_fail_io(struct bridge *b, struct bridge_rec *r, int err)
 {
-	if (err == EFAULT)
+	if (err == EFAULT) {
 		bridge_count(b, BRIDGE_COUNT_MEMORY_LOST, 1);
+		bridge_lender_lost(b, r);
+	}
 	bridge_rec_fail(b, r, err);
 }
 

@@ -192,6 +192,17 @@ bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender 
 	w->told = true;
 }
 
+void
+bridge_lender_lost(struct bridge *b, const struct bridge_rec *r)
+{
+	struct bridge_lender *bl = bridge_rec_lender(b, r);
+
+	if (bl == NULL || bl->l == NULL)
+		return;
+	atomic_store_explicit(&bl->l->lost, 1, memory_order_relaxed);
+	b->workers[bl->l->worker].told = true;
+}
+
 /**
  * Buffers have come: those that wait are ready again, as many as the buffers are likely to serve.
  * The others keep their places: woken in vain, they would only come back to the end of the queue.

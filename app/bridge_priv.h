@@ -328,6 +328,9 @@ bridge_lender_at(const struct bridge_lender *bl, uint32_t i)
 void bridge_lender_used(struct bridge_lender *bl, uint32_t n);
 /** No buffer: park the record, have the worker lend more. */
 void bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl);
+/** The memory of the record's guest is gone: its worker is to know, before mbufs there are freed.
+ */
+void bridge_lender_lost(struct bridge *b, const struct bridge_rec *r);
 /** Recalls, and buffers for those that wait. @return how much was done */
 unsigned int bridge_lenders_poll(struct bridge *b);
 bool bridge_lenders_have_work(const struct bridge *b);

@@ -77,6 +77,8 @@ struct lender {
 	/** Set by the bridge when it ran dry with data waiting, cleared by the worker: refill and
 	 * ring. */
 	_Atomic uint8_t hungry;
+	/** Set by the bridge when a socket call found guest memory gone, cleared by the worker. */
+	_Atomic uint8_t lost;
 	struct rte_ring *bufs; /**< struct rte_mbuf *, SPSC worker -> bridge */
 };
 

@@ -32,6 +32,8 @@ worker_queue_started(struct worker *w, struct worker_queue *q)
 	q->stopping = false;
 	for (b = 0; b < w->p.n_bridges; b++) {
 		atomic_store_explicit(&q->lenders[b]->mergeable, mergeable, memory_order_relaxed);
+		/* What was said of the memory of before: all mbufs there have been freed since. */
+		atomic_store_explicit(&q->lenders[b]->lost, 0, memory_order_relaxed);
 		/* Pairs with the bridge's acquire: mergeable is there when RUNNING is seen. */
 		atomic_store_explicit(&q->lenders[b]->state, LENDER_RUNNING, memory_order_release);
 	}
@@ -253,6 +255,10 @@ worker_lend(struct worker *w, struct worker_queue *q)
 	for (b = 0; b < w->p.n_bridges; b++) {
 		struct lender *l = q->lenders[b];
 
+		if (unlikely(atomic_load_explicit(&l->lost, memory_order_relaxed) != 0)) {
+			vport_queue_memory_lost(q->vq);
+			return;
+		}
 		if (unlikely(atomic_load_explicit(&l->hungry, memory_order_relaxed) != 0)) {
 			if (!worker_feed(w, q, b) && w->p.n_bridges > 1) {
 				worker_share_begin(w, q, b);

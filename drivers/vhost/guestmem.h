@@ -44,7 +44,7 @@ struct guestmem_region {
 
 struct guestmem {
 	_Atomic uint32_t refs;
-	_Atomic bool lost; /**< set by the SIGBUS handler */
+	_Atomic bool lost; /**< set by the SIGBUS handler, or after a system call said EFAULT */
 	unsigned int n;
 	struct guestmem_region regions[GUESTMEM_REGIONS];
 };

@@ -395,6 +395,7 @@ static const struct vport_ops vhost_port_ops = {
 	.arm = vhost_queue_arm,
 	.disarm = vhost_queue_disarm,
 	.kick_fd = vhost_queue_kick_fd,
+	.memory_lost = vhost_queue_memory_lost,
 	.must_poll = vhost_queue_must_poll,
 };
 

@@ -95,6 +95,7 @@ void vhost_queue_flush(struct vport_queue *q);
 bool vhost_queue_arm(struct vport_queue *q);
 void vhost_queue_disarm(struct vport_queue *q);
 int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
+void vhost_queue_memory_lost(struct vport_queue *q);
 bool vhost_queue_must_poll(const struct vport_queue *q);
 /**
  * May one of `have` heads be lent? More than half of what the guest has posted stays for frames

@@ -131,6 +131,12 @@ vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx)
 	return guest_tx ? s->tx.kick_fd : s->rx.kick_fd;
 }
 
+void
+vhost_queue_memory_lost(struct vport_queue *q)
+{
+	atomic_store_explicit(&vhost_session(q)->mem->lost, true, memory_order_relaxed);
+}
+
 bool
 vhost_queue_must_poll(const struct vport_queue *q)
 {

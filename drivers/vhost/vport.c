@@ -253,6 +253,8 @@ vport_queue_must_poll(const struct vport_queue *q)
 void
 vport_queue_memory_lost(struct vport_queue *q)
 {
+	if (q->ready && q->ops->memory_lost)
+		q->ops->memory_lost(q);
 	vport_break(q, VPORT_COUNT_MEMORY_LOST);
 }
 

@@ -66,6 +66,8 @@ struct vport_ops {
 	bool (*arm)(struct vport_queue *q);
 	void (*disarm)(struct vport_queue *q);
 	int (*kick_fd)(const struct vport_queue *q, bool guest_tx);
+	/** All queue pairs with this memory are to end; NULL: there is no such memory. */
+	void (*memory_lost)(struct vport_queue *q);
 	bool (*must_poll)(const struct vport_queue *q);
 };
 

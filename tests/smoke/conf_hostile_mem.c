@@ -97,6 +97,62 @@ memory_cut_short_while_the_host_sends(void **state)
 	guest_close(a);
 }
 
+/** True once a counter is more than it was. */
+static bool
+counted(const char *name, long long before)
+{
+	for (int i = 0; i < SOON / 50; i++) {
+		if (smoke_stat(name) > before)
+			return true;
+		host_idle(smoke.g, 50);
+	}
+	return false;
+}
+
+static void
+memory_cut_short_while_the_guest_sends(void **state)
+{
+	struct guest *a = smoke_guest("a.sock", NULL);
+	static uint8_t data[20000], frame[PKT_MAX];
+	const long long faults = smoke_stat("bridge-memory-lost");
+	const long long stopped = smoke_stat("vport-memory-lost");
+	struct virtio_net_hdr hdr;
+	struct vhu_ring *r;
+	struct smoke_conn k;
+	struct pkt_tcp t;
+	struct pkt_ip ip;
+	size_t len, cut;
+	uint16_t head;
+
+	assert_non_null(a);
+	k = smoke_out(a, false);
+	t = (struct pkt_tcp){ .sport = k.c->lport,
+		.dport = k.c->rport,
+		.seq = k.c->snd_nxt,
+		.ack = k.c->rcv_nxt,
+		.flags = PKT_ACK,
+		.wscale = -1,
+		.win = 8192 };
+	ip = guest_ip(a, &k.c->remote);
+	len = pkt_build_tcp(frame, &ip, &t, data, sizeof(data));
+	pkt_make_tso(frame, len, k.c->snd_mss, &hdr);
+	/* Headers below the cut, the rest of the payload above, and nothing else is there. */
+	a->v->next_block = a->v->n_blocks / 2;
+	assert_int_equal(vhu_tx_queue(a->v, 0, &hdr, frame, len, NULL), 0);
+	r = &a->v->rings[VHU_TX(0)];
+	head = r->avail->ring[(r->avail_idx - 1u) % r->size];
+	cut = ((size_t)(r->chains[head].segs[0].data - a->v->mem) + 8192) & ~(size_t)4095;
+	assert_int_equal(ftruncate(a->v->mem_fd, (off_t)cut), 0);
+	vhu_tx_flush(a->v, 0);
+	assert_true(counted("bridge-memory-lost", faults));
+	assert_true(counted("vport-memory-lost", stopped));
+	assert_int_equal(guest_arp(smoke.g), 0);
+	assert_int_equal(ftruncate(a->v->mem_fd, (off_t)a->v->mem_bytes), 0);
+	close(k.fd);
+	close(k.listener);
+	guest_close(a);
+}
+
 static void
 memory_table_replaced_by_one_that_cannot_be_mapped(void **state)
 {
@@ -285,6 +341,7 @@ main(void)
 		HOSTILE(memory_file_cut_short_behind_the_rings),
 		HOSTILE(memory_file_smaller_than_its_region),
 		HOSTILE(memory_cut_short_while_the_host_sends),
+		HOSTILE(memory_cut_short_while_the_guest_sends),
 		HOSTILE(memory_table_replaced_by_one_that_cannot_be_mapped),
 		HOSTILE(memory_table_replaced_while_running),
 		HOSTILE(malformed_memory_tables),

@@ -243,7 +243,7 @@ int vport_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
 bool vport_queue_must_poll(const struct vport_queue *q);
 /**
  * A system call on a buffer of this queue pair said EFAULT: its guest memory is gone. Stops the
- * queue pair, as SIGBUS does. By its worker.
+ * queue pairs of that guest, as SIGBUS does. By its worker.
  */
 void vport_queue_memory_lost(struct vport_queue *q);
 /** VPORT_COUNTS counters; readable from any thread (relaxed). */
