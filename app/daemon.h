@@ -31,9 +31,6 @@
 #include "service.h"
 #include "worker.h"
 
-/** Longest wait for connections to be closed cleanly. */
-#define DAEMON_CLOSE_MS 3000
-
 struct control;
 struct daemon;
 

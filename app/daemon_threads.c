@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "waits.h"
 
 #define HANDOVER_FRAMES 1024
 /** Bytes of one frame buffer, and of one without data room, with the pool's own header. */
@@ -455,7 +456,7 @@ chans_idle(const struct daemon *d)
 void
 daemon_flows_close(struct daemon *d)
 {
-	const uint64_t until = daemon_now_ms() + DAEMON_CLOSE_MS;
+	const uint64_t until = daemon_now_ms() + WAIT_CLOSE_MS;
 	bool again = true;
 	unsigned int i;
 

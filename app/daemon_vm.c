@@ -11,9 +11,7 @@
 
 #include "daemon_note.h"
 #include "log.h"
-
-/** Longest wait for a VM's flows to be closed, and for its queues to be let go. */
-#define REMOVE_MS 3000
+#include "waits.h"
 
 static void
 pause_ms(unsigned int ms)
@@ -356,7 +354,7 @@ worker_forgets(struct worker *w, void *arg)
 static void
 worker_until_done(struct daemon_vm *vm, unsigned int worker, worker_fn fn)
 {
-	const uint64_t until = daemon_now_ms() + REMOVE_MS;
+	const uint64_t until = daemon_now_ms() + WAIT_REMOVE_MS;
 	struct vm_call c = { .vm = vm };
 
 	while (daemon_on_worker(vm->d, worker, fn, &c) == 0 && (c.ret > 0 || c.ret == -EBUSY) &&

@@ -12,14 +12,12 @@
 #include <unistd.h>
 
 #include "control_path.h"
+#include "waits.h"
 
 enum {
 	EXIT_FAILED = 1, /**< the daemon is not there, or says no */
 	EXIT_USAGE = 2,
 };
-
-/** Longest wait for a reply: a worker is asked for five seconds at most. */
-#define REPLY_S 15
 
 struct options {
 	char path[CONTROL_PATH_MAX];
@@ -85,7 +83,7 @@ static int
 connect_to(const char *path)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	const struct timeval limit = { .tv_sec = REPLY_S };
+	const struct timeval limit = { .tv_sec = WAIT_REPLY_MS / 1000 };
 	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const char *why;
 

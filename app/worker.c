@@ -12,9 +12,10 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#include "waits.h"
+
 /** How often l4x_timers() is called while the worker is awake. */
 #define WORKER_TIMER_US 2000
-#define WORKER_CALL_MS 5000
 #define WORKER_REQUESTS 64
 
 const struct worker_counter_info worker_counter_info[WORKER_COUNTS] = {
@@ -228,8 +229,9 @@ int
 worker_call(struct worker *w, worker_fn fn, void *arg)
 {
 	struct worker_request *r = rte_zmalloc("request", sizeof(*r), 0);
-	const struct timespec pause = { .tv_nsec = 50000 };
-	unsigned int waited_us = 0;
+	const struct clock_scale clock = clock_scale_get();
+	const uint64_t until_us = clock_us(clock) + WAIT_WORKER_MS * 1000;
+	struct timespec pause = { .tv_nsec = 20000 };
 	uint32_t waiting = REQUEST_WAITING;
 
 	if (r == NULL)
@@ -244,8 +246,9 @@ worker_call(struct worker *w, worker_fn fn, void *arg)
 	waker_ring(w->p.waker);
 	while (atomic_load_explicit(&r->state, memory_order_acquire) != REQUEST_DONE) {
 		nanosleep(&pause, NULL);
-		waited_us += 50;
-		if (waited_us > WORKER_CALL_MS * 1000 &&
+		if (pause.tv_nsec < 1000000)
+			pause.tv_nsec *= 2;
+		if (clock_us(clock) >= until_us &&
 			atomic_compare_exchange_strong(&r->state, &waiting, REQUEST_ABANDONED))
 			return -ETIMEDOUT;
 		waiting = REQUEST_WAITING;

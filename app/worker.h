@@ -70,7 +70,8 @@ typedef void (*worker_fn)(struct worker *w, void *arg);
 /**
  * Have fn run by the worker, and wait until it has.
  * Any thread but the worker's, while worker_run() runs.
- * @return 0; -ETIMEDOUT after 5 s (fn will not run then); -EAGAIN too many requests; -ENOMEM
+ * @return 0; -ETIMEDOUT after WAIT_WORKER_MS (fn will not run then); -EAGAIN too many requests;
+ * -ENOMEM
  */
 int worker_call(struct worker *w, worker_fn fn, void *arg);
 /** For functions run by worker_call(): the worker's translation, its clock, and its output sent on

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The worker's loop, with a bridge that the test plays. */
+#include "worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include <rte_eal.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_timer.h>
+
+#include "clock.h"
+#include "waits.h"
+
+#define LONG_MS 30000
+#define WORKER_LCORE 1
+
+static struct rig {
+	struct rte_mempool *pool;
+	struct waker worker_waker, bridge_waker;
+	struct chan *chan;
+	struct rte_ring *handover;
+	struct l4x *l4x;
+	struct worker *w;
+	bool running;
+} rig;
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static uint64_t
+count(enum worker_counter c)
+{
+	return __atomic_load_n(&worker_counters(rig.w)[c], __ATOMIC_RELAXED);
+}
+
+/** Wait until a counter has come to n; a failed assertion if it does not. */
+static void
+wait_count(enum worker_counter c, uint64_t n)
+{
+	const uint64_t until = now_ms() + LONG_MS;
+
+	while (count(c) < n)
+		assert_true(now_ms() < until);
+}
+
+static void
+run(void)
+{
+	assert_int_equal(rte_eal_remote_launch(worker_run, rig.w, WORKER_LCORE), 0);
+	rig.running = true;
+}
+
+static void
+note_call(struct worker *w, void *arg)
+{
+	++*(unsigned int *)arg;
+}
+
+static void
+a_call_is_run_by_the_worker(void **state)
+{
+	unsigned int calls = 0, i;
+
+	run();
+	for (i = 0; i < 100; i++)
+		assert_int_equal(worker_call(rig.w, note_call, &calls), 0);
+	assert_int_equal(calls, 100);
+}
+
+static void
+a_call_of_a_worker_that_does_not_come_round_ends_in_time_and_is_never_run(void **state)
+{
+	const uint64_t before = now_ms();
+	unsigned int calls = 0, later = 0;
+	uint64_t took;
+
+	assert_int_equal(worker_call(rig.w, note_call, &calls), -ETIMEDOUT);
+	took = now_ms() - before;
+	assert_in_range(took, WAIT_WORKER_MS, 2 * WAIT_WORKER_MS - 1);
+	run();
+	assert_int_equal(worker_call(rig.w, note_call, &later), 0);
+	assert_int_equal(later, 1);
+	assert_int_equal(calls, 0);
+}
+
+static void
+a_worker_with_nothing_to_do_sleeps(void **state)
+{
+	uint64_t idle;
+
+	run();
+	wait_count(WORKER_COUNT_SLEEPS, 2);
+	idle = count(WORKER_COUNT_IDLE);
+	/* It wakes by itself once a second; a few sleeps are a few looks. */
+	wait_count(WORKER_COUNT_SLEEPS, count(WORKER_COUNT_SLEEPS) + 2);
+	assert_in_range(count(WORKER_COUNT_IDLE) - idle, 1, 100);
+}
+
+static int
+start(void **state)
+{
+	struct l4x_params l = { .name = "test", .max_flows = 64, .socket_id = SOCKET_ID_ANY };
+	struct worker_params p = { .n_workers = 1, .n_bridges = 1, .socket_id = SOCKET_ID_ANY };
+
+	if (waker_init(&rig.worker_waker) != 0 || waker_init(&rig.bridge_waker) != 0)
+		return -1;
+	rig.chan = chan_create(0, 0, SOCKET_ID_ANY, &rig.worker_waker, &rig.bridge_waker);
+	rig.handover = rte_ring_create_elem(
+		"handover", sizeof(struct l4x_frame), 64, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	l.pool = rig.pool;
+	l.now_us = clock_us(clock_scale_get());
+	rig.l4x = l4x_create(&l);
+	if (rig.chan == NULL || rig.handover == NULL || rig.l4x == NULL)
+		return -1;
+	p.l4x = rig.l4x;
+	p.waker = &rig.worker_waker;
+	p.chans[0] = rig.chan;
+	p.handover = rig.handover;
+	p.handover_to[0] = rig.handover;
+	p.wakers[0] = &rig.worker_waker;
+	p.pool = rig.pool;
+	rig.w = worker_create(&p);
+	return rig.w != NULL ? 0 : -1;
+}
+
+static int
+stop(void **state)
+{
+	if (rig.running) {
+		worker_stop(rig.w);
+		rte_eal_wait_lcore(WORKER_LCORE);
+	}
+	rig.running = false;
+	worker_destroy(rig.w);
+	l4x_destroy(rig.l4x);
+	rte_ring_free(rig.handover);
+	chan_destroy(rig.chan);
+	waker_fini(&rig.worker_waker);
+	waker_fini(&rig.bridge_waker);
+	return 0;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
+
+int
+main(void)
+{
+	char *argv[] = { "test", "--no-huge", "-m", "64", "--no-shconf", "--no-telemetry",
+		"--no-pci", "--file-prefix", "test-worker", "--lcores", "0@0,1@0" };
+	const struct CMUnitTest tests[] = {
+		T(a_call_is_run_by_the_worker),
+		T(a_call_of_a_worker_that_does_not_come_round_ends_in_time_and_is_never_run),
+		T(a_worker_with_nothing_to_do_sleeps),
+	};
+	int failed;
+
+	if (rte_eal_init(RTE_DIM(argv), argv) < 0 || rte_timer_subsystem_init() != 0)
+		return 1;
+	rig.pool = rte_pktmbuf_pool_create(
+		"pool", 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (rig.pool == NULL)
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	rte_mempool_free(rig.pool);
+	rte_eal_cleanup();
+	return failed;
+}
