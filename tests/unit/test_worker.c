@@ -110,6 +110,34 @@ a_worker_with_nothing_to_do_sleeps(void **state)
 	assert_in_range(count(WORKER_COUNT_IDLE) - idle, 1, 100);
 }
 
+static void
+operations_that_did_not_fit_into_the_ring_are_not_slept_upon(void **state)
+{
+	struct l4x_op filler = { .type = L4X_OP_CLOSE };
+	/* A connection for a port that is not there: the answer is one operation. */
+	struct l4x_event ev = { .type = L4X_EV_ACCEPTED, .accepted.pif = 7 };
+	const uint64_t until = now_ms() + LONG_MS;
+	uint64_t sleeps;
+	struct l4x_op op;
+
+	while (rte_ring_sp_enqueue_elem(rig.chan->ops, &filler, sizeof(filler)) == 0)
+		;
+	run();
+	assert_int_equal(rte_ring_sp_enqueue_elem(rig.chan->events, &ev, sizeof(ev)), 0);
+	waker_ring(&rig.worker_waker);
+	while (!rte_ring_empty(rig.chan->events))
+		assert_true(now_ms() < until);
+	sleeps = count(WORKER_COUNT_SLEEPS);
+	wait_count(WORKER_COUNT_IDLE, count(WORKER_COUNT_IDLE) + 1000);
+	assert_int_equal(count(WORKER_COUNT_SLEEPS), sleeps);
+	/* Nobody rings: it finds the room by itself. */
+	do {
+		if (rte_ring_sc_dequeue_elem(rig.chan->ops, &op, sizeof(op)) != 0)
+			op.type = L4X_OP_CLOSE;
+		assert_true(now_ms() < until);
+	} while (op.type != L4X_OP_REFUSE);
+}
+
 static int
 start(void **state)
 {
@@ -165,6 +193,7 @@ main(void)
 		T(a_call_is_run_by_the_worker),
 		T(a_call_of_a_worker_that_does_not_come_round_ends_in_time_and_is_never_run),
 		T(a_worker_with_nothing_to_do_sleeps),
+		T(operations_that_did_not_fit_into_the_ring_are_not_slept_upon),
 	};
 	int failed;
 
