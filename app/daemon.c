@@ -269,12 +269,9 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 	prctl(PR_SET_NAME, "weir");
 	ret = start(&d);
 	if (ret == 0) {
-		/* The one line that scripts wait for, whatever the log level is. */
-		const char ready[] = "weir: ready\n";
-
 		daemon_permit_say(&d);
-		if (write(STDERR_FILENO, ready, sizeof(ready) - 1) < 0)
-			log_debug("standard error: %s", strerror(errno));
+		/* The one line that scripts wait for, whatever the log level is. */
+		log_plain("weir: ready\n");
 		sdnotify("READY=1");
 		serve(&d);
 		log_info("stopping");

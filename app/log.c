@@ -2,8 +2,11 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +18,10 @@ const char *const log_level_names[] = { "error", "warning", "info", "debug", NUL
 
 static _Atomic int current_level = LOG_LEVEL_INFO;
 static char dpdk_error[256];
+/** Lines that could not be written since the last one that could. */
+static unsigned int lost;
+/** Of standard error and lost: between poll() and write() nobody else may take the room. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void
 log_set_level(enum log_level level)
@@ -37,12 +44,47 @@ make_printable(char *s)
 			*s = '?';
 }
 
+/** Can a line be written without waiting? A pipe has then room for PIPE_BUF bytes (pipe(7)). */
+static bool
+has_room(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
+static void
+write_or_lose(const char *line, size_t len)
+{
+	char note[128];
+	int n;
+
+	pthread_mutex_lock(&lock);
+	if (lost != 0 && has_room()) {
+		n = snprintf(note, sizeof(note),
+			"weir: warning: %u lines of the log were lost: its reader does not keep "
+			"up\n",
+			lost);
+		if (write(STDERR_FILENO, note, (size_t)n) == n)
+			lost = 0;
+	}
+	/* One write, so that lines of several processes do not mix. */
+	if (!has_room() || write(STDERR_FILENO, line, len) != (ssize_t)len)
+		lost++;
+	pthread_mutex_unlock(&lock);
+}
+
+void
+log_plain(const char *text)
+{
+	write_or_lose(text, strlen(text));
+}
+
 void
 log_line(enum log_level level, const char *fmt, ...)
 {
 	char line[LOG_LINE_MAX];
 	size_t head, len;
-	ssize_t written;
 	va_list ap;
 
 	if (level > log_get_level())
@@ -54,10 +96,7 @@ log_line(enum log_level level, const char *fmt, ...)
 	make_printable(line);
 	len = strlen(line);
 	line[len++] = '\n';
-	/* One write, so that lines of several threads do not mix. There is nobody to tell if it
-	 * fails. */
-	written = write(STDERR_FILENO, line, len);
-	(void)written;
+	write_or_lose(line, len);
 }
 
 /** DPDK writes one line at a time. */

@@ -2,6 +2,9 @@
 /**
  * Log lines of the daemon: "weir: level: text" on standard error, one write each.
  *
+ * Nobody is waited for: a line that whoever reads the log has no room for (a pipe that is full) is
+ * lost, and the next one is preceded by how many were.
+ *
  * Threads: log_line() from any thread but a worker (it makes a system call). What a worker or a
  * library's thread has to say goes through daemon notes to the control thread.
  */
@@ -25,6 +28,9 @@ enum log_level log_get_level(void);
 
 /** Control characters in the text (names come from guests and files) are shown as '?'. */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** A line without level, said at any: text has its newline. */
+void log_plain(const char *text);
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)

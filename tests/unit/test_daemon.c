@@ -212,6 +212,8 @@ ctl(const char *a, const char *b, const char *c)
 
 #define COMMON "--hugepages", "off", "--memory", "128", "--max-flows", "4096", "--control", "c"
 
+#define A "[vm.a]\nsocket = a.sock\n"
+
 /* ---- cannot start ---- */
 
 static void
@@ -408,6 +410,84 @@ the_service_manager_is_told(void **state)
 	unlink(path);
 }
 
+/** It answers: what was asked of it before, by signals, is done. */
+static void
+answers(void)
+{
+	static const char ping[] = "{\"cmd\":\"ping\"}\n";
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/c", dir);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(write(fd, ping, sizeof(ping) - 1), sizeof(ping) - 1);
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	close(fd);
+}
+
+/** So many reloads of a file that is wrong, a kilobyte of errors each. */
+static void
+reload_wrongly(unsigned int times)
+{
+	char text[512] = A;
+	unsigned int i;
+
+	for (i = 0; i < 18; i++)
+		strcat(text, "no-such-key = nothing\n");
+	put("weir.conf", text);
+	for (i = 0; i < times; i++) {
+		/* Signals that wait together are one. */
+		kill(process.pid, SIGHUP);
+		answers();
+	}
+}
+
+static void
+a_log_that_nobody_reads_holds_nothing_up(void **state)
+{
+	int status;
+
+	put("weir.conf", A);
+	START("-c", "weir.conf", COMMON);
+	expect("weir: ready");
+	assert_true(fcntl(process.fd, F_SETPIPE_SZ, 16384) > 0);
+	reload_wrongly(50);
+	expect("reload: nothing was changed");
+	while (poll(&(struct pollfd){ .fd = process.fd, .events = POLLIN }, 1, 0) == 1)
+		assert_true(read(process.fd, out, sizeof(out)) > 0);
+	reload_wrongly(1);
+	out_len = 0;
+	expect("lines of the log were lost");
+	reload_wrongly(50);
+	kill(process.pid, SIGTERM);
+	assert_int_equal(waitpid(process.pid, &status, 0), process.pid);
+	close(process.fd);
+	process.pid = 0;
+	assert_int_equal(status, 0);
+}
+
+static void
+a_service_manager_that_does_not_read_holds_nothing_up(void **state)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/notify", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	setenv("NOTIFY_SOCKET", sun.sun_path, 1);
+	put("weir.conf", A);
+	START("-c", "weir.conf", COMMON);
+	unsetenv("NOTIFY_SOCKET");
+	expect("weir: ready");
+	/* Each is two messages; the kernel keeps net.unix.max_dgram_qlen (512 with systemd). */
+	reload_wrongly(300);
+	kill(process.pid, SIGTERM);
+	assert_int_equal(end(), 0);
+	close(fd);
+	unlink(sun.sun_path);
+}
+
 static void
 an_ordinary_user_can_run_it(void **state)
 {
@@ -431,8 +511,6 @@ an_ordinary_user_can_run_it(void **state)
 	expect_one_error("--vm a: mark", "CAP_NET_ADMIN");
 	assert_int_equal(chmod(dir, 0700), 0);
 }
-
-#define A "[vm.a]\nsocket = a.sock\n"
 
 static void
 a_reload_of_what_it_may_not_do_changes_nothing(void **state)
@@ -678,6 +756,8 @@ main(int argc, char **argv)
 		TEST(the_control_socket_of_another_weir_is_left_alone),
 		TEST(stale_sockets_are_replaced),
 		TEST(the_service_manager_is_told),
+		TEST(a_log_that_nobody_reads_holds_nothing_up),
+		TEST(a_service_manager_that_does_not_read_holds_nothing_up),
 		TEST(an_ordinary_user_can_run_it),
 		TEST(a_reload_of_what_it_may_not_do_changes_nothing),
 		TEST(weirctl_shows_what_there_is),
