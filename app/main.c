@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <rte_version.h>
 
@@ -16,6 +18,19 @@ report(void *arg, const char *line)
 	log_error("%s", line);
 }
 
+/** Where 0 to 2 are closed, the next files opened would be them, and the log written into one. */
+static void
+open_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -23,6 +38,7 @@ main(int argc, char **argv)
 	struct conf_load_params p = { .cli = &cli, .report = report };
 	struct conf *conf;
 
+	open_stdio();
 	if (conf_cli_parse(&cli, argc, argv, report, NULL) != 0)
 		return EXIT_CONF;
 	if (cli.help) {

@@ -41,6 +41,8 @@ static struct process {
 } process;
 /** Hard limit of open files of processes to come; 0: as it is. */
 static rlim_t max_files;
+/** They begin without standard input, output and error. */
+static bool no_stdio;
 
 static void
 start_as(uid_t uid, const char *const *args)
@@ -59,6 +61,8 @@ start_as(uid_t uid, const char *const *args)
 			setrlimit(RLIMIT_NOFILE, &(const struct rlimit){ max_files, max_files });
 		if (chdir(dir) != 0 || (uid != 0 && (setgid(uid) != 0 || setuid(uid) != 0)))
 			_exit(100);
+		if (no_stdio)
+			close_range(0, 2, 0);
 		execv(args[0], (char *const *)(uintptr_t)args);
 		_exit(101);
 	}
@@ -489,6 +493,28 @@ a_service_manager_that_does_not_read_holds_nothing_up(void **state)
 }
 
 static void
+files_opened_are_never_standard_error(void **state)
+{
+	char path[64], target[64];
+	unsigned int i;
+
+	no_stdio = true;
+	START("--vm", "a,socket=a.sock", COMMON);
+	no_stdio = false;
+	for (i = 0; i < WAIT_MS / 10 && !there("a.sock"); i++)
+		usleep(10000);
+	answers();
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int)process.pid, i);
+		memset(target, 0, sizeof(target));
+		assert_true(readlink(path, target, sizeof(target) - 1) > 0);
+		assert_string_equal(target, "/dev/null");
+	}
+	kill(process.pid, SIGTERM);
+	assert_int_equal(end(), 0);
+}
+
+static void
 an_ordinary_user_can_run_it(void **state)
 {
 	if (geteuid() != 0)
@@ -758,6 +784,7 @@ main(int argc, char **argv)
 		TEST(the_service_manager_is_told),
 		TEST(a_log_that_nobody_reads_holds_nothing_up),
 		TEST(a_service_manager_that_does_not_read_holds_nothing_up),
+		TEST(files_opened_are_never_standard_error),
 		TEST(an_ordinary_user_can_run_it),
 		TEST(a_reload_of_what_it_may_not_do_changes_nothing),
 		TEST(weirctl_shows_what_there_is),
