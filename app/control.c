@@ -30,6 +30,7 @@ struct control {
 	dev_t dev;
 	ino_t ino; /**< of the socket: another's is not removed */
 	int fd;
+	uint64_t pause_ms; /**< nobody is accepted before this; 0: no pause */
 	struct control_client clients[CONTROL_MAX_CLIENTS];
 };
 
@@ -231,11 +232,13 @@ client_busy(const struct control_client *cl)
 	return cl->out == NULL && (cl->call.more || memchr(cl->in, '\n', cl->in_len) != NULL);
 }
 
-/** It is the client's turn, with a part of a request sent, or of a reply not read. */
-static bool
-client_late(const struct control_client *cl, uint64_t now_ms)
+/** Until when the client must have done its part; UINT64_MAX: there is none to do. */
+static uint64_t
+client_deadline(const struct control_client *cl)
 {
-	return (cl->in_len != 0 || cl->out != NULL) && now_ms - cl->idle_ms >= CONTROL_IDLE_MS;
+	if (cl->out != NULL)
+		return cl->idle_ms + CONTROL_REPLY_MS;
+	return cl->in_len != 0 ? cl->idle_ms + CONTROL_REQUEST_MS : UINT64_MAX;
 }
 
 static void
@@ -248,28 +251,54 @@ client_run(struct control *c, struct control_client *cl, short revents, uint64_t
 		ret = client_receive(cl, now_ms);
 	if (ret == 0)
 		ret = client_work(c, cl, now_ms);
-	if (ret < 0 || client_late(cl, now_ms) || (cl->eof && cl->out == NULL && !client_busy(cl)))
+	if (ret < 0 || now_ms >= client_deadline(cl) ||
+		(cl->eof && cl->out == NULL && !client_busy(cl)))
 		client_close(cl);
+}
+
+/** A client is to go before another: it waits for no reply, or both do alike and it longer. */
+static bool
+goes_before(const struct control_client *a, const struct control_client *b)
+{
+	const bool a_waits = a->out != NULL || client_busy(a);
+	const bool b_waits = b->out != NULL || client_busy(b);
+
+	return a_waits != b_waits ? b_waits : a->idle_ms < b->idle_ms;
+}
+
+/** A free place, had by disconnecting somebody if there is no other. */
+static struct control_client *
+client_place(struct control *c)
+{
+	struct control_client *goes = &c->clients[0];
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_MAX_CLIENTS; i++) {
+		if (c->clients[i].fd < 0)
+			return &c->clients[i];
+		if (goes_before(&c->clients[i], goes))
+			goes = &c->clients[i];
+	}
+	client_close(goes);
+	return goes;
 }
 
 static void
 client_accept(struct control *c, uint64_t now_ms)
 {
 	const int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct control_client *cl = NULL;
-	unsigned int i;
+	struct control_client *cl;
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* Out of descriptors, likely: whoever waits is asked for again, not all the time.
+		 */
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			c->pause_ms = now_ms + CONTROL_PAUSE_MS;
 		return;
-	for (i = 0; i < CONTROL_MAX_CLIENTS && cl == NULL; i++)
-		if (c->clients[i].fd < 0)
-			cl = &c->clients[i];
-	if (cl != NULL)
-		cl->in = malloc(CONTROL_LINE_MAX);
-	if (cl == NULL || cl->in == NULL) {
-		static const char full[] = "{\"ok\":false,\"error\":\"too many clients\"}\n";
-
-		send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	cl = client_place(c);
+	cl->in = malloc(CONTROL_LINE_MAX);
+	if (cl->in == NULL) {
 		close(fd);
 		return;
 	}
@@ -286,7 +315,7 @@ control_fds(const struct control *c, struct pollfd *fds)
 
 	if (c == NULL)
 		return 0;
-	fds[n++] = (struct pollfd){ .fd = c->fd, .events = POLLIN };
+	fds[n++] = (struct pollfd){ .fd = c->fd, .events = c->pause_ms == 0 ? POLLIN : 0 };
 	for (i = 0; i < CONTROL_MAX_CLIENTS; i++) {
 		const struct control_client *cl = &c->clients[i];
 		short events = 0;
@@ -305,7 +334,7 @@ control_fds(const struct control *c, struct pollfd *fds)
 int
 control_timeout_ms(const struct control *c, uint64_t now_ms)
 {
-	uint64_t next = UINT64_MAX;
+	uint64_t next = c != NULL && c->pause_ms != 0 ? c->pause_ms : UINT64_MAX;
 	unsigned int i;
 
 	for (i = 0; c != NULL && i < CONTROL_MAX_CLIENTS; i++) {
@@ -315,8 +344,8 @@ control_timeout_ms(const struct control *c, uint64_t now_ms)
 			continue;
 		if (client_busy(cl))
 			return 0;
-		if ((cl->in_len != 0 || cl->out != NULL) && cl->idle_ms + CONTROL_IDLE_MS < next)
-			next = cl->idle_ms + CONTROL_IDLE_MS;
+		if (client_deadline(cl) < next)
+			next = client_deadline(cl);
 	}
 	if (next == UINT64_MAX)
 		return -1;
@@ -330,6 +359,8 @@ control_run(struct control *c, const struct pollfd *fds, unsigned int n, uint64_
 
 	if (c == NULL)
 		return;
+	if (now_ms >= c->pause_ms)
+		c->pause_ms = 0;
 	for (i = 0; i < n; i++) {
 		if (fds[i].fd == c->fd) {
 			if (fds[i].revents != 0)

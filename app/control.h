@@ -7,9 +7,11 @@
  * long reply comes in several, each but the last with "more": true, made one after the other as the
  * client reads them, so that a table of a million flows takes no more memory than a small one.
  *
- * Clients are other users' programs at worst (the socket's mode and group say whose): at most
- * CONTROL_MAX_CLIENTS, bounded input and output, and one that neither reads nor writes when it is
- * its turn is disconnected after CONTROL_IDLE_MS.
+ * Clients are other users' programs at worst (the socket's mode and group say whose): bounded input
+ * and output; one that leaves a request unfinished is disconnected after CONTROL_REQUEST_MS, one
+ * that leaves a reply unread (a pager) after CONTROL_REPLY_MS. There are CONTROL_MAX_CLIENTS at
+ * most: when another comes, the one that has been idle longest goes, first of those that wait for
+ * no reply.
  *
  * Threads and ownership: all of it is the control thread's.
  */
@@ -29,7 +31,10 @@
 #define CONTROL_MAX_CLIENTS 16
 #define CONTROL_MAX_FDS (CONTROL_MAX_CLIENTS + 1)
 #define CONTROL_LINE_MAX 8192
-#define CONTROL_IDLE_MS 30000
+#define CONTROL_REQUEST_MS 30000
+#define CONTROL_REPLY_MS 3600000
+/** Pause after a connection could not be accepted. */
+#define CONTROL_PAUSE_MS 1000
 
 struct control;
 struct control_call;

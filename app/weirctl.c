@@ -142,19 +142,22 @@ send_request(int fd, const char *cmd, json_t *args)
 
 /** @return the next reply, or NULL: said why */
 static json_t *
-receive_reply(FILE *in, const char *path)
+receive_reply(FILE *in, const char *path, bool first)
 {
 	char *line = NULL;
 	size_t room = 0;
 	json_error_t error;
-	const char *why;
 	json_t *reply;
+	ssize_t len;
 
 	errno = 0;
-	if (getline(&line, &room, in) < 0) {
-		why = errno == EAGAIN ? "weir does not answer in time"
-				      : "weir closed the connection";
-		fail(EXIT_FAILED, path, why);
+	len = getline(&line, &room, in);
+	if (len <= 0 || line[len - 1] != '\n') {
+		fail(EXIT_FAILED, path,
+			errno == EAGAIN            ? "weir does not answer in time"
+				: first && len < 0 ? "weir closed the connection"
+						   : "weir closed the connection in the middle of "
+						     "the reply: it is not complete");
 		free(line);
 		return NULL;
 	}
@@ -228,7 +231,7 @@ run(const struct command *cmd, const struct options *o)
 		last = true;
 	}
 	while (!last) {
-		json_t *reply = receive_reply(in, o->path);
+		json_t *reply = receive_reply(in, o->path, first);
 
 		if (reply == NULL) {
 			ret = EXIT_FAILED;

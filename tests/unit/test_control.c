@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -167,7 +168,7 @@ a_client_that_does_not_read_stops_its_own_dump_only(void **state)
 	say(quick, "{\"cmd\":\"echo\"}\n");
 	turn(c);
 	assert_string_equal(hear(quick), "{\"args\":{},\"ok\":true}\n");
-	now_ms += CONTROL_IDLE_MS - 1;
+	now_ms += CONTROL_REPLY_MS - 1;
 	turn(c);
 	assert_int_equal(control_timeout_ms(c, now_ms), 1);
 	now_ms += 1;
@@ -197,10 +198,10 @@ an_unfinished_request_times_out(void **state)
 	say(fd, "{\"cmd\"");
 	turn(c);
 	/* A byte now and then does not keep it alive. */
-	now_ms += CONTROL_IDLE_MS / 2;
+	now_ms += CONTROL_REQUEST_MS / 2;
 	say(fd, ":");
 	turn(c);
-	now_ms += CONTROL_IDLE_MS / 2;
+	now_ms += CONTROL_REQUEST_MS / 2;
 	assert_int_equal(control_timeout_ms(c, now_ms), 0);
 	{
 		struct pollfd fds[CONTROL_MAX_FDS];
@@ -221,7 +222,7 @@ an_idle_client_may_stay(void **state)
 	const int fd = client();
 
 	turn(c);
-	now_ms += 100 * CONTROL_IDLE_MS;
+	now_ms += 100 * CONTROL_REQUEST_MS;
 	assert_int_equal(control_timeout_ms(c, now_ms), -1);
 	say(fd, "{\"cmd\":\"echo\"}\n");
 	turn(c);
@@ -298,28 +299,68 @@ a_client_that_shut_its_side_gets_its_answer(void **state)
 	control_destroy(c);
 }
 
+static bool
+echoes(struct control *c, int fd)
+{
+	now_ms++;
+	say(fd, "{\"cmd\":\"echo\"}\n");
+	turn(c);
+	return strcmp(hear(fd), "{\"args\":{},\"ok\":true}\n") == 0;
+}
+
 static void
-clients_beyond_the_limit_are_told(void **state)
+the_client_idle_longest_goes_when_too_many_come(void **state)
 {
 	struct control *c = server();
-	int fd[CONTROL_MAX_CLIENTS + 1];
+	int fd[CONTROL_MAX_CLIENTS + 2];
 	unsigned int i;
 
-	for (i = 0; i <= CONTROL_MAX_CLIENTS; i++) {
+	for (i = 0; i < CONTROL_MAX_CLIENTS; i++) {
 		fd[i] = client();
 		turn(c);
+		now_ms++;
 	}
-	assert_non_null(strstr(hear(fd[CONTROL_MAX_CLIENTS]), "too many clients"));
-	assert_true(closed(fd[CONTROL_MAX_CLIENTS]));
-	close(fd[0]);
+	/* The first has just been served; the second reads a long reply at its leisure. */
+	assert_true(echoes(c, fd[0]));
+	say(fd[1], "{\"cmd\":\"count\",\"args\":{\"n\":1000000}}\n");
 	turn(c);
-	fd[0] = client();
-	turn(c);
-	say(fd[0], "{\"cmd\":\"echo\"}\n");
-	turn(c);
-	assert_string_equal(hear(fd[0]), "{\"args\":{},\"ok\":true}\n");
-	for (i = 0; i <= CONTROL_MAX_CLIENTS; i++)
+	now_ms += 100 * CONTROL_REQUEST_MS;
+	for (; i < CONTROL_MAX_CLIENTS + 2; i++) {
+		fd[i] = client();
+		turn(c);
+		assert_true(echoes(c, fd[i]));
+	}
+	assert_true(closed(fd[2]));
+	assert_true(closed(fd[3]));
+	for (i = 4; i < CONTROL_MAX_CLIENTS + 2; i++)
+		assert_true(echoes(c, fd[i]));
+	assert_true(echoes(c, fd[0]));
+	hear(fd[1]);
+	assert_false(closed(fd[1]));
+	for (i = 0; i < CONTROL_MAX_CLIENTS + 2; i++)
 		close(fd[i]);
+	turn(c);
+	control_destroy(c);
+}
+
+static void
+a_server_without_descriptors_does_not_spin(void **state)
+{
+	struct control *c = server();
+	struct rlimit was, none;
+	const int fd = client();
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	turn(c);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(control_timeout_ms(c, now_ms), CONTROL_PAUSE_MS);
+	now_ms += CONTROL_PAUSE_MS;
+	control_run(c, NULL, 0, now_ms);
+	assert_true(echoes(c, fd));
+	close(fd);
 	control_destroy(c);
 }
 
@@ -466,7 +507,8 @@ main(void)
 		cmocka_unit_test(an_endless_line_ends_the_connection),
 		cmocka_unit_test(nonsense_is_answered_with_an_error),
 		cmocka_unit_test(a_client_that_shut_its_side_gets_its_answer),
-		cmocka_unit_test(clients_beyond_the_limit_are_told),
+		cmocka_unit_test(the_client_idle_longest_goes_when_too_many_come),
+		cmocka_unit_test(a_server_without_descriptors_does_not_spin),
 		cmocka_unit_test(a_client_that_goes_in_the_middle_of_a_reply_harms_nobody),
 		cmocka_unit_test(the_socket_is_the_owners_and_goes_with_the_server),
 		cmocka_unit_test(a_stale_socket_is_replaced_a_live_one_is_not),
