@@ -12,9 +12,11 @@
 #include <rte_malloc.h>
 
 const struct bridge_counter_info bridge_counter_info[BRIDGE_COUNTS] = {
-#define X(e, name, help) { name, help },
-	BRIDGE_COUNTERS(X)
+#define X(e, name, help) { name, help, 0 },
+#define D(e, name, help) { name, help, 1 },
+	BRIDGE_COUNTERS(X, D)
 #undef X
+#undef D
 };
 
 /* ---- records ---- */

@@ -38,14 +38,14 @@
 /** File descriptors of one bridge, beside those of flows and listeners. */
 #define BRIDGE_OWN_FILES (1 + BRIDGE_FAMILIES * BRIDGE_SPARES)
 
-/* X(enumerator, "name", "what happened") */
-#define BRIDGE_COUNTERS(X)                                                                \
+/* X(enumerator, "name", "what happened"), D(...) the same of what was dropped */
+#define BRIDGE_COUNTERS(X, D)                                                             \
 	X(OPS, "bridge-ops", "operations from workers")                                   \
 	X(EVENTS, "bridge-events", "events to workers")                                   \
 	X(SOCKETS_OPENED, "bridge-sockets-opened", "sockets opened for guests")           \
 	X(SOCKETS_CLOSED, "bridge-sockets-closed", "sockets closed")                      \
 	X(ACCEPTED, "bridge-accepted", "connections accepted by listeners")               \
-	X(REFUSED, "bridge-refused", "accepted connections that were reset")              \
+	D(REFUSED, "bridge-refused", "accepted connections that were reset")              \
 	X(SEND_CALLS, "bridge-send-calls", "send system calls")                           \
 	X(SEND_BYTES, "bridge-send-bytes", "bytes sent to sockets")                       \
 	X(SEND_SHORT, "bridge-send-short", "sends that the socket did not take whole")    \
@@ -53,16 +53,16 @@
 	X(RECV_BYTES, "bridge-recv-bytes", "bytes read from sockets")                     \
 	X(DISCARD_CALLS, "bridge-discard-calls", "calls that consume acknowledged bytes") \
 	X(INFO_CALLS, "bridge-info-calls", "TCP_INFO and the like")                       \
-	X(SOCKET_LIMIT, "bridge-socket-limit", "sockets refused: too many open files")    \
-	X(SOCKET_FAILED, "bridge-socket-failed", "sockets that could not be made")        \
+	D(SOCKET_LIMIT, "bridge-socket-limit", "sockets refused: too many open files")    \
+	D(SOCKET_FAILED, "bridge-socket-failed", "sockets that could not be made")        \
 	X(NO_BUFFER, "bridge-no-buffer", "times a guest had lent no buffer to read into") \
-	X(STALE, "bridge-stale", "operations or epoll events for a socket that is gone")  \
-	X(DGRAM_DROPPED, "bridge-dgram-dropped", "datagrams the socket did not take")     \
+	D(STALE, "bridge-stale", "operations or epoll events for a socket that is gone")  \
+	D(DGRAM_DROPPED, "bridge-dgram-dropped", "datagrams the socket did not take")     \
 	X(MEMORY_LOST, "bridge-memory-lost", "EFAULT: guest memory vanished under a socket call")
 
 enum bridge_counter {
 #define X(e, name, help) BRIDGE_COUNT_##e,
-	BRIDGE_COUNTERS(X)
+	BRIDGE_COUNTERS(X, X)
 #undef X
 	BRIDGE_COUNTS,
 };
@@ -70,6 +70,7 @@ enum bridge_counter {
 struct bridge_counter_info {
 	const char *name;
 	const char *help;
+	uint8_t is_drop;
 };
 extern const struct bridge_counter_info bridge_counter_info[BRIDGE_COUNTS];
 

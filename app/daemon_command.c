@@ -30,89 +30,114 @@ count_read(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/** Sums of everything, drops apart. */
-struct totals {
+/** Counters by name, drops apart. */
+struct tally {
 	json_t *counters, *drops;
+	json_t *help; /**< sentences by name, in the totals; else NULL */
 };
 
+static struct tally
+tally_make(void)
+{
+	return (struct tally){ json_object(), json_object(), NULL };
+}
+
+/** One counter, for its owner and (not NULL) for the totals. */
+static void
+tally_add(struct tally *own, struct tally *total, const char *name, const char *help, bool is_drop,
+	uint64_t n)
+{
+	count_add(is_drop ? own->drops : own->counters, name, n);
+	if (total == NULL)
+		return;
+	count_add(is_drop ? total->drops : total->counters, name, n);
+	json_object_set_new(total->help, name, json_string(help));
+}
+
 static json_t *
-worker_json(const struct daemon *d, unsigned int i, struct totals *t)
+worker_json(const struct daemon *d, unsigned int i, struct tally *total)
 {
 	const struct daemon_worker *w = &d->workers[i];
-	const uint64_t *l4x = l4x_counters(w->l4x), *own = worker_counters(w->w);
-	json_t *counters = json_object(), *drops = json_object();
+	const uint64_t *l4x = l4x_counters(w->l4x), *counts = worker_counters(w->w);
+	struct tally own = tally_make();
 	unsigned int c;
 
 	for (c = 0; c < L4X_COUNTERS; c++) {
 		const struct l4x_counter_info *info = &l4x_counter_info[c];
-		const uint64_t n = count_read(&l4x[c]);
 
-		count_add(info->is_drop ? drops : counters, info->name, n);
-		count_add(info->is_drop ? t->drops : t->counters, info->name, n);
+		tally_add(&own, total, info->name, info->help, info->is_drop, count_read(&l4x[c]));
 	}
 	for (c = 0; c < WORKER_COUNTS; c++) {
-		count_add(counters, worker_counter_info[c].name, count_read(&own[c]));
-		count_add(t->counters, worker_counter_info[c].name, count_read(&own[c]));
+		const struct worker_counter_info *info = &worker_counter_info[c];
+
+		tally_add(
+			&own, total, info->name, info->help, info->is_drop, count_read(&counts[c]));
 	}
 	return json_pack("{s:i, s:i, s:i, s:o, s:o}", "id", (int)i, "flows",
-		(int)l4x_flow_count(w->l4x), "node", w->socket_id, "counters", counters, "drops",
-		drops);
+		(int)l4x_flow_count(w->l4x), "node", w->socket_id, "counters", own.counters,
+		"drops", own.drops);
 }
 
 static json_t *
-bridge_json(const struct daemon *d, unsigned int i, struct totals *t)
+bridge_json(const struct daemon *d, unsigned int i, struct tally *total)
 {
-	const uint64_t *own = bridge_counters(d->bridges[i].b);
-	json_t *counters = json_object();
+	const uint64_t *counts = bridge_counters(d->bridges[i].b);
+	struct tally own = tally_make();
 	unsigned int c;
 
 	for (c = 0; c < BRIDGE_COUNTS; c++) {
-		count_add(counters, bridge_counter_info[c].name, count_read(&own[c]));
-		count_add(t->counters, bridge_counter_info[c].name, count_read(&own[c]));
+		const struct bridge_counter_info *info = &bridge_counter_info[c];
+
+		tally_add(
+			&own, total, info->name, info->help, info->is_drop, count_read(&counts[c]));
 	}
-	return json_pack("{s:i, s:b, s:o}", "id", (int)i, "inline", (int)d->inline_bridges,
-		"counters", counters);
+	return json_pack("{s:i, s:b, s:o, s:o}", "id", (int)i, "inline", (int)d->inline_bridges,
+		"counters", own.counters, "drops", own.drops);
 }
 
 /** All queue pairs of a VM together. */
-static json_t *
-vm_counters_json(const struct daemon_vm *vm, struct totals *t)
+static struct tally
+vm_tally(const struct daemon_vm *vm, struct tally *total)
 {
-	json_t *counters = json_object();
+	struct tally own = tally_make();
 	unsigned int q, c;
 
 	for (q = 0; q < vm->conf.queues; q++) {
-		const uint64_t *own = vport_queue_counters(vport_queue(vm->vport, (uint16_t)q));
+		const uint64_t *counts = vport_queue_counters(vport_queue(vm->vport, (uint16_t)q));
 
 		for (c = 0; c < VPORT_COUNTS; c++) {
-			count_add(counters, vport_counter_info[c].name, count_read(&own[c]));
-			if (t != NULL)
-				count_add(t->counters, vport_counter_info[c].name,
-					count_read(&own[c]));
+			const struct vport_counter_info *info = &vport_counter_info[c];
+
+			tally_add(&own, total, info->name, info->help, info->is_drop,
+				count_read(&counts[c]));
 		}
 	}
-	return counters;
+	return own;
 }
 
 static void
 command_stats(struct daemon *d, struct control_call *call)
 {
-	struct totals t = { json_object(), json_object() };
+	struct tally total = { json_object(), json_object(), json_object() };
 	json_t *workers = json_array(), *bridges = json_array(), *vms = json_array();
 	const struct daemon_vm *vm;
 	unsigned int i;
 
 	for (i = 0; i < d->n_workers; i++)
-		json_array_append_new(workers, worker_json(d, i, &t));
+		json_array_append_new(workers, worker_json(d, i, &total));
 	for (i = 0; i < d->n_bridges; i++)
-		json_array_append_new(bridges, bridge_json(d, i, &t));
-	TAILQ_FOREACH (vm, &d->vms, next)
+		json_array_append_new(bridges, bridge_json(d, i, &total));
+	TAILQ_FOREACH (vm, &d->vms, next) {
+		const struct tally own = vm_tally(vm, &total);
+
 		json_array_append_new(vms,
-			json_pack("{s:s, s:o}", "name", vm->conf.name, "counters",
-				vm_counters_json(vm, &t)));
+			json_pack("{s:s, s:o, s:o}", "name", vm->conf.name, "counters",
+				own.counters, "drops", own.drops));
+	}
 	control_reply(call,
-		json_pack("{s:o, s:o, s:o, s:o, s:o}", "total", t.counters, "drops", t.drops,
-			"workers", workers, "bridges", bridges, "vms", vms),
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "total", total.counters, "drops",
+			total.drops, "help", total.help, "workers", workers, "bridges", bridges,
+			"vms", vms),
 		false);
 }
 
@@ -155,6 +180,7 @@ vm_json(const struct daemon *d, const struct daemon_vm *vm)
 {
 	const bool ethdev = vm->conf.ethdev[0] != '\0';
 	const struct l4x_port_conf *p = vm->port;
+	const struct tally own = vm_tally(vm, NULL);
 	char mac[RTE_ETHER_ADDR_FMT_SIZE];
 	struct vport_info info;
 
@@ -162,7 +188,7 @@ vm_json(const struct daemon *d, const struct daemon_vm *vm)
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x",
 		RTE_ETHER_ADDR_BYTES(&p->guest_mac));
 	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:s, s:i, s:i, s:i, s:o, s:I, s:o, "
-			 "s:i, s:i, s:i, s:o}",
+			 "s:i, s:i, s:i, s:o, s:o}",
 		"name", vm->conf.name, "socket", ethdev ? vm->conf.ethdev : vm->conf.socket, "mode",
 		ethdev ? "port" : (vm->conf.mode == VPORT_VHOST_CLIENT ? "client" : "server"),
 		"connected", (int)info.connected, "network", vm->conf.network, "address",
@@ -171,7 +197,7 @@ vm_json(const struct daemon *d, const struct daemon_vm *vm)
 		(int)info.n_queues, "offloads", offloads_json(info.offloads), "features",
 		(json_int_t)info.features, "workers", workers_json(vm), "node", info.guest_node,
 		"worker_node", d->workers[p->queue_worker[0]].socket_id, "forwards",
-		(int)vm->n_listens, "counters", vm_counters_json(vm, NULL));
+		(int)vm->n_listens, "counters", own.counters, "drops", own.drops);
 }
 
 static void

@@ -29,15 +29,35 @@ table_begin(struct weirctl_show *s, const char *const *heads)
 
 /* ---- vm list ---- */
 
+/** A list of words as "csum,tso4"; "-": there are none. */
+static const char *
+words_of(const json_t *object, const char *key, char *buf, size_t size)
+{
+	const json_t *list = json_object_get(object, key), *word;
+	size_t i, used = 0;
+
+	snprintf(buf, size, "-");
+	json_array_foreach(list, i, word)
+	{
+		const char *text = json_string_value(word);
+
+		if (text != NULL && used + strlen(text) + 2 < size)
+			used += (size_t)snprintf(
+				buf + used, size - used, "%s%s", used == 0 ? "" : ",", text);
+	}
+	return buf;
+}
+
 static int
 vm_row(struct weirctl_show *s, const json_t *vm)
 {
 	const json_t *counters = json_object_get(vm, "counters");
 	const int node = (int)json_integer_value(json_object_get(vm, "node"));
-	char queues[32], rx[32], tx[32], state[64];
+	char queues[32], offloads[32], rx[32], tx[32], state[64];
 	const bool up = json_is_true(json_object_get(vm, "connected"));
 	const char *cells[] = { text_of(vm, "name"), state, text_of(vm, "address"),
 		text_of(vm, "address6"), queues,
+		words_of(vm, "offloads", offloads, sizeof(offloads)),
 		weirctl_bytes(number_of(counters, "vport-rx-bytes"), rx, sizeof(rx)),
 		weirctl_bytes(number_of(counters, "vport-tx-bytes"), tx, sizeof(tx)),
 		text_of(vm, "socket") };
@@ -54,7 +74,7 @@ int
 weirctl_show_vms(struct weirctl_show *s, const json_t *reply, bool last)
 {
 	static const char *const heads[] = { "NAME", "STATE", "ADDRESS", "ADDRESS6", "QUEUES",
-		">FROM GUEST", ">TO GUEST", "SOCKET", NULL };
+		"OFFLOADS", ">FROM GUEST", ">TO GUEST", "SOCKET", NULL };
 	const json_t *vms = json_object_get(reply, "vms"), *vm;
 	int ret = table_begin(s, heads);
 	size_t i;
@@ -121,31 +141,34 @@ weirctl_show_flows(struct weirctl_show *s, const json_t *reply, bool last)
 
 /* ---- stats ---- */
 
+/** With help: what each of them means, in a sentence. */
 static void
-counters_print(struct weirctl_show *s, const json_t *counters, bool *any)
+counters_print(struct weirctl_show *s, const json_t *counters, const json_t *help, bool *any)
 {
 	const char *name;
 	json_t *n;
 
 	json_object_foreach((json_t *)(uintptr_t)counters, name, n)
 	{
+		const char *text = json_string_value(json_object_get(help, name));
+
 		if (json_integer_value(n) == 0 && !s->all)
 			continue;
-		fprintf(s->out, "  %-28s %20" JSON_INTEGER_FORMAT "\n", name,
-			json_integer_value(n));
+		fprintf(s->out, "  %-24s %16" JSON_INTEGER_FORMAT "%s%s\n", name,
+			json_integer_value(n), text != NULL ? "  " : "", text != NULL ? text : "");
 		*any = true;
 	}
 }
 
 static void
-section_print(
-	struct weirctl_show *s, const char *title, const json_t *counters, const json_t *drops)
+section_print(struct weirctl_show *s, const char *title, const json_t *counters,
+	const json_t *drops, const json_t *help)
 {
 	bool any = false;
 
 	fprintf(s->out, "%s\n", title);
-	counters_print(s, counters, &any);
-	counters_print(s, drops, &any);
+	counters_print(s, counters, help, &any);
+	counters_print(s, drops, help, &any);
 	if (!any)
 		fputs("  nothing yet\n", s->out);
 }
@@ -168,15 +191,17 @@ parts_print(struct weirctl_show *s, const json_t *list, const char *kind, const 
 			snprintf(title + strlen(title), sizeof(title) - strlen(title), ": %u flows",
 				(unsigned int)number_of(part, "flows"));
 		section_print(s, title, json_object_get(part, "counters"),
-			json_object_get(part, "drops"));
+			json_object_get(part, "drops"), NULL);
 	}
 }
 
 int
 weirctl_show_stats(struct weirctl_show *s, const json_t *reply, bool last)
 {
-	section_print(s, "total", json_object_get(reply, "total"), NULL);
-	section_print(s, "dropped, by reason", NULL, json_object_get(reply, "drops"));
+	const json_t *help = json_object_get(reply, "help");
+
+	section_print(s, "total", json_object_get(reply, "total"), NULL, help);
+	section_print(s, "dropped, by reason", NULL, json_object_get(reply, "drops"), help);
 	parts_print(s, json_object_get(reply, "workers"), "worker", "id");
 	parts_print(s, json_object_get(reply, "bridges"), "bridge", "id");
 	parts_print(s, json_object_get(reply, "vms"), "vm", "name");

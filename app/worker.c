@@ -19,9 +19,11 @@
 #define WORKER_REQUESTS 64
 
 const struct worker_counter_info worker_counter_info[WORKER_COUNTS] = {
-#define X(e, name, help) { name, help },
-	WORKER_COUNTERS(X)
+#define X(e, name, help) { name, help, 0 },
+#define D(e, name, help) { name, help, 1 },
+	WORKER_COUNTERS(X, D)
 #undef X
+#undef D
 };
 
 /** Operations, as far as the rings have room. */

@@ -80,17 +80,17 @@ struct l4x *worker_l4x(struct worker *w);
 uint64_t worker_now_us(const struct worker *w);
 bool worker_settle(struct worker *w);
 
-/* X(enumerator, "name", "what happened") */
-#define WORKER_COUNTERS(X)                                                                         \
+/* X(enumerator, "name", "what happened"), D(...) the same of what was dropped */
+#define WORKER_COUNTERS(X, D)                                                                      \
 	X(LOOPS, "worker-loops", "iterations that found work")                                     \
 	X(IDLE, "worker-idle", "iterations that found none")                                       \
 	X(SLEEPS, "worker-sleeps", "times it slept")                                               \
-	X(HANDOVER_FULL, "worker-handover-full", "frames dropped: another worker's ring was full") \
-	X(TX_DROPPED, "worker-tx-dropped", "frames dropped: the guest had no buffers")
+	D(HANDOVER_FULL, "worker-handover-full", "frames dropped: another worker's ring was full") \
+	D(TX_DROPPED, "worker-tx-dropped", "frames dropped: the guest had no buffers")
 
 enum worker_counter {
 #define X(e, name, help) WORKER_COUNT_##e,
-	WORKER_COUNTERS(X)
+	WORKER_COUNTERS(X, X)
 #undef X
 	WORKER_COUNTS,
 };
@@ -98,6 +98,7 @@ enum worker_counter {
 struct worker_counter_info {
 	const char *name;
 	const char *help;
+	uint8_t is_drop;
 };
 extern const struct worker_counter_info worker_counter_info[WORKER_COUNTS];
 const uint64_t *worker_counters(const struct worker *w);

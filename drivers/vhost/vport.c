@@ -15,9 +15,11 @@
 #define NOTES_PER_WINDOW 30
 
 const struct vport_counter_info vport_counter_info[VPORT_COUNTS] = {
-#define X(e, name, help) [VPORT_COUNT_##e] = { name, help },
-	VPORT_COUNTERS(X)
+#define X(e, name, help) [VPORT_COUNT_##e] = { name, help, 0 },
+#define D(e, name, help) [VPORT_COUNT_##e] = { name, help, 1 },
+	VPORT_COUNTERS(X, D)
 #undef X
+#undef D
 };
 
 int

@@ -268,7 +268,7 @@ vm_list_shows_who_is_connected(void **state)
 	json_decref(j);
 	contains(ctl(0, "vm", "list", NULL),
 		(const char *[]){ "NAME", "a", "connected", "10.0.2.15", "fd00:2::15", "b",
-			"waiting", "10.0.2.16", NULL });
+			"waiting", "10.0.2.16", "OFFLOADS", "csum,tso4,tso6", NULL });
 }
 
 static void
@@ -338,9 +338,36 @@ stats_name_the_reasons_of_drops(void **state)
 	guest_send_raw(smoke.g, NULL, frame, sizeof(frame));
 	for (unsigned int i = 0; i < 100 && smoke_count("eth-type") == 0; i++)
 		vhu_sleep_ms(5);
-	contains(ctl(0, "stats", NULL, NULL), (const char *[]){ "eth-type", "rx-pkts", NULL });
+	/* In a word and a sentence. */
+	contains(ctl(0, "stats", NULL, NULL),
+		(const char *[]){ "eth-type", "EtherType weir does not speak", "rx-pkts",
+			"frames from guests", NULL });
 	text = ctl(0, "stats", "--all", NULL);
 	contains(text, (const char *[]){ "frag-full", "vport-memory-lost", NULL });
+}
+
+static void
+drops_of_all_parts_are_among_the_drops(void **state)
+{
+	static const char *const drops[] = { "eth-type", "worker-tx-dropped",
+		"worker-handover-full", "vport-rx-short", "vport-ring-bad-addr",
+		"bridge-dgram-dropped", "bridge-socket-limit" };
+	static const char *const counts[] = { "rx-pkts", "worker-loops", "vport-rx-pkts",
+		"bridge-ops" };
+	json_t *j = proc_ctl(smoke.d, NULL, (const char *[]){ "stats", NULL });
+	const json_t *help = json_object_get(j, "help");
+
+	for (unsigned int i = 0; i < sizeof(drops) / sizeof(drops[0]); i++) {
+		assert_non_null(json_object_get(json_object_get(j, "drops"), drops[i]));
+		assert_null(json_object_get(json_object_get(j, "total"), drops[i]));
+		assert_true(json_is_string(json_object_get(help, drops[i])));
+	}
+	for (unsigned int i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		assert_non_null(json_object_get(json_object_get(j, "total"), counts[i]));
+		assert_null(json_object_get(json_object_get(j, "drops"), counts[i]));
+		assert_true(json_is_string(json_object_get(help, counts[i])));
+	}
+	json_decref(j);
 }
 
 static void
@@ -460,6 +487,7 @@ main(void)
 		SMOKE(flow_list_shows_both_sides),
 		SMOKE(long_flow_list_comes_whole),
 		SMOKE(stats_name_the_reasons_of_drops),
+		SMOKE(drops_of_all_parts_are_among_the_drops),
 		SMOKE(version_and_ping_answer),
 		SMOKE(wrong_commands_are_told_in_one_line),
 		SMOKE(reply_that_is_cut_off_is_told_as_such),

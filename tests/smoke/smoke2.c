@@ -180,7 +180,9 @@ smoke_vm_count(const char *vm, const char *name)
 
 		if (its != NULL && strcmp(its, vm) == 0)
 			n = json_integer_value(
-				json_object_get(json_object_get(one, "counters"), name));
+				    json_object_get(json_object_get(one, "counters"), name)) +
+				json_integer_value(
+					json_object_get(json_object_get(one, "drops"), name));
 	}
 	json_decref(j);
 	return n;

@@ -62,10 +62,10 @@ enum vport_kind {
 #define VPORT_OFFLOAD_ECN 0x08
 
 /*
- * X(enumerator, "name", "what happened"); per queue pair, written by its worker. What is about
- * messages is the port's, and stands with the first queue pair.
+ * X(enumerator, "name", "what happened"), D(...) the same of what was dropped; per queue pair,
+ * written by its worker. What is about messages is the port's, and stands with the first pair.
  */
-#define VPORT_COUNTERS(X)                                                                          \
+#define VPORT_COUNTERS(X, D)                                                                       \
 	X(RX_PKTS, "vport-rx-pkts", "frames from the guest")                                       \
 	X(RX_BYTES, "vport-rx-bytes", "bytes from the guest")                                      \
 	X(TX_PKTS, "vport-tx-pkts", "frames to the guest")                                         \
@@ -75,30 +75,30 @@ enum vport_kind {
 	X(CALLS, "vport-calls", "interrupts sent to the guest")                                    \
 	X(CALL_FAILED, "vport-call-failed", "interrupts that could not be sent")                   \
 	X(TX_NO_BUFFER, "vport-tx-no-buffer", "frames the guest had no buffer for")                \
-	X(TX_TOO_BIG, "vport-tx-too-big",                                                          \
+	D(TX_TOO_BIG, "vport-tx-too-big",                                                          \
 		"frames that did not fit the guest's buffer or offloads")                          \
 	X(RX_NO_MBUF, "vport-rx-no-mbuf", "times the frame pool was empty")                        \
 	X(RX_QUOTA, "vport-rx-quota",                                                              \
 		"times frames waited: the guest's share of the pool was in use")                   \
-	X(RX_PIECES, "vport-rx-pieces",                                                            \
+	D(RX_PIECES, "vport-rx-pieces",                                                            \
 		"frames in more pieces than the guest's share of the pool")                        \
-	X(RX_BAD_HEADER, "vport-rx-bad-header", "frames with an impossible virtio-net header")     \
-	X(RX_SHORT, "vport-rx-short", "chains without a whole frame")                              \
-	X(RX_TOO_LONG, "vport-rx-too-long", "frames longer than an IP packet can be")              \
-	X(RING_BAD_INDEX, "vport-ring-bad-index", "available index further than the ring is long") \
-	X(RING_BAD_HEAD, "vport-ring-bad-head", "descriptor number outside the table")             \
-	X(RING_BAD_ADDR, "vport-ring-bad-addr", "descriptor outside guest memory")                 \
-	X(RING_BAD_CHAIN, "vport-ring-bad-chain", "chain looped, too long or with wrong flags")    \
-	X(RING_BAD_INDIRECT, "vport-ring-bad-indirect", "malformed indirect table")                \
-	X(RING_BUSY_HEAD, "vport-ring-busy-head", "descriptor offered again while in flight")      \
-	X(MEMORY_LOST, "vport-memory-lost", "guest memory vanished under us")                      \
+	D(RX_BAD_HEADER, "vport-rx-bad-header", "frames with an impossible virtio-net header")     \
+	D(RX_SHORT, "vport-rx-short", "chains without a whole frame")                              \
+	D(RX_TOO_LONG, "vport-rx-too-long", "frames longer than an IP packet can be")              \
+	D(RING_BAD_INDEX, "vport-ring-bad-index", "available index further than the ring is long") \
+	D(RING_BAD_HEAD, "vport-ring-bad-head", "descriptor number outside the table")             \
+	D(RING_BAD_ADDR, "vport-ring-bad-addr", "descriptor outside guest memory")                 \
+	D(RING_BAD_CHAIN, "vport-ring-bad-chain", "chain looped, too long or with wrong flags")    \
+	D(RING_BAD_INDIRECT, "vport-ring-bad-indirect", "malformed indirect table")                \
+	D(RING_BUSY_HEAD, "vport-ring-busy-head", "descriptor offered again while in flight")      \
+	D(MEMORY_LOST, "vport-memory-lost", "guest memory vanished under us")                      \
 	X(QUEUE_STARTS, "vport-queue-starts", "times the queue pair was set up")                   \
 	X(QUEUE_BROKEN, "vport-queue-broken", "times the queue pair was stopped for misbehaviour") \
 	X(MSG_REFUSED, "vport-msg-refused", "messages of the front-end that were refused")
 
 enum vport_counter {
 #define X(e, name, help) VPORT_COUNT_##e,
-	VPORT_COUNTERS(X)
+	VPORT_COUNTERS(X, X)
 #undef X
 	VPORT_COUNTS,
 };
@@ -106,6 +106,7 @@ enum vport_counter {
 struct vport_counter_info {
 	const char *name;
 	const char *help;
+	uint8_t is_drop;
 };
 extern const struct vport_counter_info vport_counter_info[VPORT_COUNTS];
 
