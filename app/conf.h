@@ -136,8 +136,9 @@ struct conf_vm {
 	struct conf_where section;
 	struct conf_where where[CONF_MAX_KEYS]; /**< by position in conf_vm_keys */
 	char socket[CONF_PATH_MAX];
-	char ethdev[64]; /**< key "port"; either this or socket */
-	uint32_t mode;   /**< VPORT_VHOST_SERVER or VPORT_VHOST_CLIENT */
+	char socket_group[64]; /**< "": the owner's alone */
+	char ethdev[64];       /**< key "port"; either this or socket */
+	uint32_t mode;         /**< VPORT_VHOST_SERVER or VPORT_VHOST_CLIENT */
 	uint32_t queues;
 	char network[CONF_NAME_MAX];
 	struct conf_addr address, address6, gateway, gateway6;

@@ -237,6 +237,7 @@ static void
 check_port(struct conf_loader *l, const struct conf_vm *vm)
 {
 	const struct conf_place port = vm_place(l, vm, "port"), mode = vm_place(l, vm, "mode");
+	const struct conf_place group = vm_place(l, vm, "socket-group");
 	struct conf_place socket = vm_place(l, vm, "socket");
 
 	if (!vm_given(vm, "socket") && !vm_given(vm, "port"))
@@ -245,6 +246,9 @@ check_port(struct conf_loader *l, const struct conf_vm *vm)
 		conf_error(l, &port, "there is a socket, too: give one of them");
 	if (vm_given(vm, "mode") && vm_given(vm, "port"))
 		conf_error(l, &mode, "goes with socket, not with port");
+	if (vm_given(vm, "socket-group") &&
+		(vm_given(vm, "port") || vm->mode == VPORT_VHOST_CLIENT))
+		conf_error(l, &group, "goes with a socket that weir makes (mode = server)");
 }
 
 /** The gateway of a VM: its own, or its network's. @return false: reported */

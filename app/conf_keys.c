@@ -120,6 +120,9 @@ const struct conf_key conf_network_keys[] = {
 const struct conf_key conf_vm_keys[] = {
 	{ "socket", "PATH", NULL, "required", "vhost-user socket", conf_parse_path, V(socket), 0, 0,
 		0, NULL },
+	{ "socket-group", "GROUP", NULL, "none",
+		"group that may connect to the socket, beside its owner: QEMU's", conf_parse_text,
+		V(socket_group), 0, 0, 0, NULL },
 	{ "mode", "server|client", "server", NULL,
 		"weir makes the socket and listens, or connects to it", conf_parse_word, V(mode), 0,
 		0, 0, mode_words },

@@ -2,7 +2,6 @@
 #include "control.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "group.h"
 
 struct control_client {
 	int fd;           /**< -1: free */
@@ -441,26 +442,6 @@ dir_make(const char *path, char *err, size_t err_size)
 }
 
 static int
-group_set(const struct control *c, char *err, size_t err_size)
-{
-	const struct group *g;
-
-	if (c->p.group[0] == '\0')
-		return 0;
-	errno = 0;
-	g = getgrnam(c->p.group);
-	if (g == NULL) {
-		snprintf(err, err_size, "there is no group %s: see control-group", c->p.group);
-		return -1;
-	}
-	if (chown(c->path, (uid_t)-1, g->gr_gid) == 0 && chmod(c->path, 0660) == 0)
-		return 0;
-	snprintf(err, err_size, "%s cannot be given to the group %s: %s", c->path, c->p.group,
-		strerror(errno));
-	return -1;
-}
-
-static int
 listen_at(struct control *c, char *err, size_t err_size)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -485,7 +466,7 @@ listen_at(struct control *c, char *err, size_t err_size)
 	}
 	c->dev = st.st_dev;
 	c->ino = st.st_ino;
-	if (group_set(c, err, err_size) != 0)
+	if (c->p.group[0] != '\0' && group_give(c->path, c->p.group, err, err_size) != 0)
 		return -1;
 	if (listen(c->fd, CONTROL_MAX_CLIENTS) == 0)
 		return 0;

@@ -10,6 +10,7 @@
 #include <rte_errno.h>
 
 #include "daemon_note.h"
+#include "group.h"
 #include "log.h"
 #include "waits.h"
 
@@ -253,6 +254,9 @@ daemon_vm_start(struct daemon_vm *vm)
 	if (ret != 0)
 		vm_error(vm, vm->conf.ethdev[0] != '\0' ? "port" : "socket",
 			*err != '\0' ? err : strerror(-ret));
+	else if (vm->conf.socket_group[0] != '\0' &&
+		(ret = group_give(vm->conf.socket, vm->conf.socket_group, err, sizeof(err))) != 0)
+		vm_error(vm, "socket-group", err);
 	vm->started = ret == 0;
 	return ret;
 }

@@ -49,6 +49,7 @@ static const struct bad bad_weir[] = {
 };
 
 static const struct bad bad_vm[] = {
+	{ "socket-group", { "", LONG_NAME } },
 	{ "mode", { "", "both" } },
 	{ "queues", { "", "0", "65", "two" } },
 	{ "network", { "", "nowhere", "-x" } },
@@ -146,6 +147,8 @@ what_is_wrong_with_a_vm_is_named(void **state)
 	smoke_refused(2, "socket: ", (const char *[]){ "--vm", "a,socket=" LONG_PATH, NULL });
 	smoke_refused(
 		2, "give one of them", (const char *[]){ "--vm", "a,socket=/x,port=p", NULL });
+	smoke_refused(2, "socket-group: goes with a socket that weir makes",
+		(const char *[]){ "--vm", "a,socket=/x,mode=client,socket-group=root", NULL });
 }
 
 static void

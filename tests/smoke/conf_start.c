@@ -2,6 +2,7 @@
 /* Start and end of the daemon: what is in its way, what it leaves, as whom it runs. */
 #include "smoke2.h"
 
+#include <grp.h>
 #include <signal.h>
 
 #include <sys/stat.h>
@@ -136,6 +137,9 @@ what_cannot_be_had_is_named(void **state)
 	smoke_refused(1, "no group nosuchgroup",
 		(const char *[]){ SMALL, "--control-group", "nosuchgroup", "--vm",
 			"a,socket=%d/a.sock", NULL });
+	smoke_refused(1, "--vm a: socket-group: there is no group nosuchgroup",
+		(const char *[]){
+			SMALL, "--vm", "a,socket=%d/a.sock,socket-group=nosuchgroup", NULL });
 	smoke_refused(
 		1, "--vm a: port: ", (const char *[]){ SMALL, "--vm", "a,port=net_nosuch0", NULL });
 	/* DPDK shows its usage first. */
@@ -187,6 +191,24 @@ stale_sockets_are_removed(void **state)
 	assert_int_not_equal(access(path, F_OK), 0);
 	assert_int_not_equal(access(control, F_OK), 0);
 	proc_free(d);
+}
+
+static void
+socket_can_be_a_groups(void **state)
+{
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,socket-group=nogroup",
+		"--vm", "b,socket=%d/b.sock", NULL };
+	const struct group *g = getgrnam("nogroup");
+	struct stat a, b;
+
+	assert_non_null(g);
+	assert_int_equal(smoke_up_daemon(args), 0);
+	assert_int_equal(stat(proc_path(smoke.d, "a.sock"), &a), 0);
+	assert_int_equal(stat(proc_path(smoke.d, "b.sock"), &b), 0);
+	assert_int_equal(a.st_gid, g->gr_gid);
+	assert_int_equal(a.st_mode & 0777, 0660);
+	assert_int_not_equal(b.st_gid, g->gr_gid);
+	assert_int_equal(smoke_down(NULL), 0);
 }
 
 static void
@@ -401,6 +423,7 @@ main(void)
 		START(what_cannot_be_had_is_named),
 		START(missing_huge_pages_are_named),
 		START(stale_sockets_are_removed),
+		START(socket_can_be_a_groups),
 		START(sigterm_ends_connections_and_removes_sockets),
 		START(sigint_does_the_same),
 		START(signal_during_start_leaves_nothing),
