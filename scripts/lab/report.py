@@ -11,20 +11,24 @@ _SKIP_ALL = re.compile(r"^1\.\.0\s*#\s*SKIP\s*(.*)$", re.I | re.M)
 
 
 def cmocka_cases(text):
-    """[(name, outcome, why)] of cmocka's plain output. A test that never ended has failed."""
-    cases, running = [], None
+    """[(name, outcome, why)] of cmocka's plain output. A test that never ended has failed.
+
+    The reason of a skip is what the test said last: skip() itself takes none.
+    """
+    cases, running, said = [], None, ""
     for line in text.splitlines():
         match = _CMOCKA.match(line)
         if not match:
+            said = line.strip() or said
             continue
         word, name = match.group(1), match.group(2).split(" ")[0]
         if word == "RUN":
             if running:
                 cases.append((running, FAILED, "did not end"))
-            running = name
+            running, said = name, ""
         elif running == name and word in ("OK", "FAILED", "SKIPPED"):
             outcome = {"OK": PASSED, "FAILED": FAILED, "SKIPPED": SKIPPED}[word]
-            cases.append((name, outcome, ""))
+            cases.append((name, outcome, said.removeprefix("skipped: ") if outcome == SKIPPED else ""))
             running = None
     if running:
         cases.append((running, FAILED, "did not end"))
@@ -91,11 +95,13 @@ def _interesting(output):
 def self_test():
     """None, or what is wrong."""
     text = ("[==========] Running 4 test(s).\n[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n"
-            "[  ERROR   ] --- 1 != 2\n[  FAILED  ] b\n[ RUN      ] c\n[  SKIPPED ] c\n"
+            "[  ERROR   ] --- 1 != 2\n[  FAILED  ] b\n[ RUN      ] c\nskipped: no such thing\n"
+            "[  SKIPPED ] c\n"
             "[ RUN      ] d\n[  PASSED  ] 1 test(s).\n[  FAILED  ] tests: 1 test(s), listed:\n"
             "[  FAILED  ] b\n")
-    found = [outcome for _, outcome, _ in cmocka_cases(text)]
-    if found != [PASSED, FAILED, SKIPPED, FAILED]:
+    found = [case[1:] for case in cmocka_cases(text)]
+    if found != [(PASSED, ""), (FAILED, ""), (SKIPPED, "no such thing"),
+                 (FAILED, "did not end")]:
         return f"cmocka: {found}"
     text = "ok 1 - a # 1.0 s\nnot ok 2 - b\n# why\nok 3 - c # SKIP no such thing\n1..3\n"
     if tap_cases(text) != [("a", PASSED, "1.0 s"), ("b", FAILED, ""),

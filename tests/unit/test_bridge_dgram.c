@@ -502,6 +502,7 @@ echoes_go_through_a_ping_socket(void **state)
 	fd = open("/proc/sys/net/ipv4/ping_group_range", O_WRONLY);
 	if (fd < 0 || write(fd, range, strlen(range)) < 0) {
 		net_leave(before);
+		print_message("ping sockets cannot be allowed\n");
 		skip();
 	}
 	close(fd);

@@ -634,7 +634,7 @@ remote_peer_acknowledges_itself(void **state)
 	ssize_t n;
 
 	if (r->net_before < 0)
-		skip(); /* not root */
+		skip();
 	listener = remote_listener(&in);
 	op.open.peer = flowtab_addr_v4(in.sin_addr.s_addr);
 	op.open.peer_port = in.sin_port;
@@ -690,7 +690,7 @@ remote_peer_of_an_adopted_connection_acknowledges_itself(void **state)
 	int fd;
 
 	if (r->net_before < 0)
-		skip(); /* not root */
+		skip();
 	b = r->b;
 	spec.port = 8080;
 	assert_true(bridge_listen(b, &spec, err, sizeof(err)) >= 0);

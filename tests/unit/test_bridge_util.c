@@ -482,6 +482,7 @@ net_enter(int mtu)
 	int fd;
 
 	if (unshare(CLONE_NEWNET) != 0) {
+		print_message("no network of its own: not root\n");
 		close(before);
 		return -1;
 	}

@@ -214,6 +214,16 @@ ctl(const char *a, const char *b, const char *c)
 	return status;
 }
 
+/** To become somebody else. */
+static void
+need_root(void)
+{
+	if (geteuid() == 0)
+		return;
+	print_message("not root\n");
+	skip();
+}
+
 #define COMMON "--hugepages", "off", "--memory", "128", "--max-flows", "4096", "--control", "c"
 
 #define A "[vm.a]\nsocket = a.sock\n"
@@ -517,8 +527,7 @@ files_opened_are_never_standard_error(void **state)
 static void
 an_ordinary_user_can_run_it(void **state)
 {
-	if (geteuid() != 0)
-		skip();
+	need_root();
 	unsetenv("XDG_RUNTIME_DIR");
 	assert_int_equal(chmod(dir, 0777), 0);
 	start_as(65534, (const char *const[]){ weir, "--vm", "a,socket=a.sock", COMMON, NULL });
@@ -541,8 +550,7 @@ an_ordinary_user_can_run_it(void **state)
 static void
 a_reload_of_what_it_may_not_do_changes_nothing(void **state)
 {
-	if (geteuid() != 0)
-		skip();
+	need_root();
 	assert_int_equal(chmod(dir, 0777), 0);
 	put("weir.conf", A);
 	max_files = 500;
