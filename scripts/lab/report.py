@@ -28,7 +28,8 @@ def cmocka_cases(text):
             running, said = name, ""
         elif running == name and word in ("OK", "FAILED", "SKIPPED"):
             outcome = {"OK": PASSED, "FAILED": FAILED, "SKIPPED": SKIPPED}[word]
-            cases.append((name, outcome, said.removeprefix("skipped: ") if outcome == SKIPPED else ""))
+            why = said.removeprefix("skipped: ") if outcome == SKIPPED else ""
+            cases.append((name, outcome, why))
             running = None
     if running:
         cases.append((running, FAILED, "did not end"))

@@ -25,6 +25,7 @@ class Show:
     def __init__(self):
         self.worked = []
         self.failed = []
+        self.staying = False
         self.colour = sys.stdout.isatty()
 
     def paint(self, code, text):
@@ -126,6 +127,7 @@ def flow_table(weir, guest, web):
 
 
 def stay(show, weir, port):
+    show.staying = True
     show.title("The guest keeps running. Try:")
     show.note(f"curl http://127.0.0.1:{port}/\n"
               f"{weir.client} --control {weir.control} flow list\n"
@@ -200,6 +202,8 @@ def main():
             run(args, show, lab)
     except KeyboardInterrupt:
         print("\nCtrl-C: everything is stopped.")
+        if not show.staying:
+            show.failed.append("stopped before its end")
     except (LabError, OSError) as err:
         show.failed.append(str(err))
     finally:

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,7 +65,7 @@ guest_turn(struct gen *g)
 static bool
 connect_all(struct gen *g)
 {
-	const uint64_t end = vhu_now_ms() + 5000;
+	const uint64_t end = vhu_now_ms() + GEN_PATIENCE_MS;
 	unsigned int i, open = 0;
 
 	g->now_ns = gen_clock_ns();
@@ -121,6 +122,17 @@ sample(struct gen *g, struct gen_conn *c, struct result *r)
 		r->samples_ns[r->n_samples++] = (uint32_t)(gen_clock_ns() - c->start_ns);
 }
 
+/** The request's byte, again if it was not sent yet or is to be sent again. */
+static void
+ask(struct gen *g, struct gen_conn *c)
+{
+	if (!c->asked)
+		c->request_end = c->snd_nxt + 1;
+	c->asked = true;
+	if (c->snd_nxt != c->request_end)
+		gen_guest_send(g, c, 1);
+}
+
 /** A byte out, a byte back, the next. */
 static uint64_t
 turn_rr(struct gen *g, struct result *r)
@@ -131,15 +143,16 @@ turn_rr(struct gen *g, struct result *r)
 	for (i = 0; i < g->n_conns; i++) {
 		struct gen_conn *c = &g->conns[i];
 
-		if (c->start_ns != 0 && c->got_bytes == 0)
-			continue;
-		if (c->start_ns != 0) {
+		if (c->asked && c->got_bytes != 0) {
 			sample(g, c, r);
+			c->asked = false;
 			done++;
 		}
-		c->got_bytes = 0;
-		c->start_ns = gen_clock_ns();
-		gen_guest_send(g, c, 1);
+		if (!c->asked) {
+			c->got_bytes = 0;
+			c->start_ns = gen_clock_ns();
+		}
+		ask(g, c);
 	}
 	guest_turn(g);
 	gen_host_echo(g);
@@ -156,21 +169,22 @@ turn_crr(struct gen *g, struct result *r)
 	for (i = 0; i < g->n_conns; i++) {
 		struct gen_conn *c = &g->conns[i];
 
-		if (c->state == GEN_OPEN && c->snd_nxt - c->snd_una == 0 && c->got_bytes == 0 &&
-			c->dup_acks == 0 && c->rcv_nxt != 0 && !c->sent_request) {
-			c->sent_request = gen_guest_send(g, c, 1) == 1;
-		} else if (c->state == GEN_OPEN && c->got_bytes > 0) {
+		if (c->state == GEN_OPEN && c->got_bytes == 0) {
+			ask(g, c);
+		} else if (c->state == GEN_OPEN) {
 			gen_guest_close(g, c);
 		} else if (c->state == GEN_IDLE || (c->state == GEN_DONE && !c->ack_owed)) {
-			if (c->state == GEN_DONE) {
+			if (c->state == GEN_DONE && c->got_bytes != 0) {
 				sample(g, c, r);
 				done++;
+			} else if (c->state == GEN_DONE) {
+				g->failed++;
 			}
 			g->by_port[c->port] = -1;
 			c->port = g->next_port;
 			g->next_port = (uint16_t)(g->next_port >= 60000 ? 2000 : g->next_port + 1);
 			g->by_port[c->port] = (int32_t)i;
-			c->sent_request = false;
+			c->asked = false;
 			c->start_ns = gen_clock_ns();
 			gen_guest_connect(g, c);
 		}
@@ -226,8 +240,7 @@ turn_udp_rr(struct gen *g, struct result *r)
 			done++;
 		}
 		c->got_bytes = 0;
-		c->start_ns = gen_clock_ns();
-		gen_guest_udp(g, c, g->size);
+		c->start_ns = gen_guest_udp(g, c, g->size) ? gen_clock_ns() : 0;
 	}
 	guest_turn(g);
 	gen_host_udp_echo(g);
@@ -276,7 +289,8 @@ report(const struct gen *g, const struct gen_case *k, struct result *r)
 		printf(",\"p50_us\":%.1f,\"p99_us\":%.1f", r->samples_ns[r->n_samples / 2] / 1e3,
 			r->samples_ns[(uint64_t)r->n_samples * 99 / 100] / 1e3);
 	}
-	printf(",\"retransmits\":%llu}\n", (unsigned long long)g->retransmits);
+	printf(",\"retransmits\":%llu,\"failed\":%llu}\n", (unsigned long long)g->retransmits,
+		(unsigned long long)g->failed);
 }
 
 static int
@@ -292,7 +306,8 @@ run(struct gen *g, const struct gen_case *k)
 		free(r.samples_ns);
 		return 1;
 	}
-	until = gen_clock_ns() + WARM_UP_MS * UINT64_C(1000000);
+	g->now_ns = gen_clock_ns();
+	until = g->now_ns + WARM_UP_MS * UINT64_C(1000000);
 	while (gen_clock_ns() < until)
 		k->turn(g, &r);
 	r.n_samples = 0;
@@ -305,7 +320,10 @@ run(struct gen *g, const struct gen_case *k)
 	}
 	r.ns = now - start;
 	r.cpu_s = daemon_cpu_s(g) - cpu;
-	report(g, k, &r);
+	if (r.units != 0)
+		report(g, k, &r);
+	else
+		fprintf(stderr, "weir-gen: %s: no traffic\n", k->name);
 	free(r.samples_ns);
 	return r.units == 0;
 }
@@ -394,6 +412,18 @@ options(struct gen *g, int argc, char **argv)
 		g->train * g->size < 65000 && g->ms <= 600000;
 }
 
+/** A connection is a file descriptor of the peer's. */
+static void
+raise_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int
 set_up(struct gen *g)
 {
@@ -413,6 +443,7 @@ set_up(struct gen *g)
 		perror("weir-gen: vhost-user");
 		return -1;
 	}
+	raise_files();
 	memset(g->by_port, 0xff, 65536 * sizeof(*g->by_port));
 	for (i = 0; i < g->n_conns; i++) {
 		g->conns[i].port = (uint16_t)(20000 + i);
@@ -440,18 +471,24 @@ main(int argc, char **argv)
 		.ip = 0x0a00020f,
 		.gw_ip = 0x0a000202,
 		.next_port = 2000 };
+	const struct gen_case *k = NULL;
 	unsigned int i;
-	int ret = 1;
+	int ret;
 
 	if (!options(&g, argc, argv)) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	if (set_up(&g) != 0)
-		return 1;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		if (strcmp(cases[i].name, g.mode) == 0)
-			ret = run(&g, &cases[i]);
+			k = &cases[i];
+	if (k == NULL) {
+		fprintf(stderr, "weir-gen: --case: there is no %s\n", g.mode);
+		return 2;
+	}
+	if (set_up(&g) != 0)
+		return 1;
+	ret = run(&g, k);
 	gen_host_close_all(&g);
 	vhu_close(g.v);
 	return ret;

@@ -24,6 +24,8 @@
 #include "vhu.h"
 
 #define GEN_MAX_CONNS 4096
+/** Longest wait for the back-end to be there, and for all connections to be open. */
+#define GEN_PATIENCE_MS 30000
 /** Ethernet, IPv4 and TCP headers. */
 #define GEN_TCP_HEAD 54
 #define GEN_UDP_HEAD 42
@@ -48,7 +50,8 @@ struct gen_conn {
 	uint8_t wscale;
 	uint8_t dup_acks;
 	bool ack_owed;
-	bool sent_request;  /**< connect-request-response: the request is out */
+	bool asked; /**< request-response: under way, up to request_end */
+	uint32_t request_end;
 	uint64_t got_bytes; /**< payload received by the guest */
 	uint64_t una_ms;    /**< when snd_una moved last, for going back */
 	uint64_t start_ns;  /**< of the request under way */
@@ -84,6 +87,7 @@ struct gen {
 	int32_t *by_port;   /**< 65536 entries: connection of a guest port, -1 none */
 	uint64_t now_ns;
 	uint64_t rx_frames, tx_frames, retransmits;
+	uint64_t failed; /**< connections that ended before their answer */
 	uint64_t udp_got, udp_sent;
 	/* rings */
 	struct gen_slot *slots;
@@ -94,7 +98,7 @@ struct gen {
 	/* peer */
 	int listen_fd, udp_fd, epoll_fd;
 	int *fds; /**< accepted, n_fds of them */
-	unsigned int n_fds;
+	unsigned int n_fds, fill_turn;
 	struct sockaddr_in *udp_peers; /**< n_udp_peers, as learnt */
 	unsigned int n_udp_peers, udp_turn;
 	uint8_t *host_buf;
@@ -132,7 +136,7 @@ int gen_host_init(struct gen *g);
 void gen_host_accept(struct gen *g);
 /** Read and forget whatever has come, on all sockets. @return bytes */
 uint64_t gen_host_drain(struct gen *g);
-/** Write to all sockets what they take. */
+/** Write to sockets what they take, some in each turn. */
 void gen_host_fill(struct gen *g);
 /** Answer every byte with a byte; a peer that has closed is closed. */
 void gen_host_echo(struct gen *g);

@@ -120,6 +120,7 @@ gen_guest_connect(struct gen *g, struct gen_conn *c)
 	c->window = 0;
 	c->dup_acks = 0;
 	c->una_ms = g->now_ns / 1000000;
+	c->state = GEN_IDLE;
 	if (tcp_out(g, c, c->snd_nxt, true, false, 0)) {
 		c->snd_nxt++;
 		c->state = GEN_SYN_SENT;
@@ -301,29 +302,36 @@ gen_guest_frame(struct gen *g, const uint8_t *buf, uint32_t frame_bytes)
 	}
 }
 
+static void
+arp_out(struct gen *g, uint16_t slot)
+{
+	uint8_t *head = g->slots[slot].head;
+	struct ethhdr *eth = (struct ethhdr *)(void *)(head + g->v->hdr_bytes);
+	struct ether_arp *a = (struct ether_arp *)(void *)(eth + 1);
+	const uint32_t spa = htonl(g->ip), tpa = htonl(g->gw_ip);
+
+	memset(head, 0, 128);
+	memset(eth->h_dest, 0xff, 6);
+	memcpy(eth->h_source, g->mac, 6);
+	eth->h_proto = htons(ETH_P_ARP);
+	a->ea_hdr = (struct arphdr){ htons(1), htons(ETH_P_IP), 6, 4, htons(ARPOP_REQUEST) };
+	memcpy(a->arp_sha, g->mac, 6);
+	memcpy(a->arp_spa, &spa, 4);
+	memcpy(a->arp_tpa, &tpa, 4);
+	gen_slot_send(g, slot, g->v->hdr_bytes + 60, 0);
+}
+
 bool
 gen_guest_arp(struct gen *g)
 {
-	unsigned int tries;
+	const uint64_t end = vhu_now_ms() + GEN_PATIENCE_MS;
 
-	for (tries = 0; tries < 50 && !g->gw_known; tries++) {
+	while (!g->gw_known && vhu_now_ms() < end) {
 		const uint16_t slot = gen_slot_get(g);
-		uint8_t *head = g->slots[slot].head;
-		struct ethhdr *eth = (struct ethhdr *)(void *)(head + g->v->hdr_bytes);
-		struct ether_arp *a = (struct ether_arp *)(void *)(eth + 1);
-		const uint32_t spa = htonl(g->ip), tpa = htonl(g->gw_ip);
 		unsigned int i;
 
-		memset(head, 0, 128);
-		memset(eth->h_dest, 0xff, 6);
-		memcpy(eth->h_source, g->mac, 6);
-		eth->h_proto = htons(ETH_P_ARP);
-		a->ea_hdr =
-			(struct arphdr){ htons(1), htons(ETH_P_IP), 6, 4, htons(ARPOP_REQUEST) };
-		memcpy(a->arp_sha, g->mac, 6);
-		memcpy(a->arp_spa, &spa, 4);
-		memcpy(a->arp_tpa, &tpa, 4);
-		gen_slot_send(g, slot, g->v->hdr_bytes + 60, 0);
+		if (slot != GEN_NO_SLOT)
+			arp_out(g, slot);
 		for (i = 0; i < 100 && !g->gw_known; i++) {
 			gen_ring_flush(g);
 			gen_ring_poll(g, gen_guest_frame);

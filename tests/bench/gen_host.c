@@ -14,6 +14,10 @@
 #define READ_BYTES (1u << 20)
 #define WRITE_BYTES (256u << 10)
 #define EVENTS 64
+/** Sockets written to in one turn. */
+#define FILL_SOCKETS 64
+/** Datagrams of flows whose peers are to be learnt are sent again after this time. */
+#define LEARN_AGAIN_MS 500
 
 static int
 listener(int type, uint16_t *port)
@@ -110,8 +114,10 @@ gen_host_fill(struct gen *g)
 {
 	unsigned int i;
 
-	for (i = 0; i < g->n_fds; i++)
-		if (send(g->fds[i], g->host_buf, WRITE_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	/* The guest must have its turn, too, before all of many have been written to. */
+	for (i = 0; i < g->n_fds && i < FILL_SOCKETS; i++)
+		if (send(g->fds[g->fill_turn++ % g->n_fds], g->host_buf, WRITE_BYTES,
+			    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 			errno != EAGAIN)
 			return;
 }
@@ -200,19 +206,26 @@ gen_host_udp_echo(struct gen *g)
 bool
 gen_host_udp_learn(struct gen *g)
 {
-	const uint64_t end = vhu_now_ms() + 3000;
+	const uint64_t end = vhu_now_ms() + GEN_PATIENCE_MS;
+	uint8_t seen[65536] = { 0 };
+	struct sockaddr_in from;
+	unsigned int next = 0;
+	uint64_t again = 0;
 	ssize_t bytes;
-	unsigned int i;
 
-	for (i = 0; i < g->n_conns; i++) {
-		while (!gen_guest_udp(g, &g->conns[i], 1) && vhu_now_ms() < end)
-			gen_ring_flush(g);
-		gen_ring_flush(g);
-	}
 	while (g->n_udp_peers < g->n_conns && vhu_now_ms() < end) {
-		if (udp_read(g, &g->udp_peers[g->n_udp_peers], &bytes) != 0)
-			g->n_udp_peers++;
+		if (next < g->n_conns && gen_guest_udp(g, &g->conns[next], 1)) {
+			again = vhu_now_ms() + LEARN_AGAIN_MS;
+			next++;
+		} else if (next == g->n_conns && vhu_now_ms() >= again) {
+			/* Whose was lost is not known: all once more. */
+			next = 0;
+		}
 		gen_ring_flush(g);
+		if (udp_read(g, &from, &bytes) == 0 || seen[ntohs(from.sin_port)])
+			continue;
+		seen[ntohs(from.sin_port)] = 1;
+		g->udp_peers[g->n_udp_peers++] = from;
 	}
 	return g->n_udp_peers == g->n_conns;
 }
