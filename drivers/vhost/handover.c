@@ -102,6 +102,9 @@ take_offer(struct vport_queue *q)
 		return VPORT_SYNC_NONE;
 	q->cur = s;
 	q->stopping = false;
+	/* Asked back before it was taken: that is the next news. */
+	if (unlikely(atomic_load_explicit(&q->stop_gen, memory_order_acquire) == s->gen))
+		atomic_fetch_or_explicit(&q->news, 1, memory_order_relaxed);
 	q->ready = q->ops->begin(q, s);
 	if (q->ready) {
 		vport_count(q, VPORT_COUNT_QUEUE_STARTS, 1);

@@ -6,7 +6,7 @@ import re
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _CMOCKA = re.compile(r"^\[\s*(RUN|OK|FAILED|ERROR|SKIPPED|TIMEOUT)\s*\] (.*)$")
 _TAP = re.compile(
-    r"^\s*(not ok|ok)\b\s*\d*\s*-?\s*([^#]*?)\s*(?:#\s*(SKIP|TODO)?\b\s*(.*))?$", re.I)
+    r"^\s*(not ok|ok)\b\s*\d*\s*-?\s*([^#]*?)\s*(?:#\s*((?i:SKIP|TODO))?\b\s*(.*))?$")
 _SKIP_ALL = re.compile(r"^1\.\.0\s*#\s*SKIP\s*(.*)$", re.I | re.M)
 
 

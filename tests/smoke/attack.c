@@ -14,7 +14,13 @@ attack_serve(const char *sock)
 {
 	struct guest *g = smoke_guest(sock, sock[0] == 'a' ? &good_a : &good_c);
 
-	assert_non_null(g);
+	if (g == NULL) {
+		const char *log = proc_log(smoke.d);
+		const size_t len = strlen(log);
+
+		fail_msg("%s is not served; the daemon's last words:\n%s", sock,
+			log + (len < 800 ? 0 : len - 800));
+	}
 	smoke_serves(g);
 	/* The reset of its last connection is to be seen, or a socket is kept for it. */
 	assert_true(vhu_tx_drain(g->v, 0, SOON));

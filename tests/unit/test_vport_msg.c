@@ -63,7 +63,8 @@ survives_call_descriptors_of_every_kind(void **state)
 			fx_poll(fx);
 			assert_int_equal(fx_tx(fx, fx_mbuf(frame, 60)), 1);
 		}
-		assert_in_range(fx_count(fx, VPORT_COUNT_CALL_FAILED), 2, 4);
+		/* An eventfd at its maximum says all that it can. */
+		assert_in_range(fx_count(fx, VPORT_COUNT_CALL_FAILED), kind == 0 ? 0 : 2, 4);
 		assert_true(vport_queue_ready(fx->q[0]));
 		close(fds[0]);
 		if (fds[1] >= 0)
