@@ -105,17 +105,9 @@ struct conf_loopback {
 	struct flowtab_addr v4, v6; /**< CONF_GIVEN; :: = not this family */
 };
 
-/** One entry of a tcp or udp key: host ports first..last to guest ports from guest_first on. */
-struct conf_forward {
-	struct flowtab_addr addr; /**< ::, any address of either family */
-	uint16_t first, last;
-	uint16_t guest_first;
-	uint16_t pad;
-};
-
 struct conf_forwards {
 	uint32_t n;
-	struct conf_forward entry[CONF_MAX_FORWARDS];
+	struct l4x_forward entry[CONF_MAX_FORWARDS];
 };
 
 struct conf_network {

@@ -175,11 +175,11 @@ check_forwards(struct conf_loader *l, const struct conf_vm *a, const struct conf
 	uint32_t i, j;
 
 	for (j = 0; j < fb->n; j++) {
-		const struct conf_forward *y = &fb->entry[j];
+		const struct l4x_forward *y = &fb->entry[j];
 		const uint32_t n = a == b ? j : fa->n;
 
 		for (i = 0; i < n; i++) {
-			const struct conf_forward *x = &fa->entry[i];
+			const struct l4x_forward *x = &fa->entry[i];
 
 			if (x->last < y->first || y->last < x->first ||
 				!same_address(&x->addr, &y->addr))

@@ -265,7 +265,7 @@ forward_addr(char *text, struct flowtab_addr *addr, char *why, size_t why_size)
 }
 
 static int
-parse_forward(const char *word, struct conf_forward *f, char *why, size_t why_size)
+parse_forward(const char *word, struct l4x_forward *f, char *why, size_t why_size)
 {
 	uint16_t guest_last;
 	char copy[96];

@@ -42,7 +42,7 @@ append(struct daemon_vm *vm, const struct conf_vm *conf, const char *key, uint8_
 	uint32_t i, port;
 
 	for (i = 0; i < f->n; i++) {
-		const struct conf_forward *e = &f->entry[i];
+		const struct l4x_forward *e = &f->entry[i];
 
 		for (port = e->first; port <= e->last; port++)
 			vm->listens[vm->n_listens++] = (struct daemon_listen){

@@ -78,6 +78,23 @@ free_pif(const struct daemon *d)
 	return 0;
 }
 
+/** A port's configuration and, behind it, the forwards that it points to. NULL: no memory */
+static struct l4x_port_conf *
+port_new(const struct daemon_vm *vm, const struct conf_vm *conf)
+{
+	const size_t bytes = conf->udp.n * sizeof(conf->udp.entry[0]);
+	struct l4x_port_conf *port = malloc(sizeof(*port) + bytes);
+
+	if (port == NULL)
+		return NULL;
+	*port = conf->port;
+	port->pif = vm->pif;
+	memcpy(port + 1, conf->udp.entry, bytes);
+	port->udp = (const struct l4x_forward *)(port + 1);
+	port->n_udp = conf->udp.n;
+	return port;
+}
+
 /** Queue pairs go round the workers, beginning with the one that has the fewest. */
 static void
 spread_queues(struct daemon_vm *vm, struct l4x_port_conf *port)
@@ -212,21 +229,23 @@ daemon_vm_create(struct daemon *d, const struct conf_vm *conf)
 	struct daemon_vm *vm = calloc(1, sizeof(*vm));
 	int ret = -ENOMEM;
 
-	if (vm == NULL || (vm->port = calloc(1, sizeof(*vm->port))) == NULL) {
+	if (vm != NULL) {
+		vm->d = d;
+		vm->conf = *conf;
+		vm->plan = &vm->conf;
+		vm->pif = free_pif(d);
+		vm->port = port_new(vm, conf);
+	}
+	if (vm == NULL || vm->port == NULL) {
 		free(vm);
 		daemon_no_memory(d, "a VM");
 		return NULL;
 	}
-	vm->d = d;
-	vm->conf = *conf;
-	vm->plan = &vm->conf;
-	vm->pif = free_pif(d);
 	d->by_pif[vm->pif] = vm;
 	TAILQ_INSERT_TAIL(&d->vms, vm, next);
-	*vm->port = conf->port;
-	vm->port->pif = vm->pif;
 	spread_queues(vm, vm->port);
 	vm->bridge = vm->port->queue_worker[0] % d->n_bridges;
+	vm->port->udp_bridge = vm->bridge;
 	ret = make_port(vm);
 	if (ret == 0)
 		ret = make_lenders(vm);
@@ -300,12 +319,11 @@ tell_change(struct daemon_vm *vm, const struct l4x_port_conf *port)
 int
 daemon_vm_change(struct daemon_vm *vm, const struct conf_vm *conf)
 {
-	struct l4x_port_conf *port = calloc(1, sizeof(*port));
+	struct l4x_port_conf *port = port_new(vm, conf);
 	int ret = -ENOMEM;
 
 	if (port != NULL) {
-		*port = conf->port;
-		port->pif = vm->pif;
+		port->udp_bridge = vm->bridge;
 		port->n_queues = vm->port->n_queues;
 		memcpy(port->queue_worker, vm->port->queue_worker, sizeof(port->queue_worker));
 		port->live_queues = vm->port->live_queues;

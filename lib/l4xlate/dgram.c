@@ -99,10 +99,55 @@ unreachable(struct l4x *l, struct l4x_pkt *p)
 	l4x_drop(l, p->m, L4X_DROP_IP_DEST);
 }
 
+/** Can a socket with the forward's address speak to the peer? */
+static bool
+forward_reaches(const struct l4x_forward *f, const struct flowtab_addr *peer)
+{
+	if (flowtab_addr_is_zero(&f->addr))
+		return true;
+	return flowtab_addr_is_v4(&f->addr) == flowtab_addr_is_v4(peer) &&
+		(flowtab_addr_is_any(&f->addr) ||
+			flowtab_addr_is_loopback(&f->addr) == flowtab_addr_is_loopback(peer));
+}
+
+/**
+ * A port of the guest that a forward leads to is known by the forward's: WireGuard and SIP tell it
+ * to their peers. The flow leaves from there; where it cannot, the kernel chooses.
+ * @return true: host has the forward's address and port
+ */
+static bool
+leave_by_forward(struct l4x *l, const struct l4x_port *port, const struct flowtab_tuple *guest,
+	struct flowtab_tuple *host)
+{
+	const uint16_t from = rte_be_to_cpu_16(guest->eport);
+	struct flowtab_tuple by = *host;
+
+	if (guest->proto != IPPROTO_UDP)
+		return false;
+	for (uint32_t i = 0; i < port->conf.n_udp; i++) {
+		const struct l4x_forward *f = &port->conf.udp[i];
+
+		if (from < f->guest_first || from - f->guest_first > f->last - f->first ||
+			!forward_reaches(f, &host->eaddr))
+			continue;
+		by.oaddr = f->addr;
+		if (flowtab_addr_is_any(&f->addr) && flowtab_addr_is_v4(&host->eaddr))
+			by.oaddr = flowtab_addr_v4(0);
+		by.oport = rte_cpu_to_be_16((uint16_t)(f->first + (from - f->guest_first)));
+		/* Another address of the guest may have spoken to this peer from there. */
+		if (flowtab_lookup(l->ft, &by, l4x_now_ms(l), NULL) != FLOWTAB_NONE)
+			continue;
+		*host = by;
+		return true;
+	}
+	return false;
+}
+
 uint32_t
 l4x_dgram_open(struct l4x *l, struct l4x_pkt *p)
 {
 	struct flowtab_tuple host;
+	bool shared;
 	uint32_t idx;
 
 	if (!l4x_dgram_room(l)) {
@@ -115,11 +160,14 @@ l4x_dgram_open(struct l4x *l, struct l4x_pkt *p)
 	}
 	if (p->proto != IPPROTO_UDP)
 		host.eport = 0;
-	idx = l4x_flow_new(l, p->port, &p->tuple, &host, p->queue, l->params.bridge, false);
+	shared = leave_by_forward(l, p->port, &p->tuple, &host);
+	idx = l4x_flow_new(l, p->port, &p->tuple, &host, p->queue,
+		shared ? p->port->conf.udp_bridge : l->params.bridge, false);
 	if (idx == FLOWTAB_NONE) {
 		rte_pktmbuf_free(p->m);
 		return FLOWTAB_NONE;
 	}
+	l->flows[idx].reuse = shared;
 	l->flows[idx].dgram.pending_op = UINT32_MAX;
 	l4x_dgram_op_open(l, idx, p);
 	return idx;

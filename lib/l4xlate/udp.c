@@ -183,8 +183,10 @@ is_flow_of(const struct l4x_flow *f, const struct flowtab_tuple *host)
 {
 	if (!flowtab_addr_eq(&f->peer, &host->eaddr) || f->peer_port != host->eport)
 		return false;
-	return f->local_port == 0 ||
-		(f->local_port == host->oport && flowtab_addr_eq(&f->local, &host->oaddr));
+	if (f->local_port == 0)
+		return true;
+	return f->local_port == host->oport &&
+		(flowtab_addr_is_any(&f->local) || flowtab_addr_eq(&f->local, &host->oaddr));
 }
 
 /**

@@ -33,7 +33,10 @@ static void
 tweak(struct l4x_params *p, struct l4x_port_conf *c)
 {
 	static const uint16_t mtus[] = { 1500, 1280, 9000, 65520 };
+	static const struct l4x_forward udp = { .first = 8080, .last = 8087, .guest_first = 80 };
 
+	c->udp = &udp;
+	c->n_udp = 1;
 	c->mtu = mtus[choice & 3];
 	if ((choice & 0x04) != 0) {
 		c->loopback = c->gateway;

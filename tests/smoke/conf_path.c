@@ -288,6 +288,33 @@ dscp_ecn_and_ttl_of_what_a_forward_takes_reach_the_guest(void **state)
 	}
 }
 
+/* ---- forwards ---- */
+
+static void
+guest_speaks_to_another_host_from_the_port_of_its_forward(void **state)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct pkt_addr far = pkt_addr(v6 ? PEER6 : PEER);
+		int fd = far_socket(v6 ? PEER6 : PEER);
+		struct guest_frame *f;
+		struct pkt_addr from;
+		uint16_t port;
+		char buf[8];
+
+		guest_udp_send(smoke.g, 50, &far, PORT, "x", 1);
+		assert_int_equal(
+			host_recv_from(smoke.g, fd, buf, sizeof(buf), &from, &port, SOON), 1);
+		assert_string_equal(pkt_addr_text(&from), v6 ? HERE6 : HERE);
+		assert_int_equal(port, 5000);
+		assert_int_equal(host_send_to(fd, v6 ? HERE6 : HERE, port, "yz", 2), 0);
+		f = guest_udp_recv(smoke.g, 50, SOON);
+		assert_non_null(f);
+		assert_int_equal(f->view.sport, PORT);
+		free(f);
+		close(fd);
+	}
+}
+
 /* ---- link-local ---- */
 
 static void
@@ -367,6 +394,7 @@ main(void)
 		SMOKE(datagram_without_df_is_fragmented_on_the_way),
 		SMOKE(echo_that_runs_out_is_told_with_the_probe_that_did),
 		SMOKE(echo_that_runs_out_is_told_with_the_probe_that_did_over_ipv6),
+		SMOKE(guest_speaks_to_another_host_from_the_port_of_its_forward),
 		SMOKE(link_local_peer_of_a_forward_is_answered),
 		SMOKE(dscp_ecn_and_ttl_of_an_answer_reach_the_guest),
 		SMOKE(dscp_ecn_and_ttl_of_what_a_forward_takes_reach_the_guest),

@@ -93,6 +93,39 @@ forward_tells_peers_apart(void **state)
 	}
 }
 
+/* The guest speaks first. @return the port of the host that it leaves from */
+static uint16_t
+outbound(bool v6, uint16_t guest_side)
+{
+	struct guest *g = smoke.g;
+	struct pkt_addr from;
+	struct guest_frame *f;
+	uint16_t own = 0, port;
+	char buf[8];
+	int fd = host_udp(v6 ? LO6 : LO, &own);
+
+	guest_udp_send(g, guest_side, gateway(v6), own, "hello", 5);
+	assert_int_equal(host_recv_from(g, fd, buf, sizeof(buf), &from, &port, SOON), 5);
+	assert_int_equal(host_send_to(fd, v6 ? LO6 : LO, port, "well", 4), 0);
+	f = guest_udp_recv(g, guest_side, SOON);
+	assert_non_null(f);
+	assert_int_equal(f->view.sport, own);
+	free(f);
+	close(fd);
+	return port;
+}
+
+static void
+guest_speaks_from_the_port_that_a_forward_leads_from(void **state)
+{
+	assert_int_equal(outbound(false, 50), 5000);
+	assert_int_equal(outbound(true, 51), 5001);
+	assert_int_not_equal(outbound(false, 52), 5000);
+	/* The forward serves others all the same. */
+	inbound(false, 5000, 50);
+	assert_int_equal(outbound(false, 50), 5000);
+}
+
 static void
 peers_of_two_loopback_addresses_are_not_mixed_up(void **state)
 {
@@ -266,6 +299,7 @@ main(void)
 		SMOKE(forward_reaches_the_guest_and_the_answer_comes_from_it),
 		SMOKE(forward_reaches_the_guest_over_ipv6),
 		SMOKE(forward_tells_peers_apart),
+		SMOKE(guest_speaks_from_the_port_that_a_forward_leads_from),
 		SMOKE(peers_of_two_loopback_addresses_are_not_mixed_up),
 		SMOKE(unanswered_datagrams_take_no_descriptors),
 		SMOKE(another_user_cannot_take_a_forward),

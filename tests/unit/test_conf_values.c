@@ -9,7 +9,7 @@ forwards_have_address_port_range_and_guest_port(void **state)
 				 "tcp = 22, 2222:22, 127.0.0.1:8080:80 [::1]:8443:443\n"
 				 "tcp = 9000-9010:19000, 10.1.1.1:7000-7001:7100-7101\n"
 				 "udp = 0.0.0.0:53:5353\n");
-	const struct conf_forward *f = c->vms[0]->tcp.entry;
+	const struct l4x_forward *f = c->vms[0]->tcp.entry;
 
 	assert_int_equal(c->vms[0]->tcp.n, 6);
 	assert_true(flowtab_addr_is_zero(&f[0].addr));

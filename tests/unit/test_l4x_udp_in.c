@@ -399,6 +399,108 @@ the_answer_to_a_port_that_was_found_comes_to_the_same_worker(void **state)
 	l4xkit_destroy(k);
 }
 
+/* ---- flows of the guest from a port that a forward leads to ---- */
+
+static struct l4x_forward forwards[4];
+
+static void
+with_forwards(struct l4x_params *params, struct l4x_port_conf *conf)
+{
+	forwards[0] = (struct l4x_forward){ .first = 8053, .last = 8053, .guest_first = 53 };
+	forwards[1] = (struct l4x_forward){ .first = 9000, .last = 9009, .guest_first = 100 };
+	forwards[2] = (struct l4x_forward){
+		.addr = l4xkit_addr("127.0.0.1"), .first = 7000, .last = 7000, .guest_first = 70
+	};
+	forwards[3] = (struct l4x_forward){
+		.addr = l4xkit_addr("0.0.0.0"), .first = 6000, .last = 6000, .guest_first = 60
+	};
+	conf->loopback = conf->gateway;
+	conf->udp = forwards;
+	conf->n_udp = RTE_DIM(forwards);
+	conf->udp_bridge = 3;
+}
+
+/** The guest speaks from sport. The flow leaves from this port, or any (0). */
+static void
+leaves_from(struct l4xkit *k, const char *dst, uint16_t sport, const char *local, uint16_t port)
+{
+	struct flowtab_addr addr = local != NULL ? l4xkit_addr(local) : l4xkit_addr("::");
+	const struct l4xkit_op *o;
+
+	l4xkit_rx(k, frame, udp(dst, sport, 2000, 20));
+	o = l4xkit_expect_op(k, L4X_OP_OPEN);
+	assert_int_equal(o->op.bridge, port != 0 ? 3 : 0);
+	assert_int_equal(o->op.open.flags, port != 0 ? L4X_OPEN_REUSE : 0);
+	assert_int_equal(o->op.open.local_port, rte_cpu_to_be_16(port));
+	assert_memory_equal(&o->op.open.local, &addr, sizeof(addr));
+	if (port != 0)
+		assert_int_equal(o->op.open.guest_port, rte_cpu_to_be_16(sport));
+	l4xkit_expect_op(k, L4X_OP_DGRAM);
+	l4xkit_expect_nothing(k);
+}
+
+static void
+what_leaves_from_a_forwarded_port_leaves_by_the_forward(void **state)
+{
+	struct l4xkit *k = l4xkit_create(with_forwards);
+
+	leaves_from(k, "192.0.2.1", 53, "0.0.0.0", 8053);
+	leaves_from(k, "2001:db8::1", 53, NULL, 8053);
+	leaves_from(k, "192.0.2.1", 54, NULL, 0);
+	leaves_from(k, "192.0.2.1", 100, "0.0.0.0", 9000);
+	leaves_from(k, "192.0.2.1", 109, "0.0.0.0", 9009);
+	leaves_from(k, "192.0.2.1", 110, NULL, 0);
+	leaves_from(k, "192.0.2.1", 99, NULL, 0);
+	l4xkit_destroy(k);
+}
+
+static void
+a_forward_serves_only_peers_that_its_address_can_speak_to(void **state)
+{
+	struct l4xkit *k = l4xkit_create(with_forwards);
+
+	leaves_from(k, "10.0.2.2", 70, "127.0.0.1", 7000);
+	leaves_from(k, "192.0.2.1", 70, NULL, 0);
+	leaves_from(k, "2001:db8::1", 70, NULL, 0);
+	leaves_from(k, "192.0.2.1", 60, "0.0.0.0", 6000);
+	leaves_from(k, "2001:db8::1", 60, NULL, 0);
+	l4xkit_destroy(k);
+}
+
+static void
+two_addresses_of_the_guest_do_not_share_a_peer_and_a_port(void **state)
+{
+	struct l4xkit *k = l4xkit_create(with_forwards);
+	struct pkt_ip ip = l4xkit_ip("192.0.2.1");
+	const struct l4xkit_op *o;
+
+	leaves_from(k, "192.0.2.1", 53, "0.0.0.0", 8053);
+	ip.src = pkt_addr("10.0.2.77");
+	l4xkit_rx(k, frame, pkt_build_udp(frame, &ip, 53, 2000, data, 20));
+	o = l4xkit_expect_op(k, L4X_OP_OPEN);
+	assert_int_equal(o->op.open.flags, 0);
+	assert_int_equal(o->op.open.local_port, 0);
+	l4xkit_discard(k);
+	l4xkit_destroy(k);
+}
+
+static void
+a_peer_that_the_guest_spoke_to_first_is_in_its_flow(void **state)
+{
+	struct l4xkit *k = l4xkit_create(with_forwards);
+	struct l4x_event ev;
+
+	/* Its datagram reached the listener before the flow's socket was there. */
+	l4xkit_rx(k, frame, udp("198.51.100.1", 53, 5000, 20));
+	l4xkit_discard(k);
+	ev = listen_event(k, "198.51.100.1", "203.0.113.1", 60);
+	l4xkit_event(k, &ev);
+	l4xkit_expect_frame(k);
+	assert_int_equal(k->view.sport, 5000);
+	assert_int_equal(l4x_flow_count(k->l), 1);
+	l4xkit_destroy(k);
+}
+
 static void
 datagrams_for_a_guest_that_is_gone_are_dropped(void **state)
 {
@@ -438,6 +540,10 @@ main(void)
 		cmocka_unit_test(a_peer_that_the_guest_speaks_to_is_not_taken_for_another),
 		T(a_peer_gets_its_answer_from_the_forward_it_spoke_to),
 		cmocka_unit_test(the_answer_to_a_port_that_was_found_comes_to_the_same_worker),
+		cmocka_unit_test(what_leaves_from_a_forwarded_port_leaves_by_the_forward),
+		cmocka_unit_test(a_forward_serves_only_peers_that_its_address_can_speak_to),
+		cmocka_unit_test(two_addresses_of_the_guest_do_not_share_a_peer_and_a_port),
+		cmocka_unit_test(a_peer_that_the_guest_spoke_to_first_is_in_its_flow),
 		T(datagrams_for_a_guest_that_is_gone_are_dropped),
 	};
 

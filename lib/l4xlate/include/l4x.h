@@ -57,6 +57,13 @@ struct rte_mempool;
 #define L4X_OFFLOAD_TSO6 0x04
 #define L4X_OFFLOAD_ECN 0x08
 
+/** Ports first..last of the host that lead to as many of the guest, from guest_first on. */
+struct l4x_forward {
+	struct flowtab_addr addr;          /**< of the host; ::, any address of either family */
+	uint16_t first, last, guest_first; /**< host order */
+	uint16_t pad;
+};
+
 /** Everything about one guest's port that translation needs. Plain data, copied. */
 struct l4x_port_conf {
 	uint16_t pif; /**< 1 .. L4X_MAX_PIFS-1 */
@@ -83,6 +90,11 @@ struct l4x_port_conf {
 	uint32_t new_flows_per_s; /**< 0: no limit */
 	uint32_t mark;            /**< SO_MARK of its sockets */
 	uint32_t lease_s;         /**< DHCP and DHCPv6 lease time */
+	/** UDP forwards to the guest, and whose listeners they are; valid as long as this conf is.
+	 */
+	const struct l4x_forward *udp;
+	uint32_t n_udp;
+	uint8_t udp_bridge;
 	/** Which worker polls queue pair q: the flow's owner is one of these. */
 	uint8_t n_queues;
 	uint8_t queue_worker[L4X_MAX_QUEUES];
