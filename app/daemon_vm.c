@@ -119,7 +119,7 @@ make_port(struct daemon_vm *vm)
 	struct daemon_worker *w = &vm->d->workers[vm->port->queue_worker[0]];
 	const int node = w->socket_id >= 0 ? w->socket_id : 0;
 	const bool ethdev = vm->conf.ethdev[0] != '\0';
-	const struct vport_conf conf = {
+	struct vport_conf conf = {
 		.kind = ethdev ? VPORT_ETHDEV : (enum vport_kind)vm->conf.mode,
 		.name = vm->conf.name,
 		.path = ethdev ? vm->conf.ethdev : vm->conf.socket,
@@ -135,6 +135,7 @@ make_port(struct daemon_vm *vm)
 	};
 	char err[256] = "";
 
+	memcpy(conf.gateway_mac, &vm->port->gateway_mac, sizeof(conf.gateway_mac));
 	vm->vport = vport_create(&conf, err, sizeof(err));
 	if (vm->vport != NULL) {
 		vm->port->live_queues = vport_live_queues(vm->vport);

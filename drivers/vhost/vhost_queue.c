@@ -2,6 +2,10 @@
 /* The worker's side of a queue pair: begin, end, notifications. */
 #include "vhost_priv.h"
 
+#include <string.h>
+
+#include <rte_ether.h>
+
 bool
 vhost_queue_begin(struct vport_queue *q, struct vport_session *base)
 {
@@ -38,6 +42,67 @@ notify(struct vport_queue *q, struct vhost_ring *r)
 		vport_count(q, VPORT_COUNT_CALL_FAILED, 1);
 }
 
+/** Shortest Ethernet frame, without its check sequence. */
+#define FILLER_BYTES 60
+/** IEEE 802, local experimental EtherType 1: nobody has a protocol for it. */
+#define FILLER_TYPE 0x88b5
+
+/** Write bytes over the pieces of a chain that has room for them. */
+static void
+lay(const struct vhost_session *s, const uint8_t *from, uint32_t len)
+{
+	for (const struct vring_span *sp = s->spans; len; sp++) {
+		const uint32_t part = RTE_MIN(len, sp->len);
+
+		memcpy(sp->addr, from, part);
+		guestlog_write(s->log, sp->gpa, part);
+		from += part;
+		len -= part;
+	}
+}
+
+/** As much of the filler as the head has room for: all, its vnet header, nothing. */
+static void
+use_unfilled(struct vhost_session *s, uint16_t head, const uint8_t *filler)
+{
+	uint32_t len = s->hdr_bytes + FILLER_BYTES;
+	uint64_t total = 0;
+
+	/* The guest may have changed it since: walked, and so checked, anew. */
+	if (atomic_load_explicit(&s->mem->lost, memory_order_relaxed) ||
+		vring_walk(&s->rx, head, s->spans, VRING_MAX_SPANS, &total) < 0)
+		total = 0;
+	if (total < len)
+		len = total < s->hdr_bytes ? 0 : s->hdr_bytes;
+	lay(s, filler, len);
+	vring_use(&s->rx, head, len);
+}
+
+/**
+ * What cannot be un-taken is used, and a driver may take what is used for a frame without asking
+ * for its length (virtio 1.2, 5.1.6.4: the device uses no buffer without one). So it is one: from
+ * the gateway to itself, of a type that nobody knows.
+ */
+static void
+give_back(struct vport_queue *q, struct vhost_session *s)
+{
+	uint8_t filler[sizeof(struct virtio_net_hdr_mrg_rxbuf) + FILLER_BYTES] = { 0 };
+	const struct virtio_net_hdr_mrg_rxbuf hdr = { .num_buffers = 1 };
+	uint8_t *eth = filler + s->hdr_bytes;
+
+	vring_rewind(&s->rx);
+	memcpy(filler, &hdr, s->hdr_bytes);
+	memcpy(eth, q->vp->conf.gateway_mac, RTE_ETHER_ADDR_LEN);
+	memcpy(eth + RTE_ETHER_ADDR_LEN, q->vp->conf.gateway_mac, RTE_ETHER_ADDR_LEN);
+	eth[2 * RTE_ETHER_ADDR_LEN] = FILLER_TYPE >> 8;
+	eth[2 * RTE_ETHER_ADDR_LEN + 1] = FILLER_TYPE & 0xff;
+	for (uint32_t i = 0; i < s->rx.n_again; i++) {
+		if (s->rx.heads[s->rx.again[i]].state == HEAD_FETCHED)
+			use_unfilled(s, s->rx.again[i], filler);
+	}
+	s->rx.n_again = 0;
+}
+
 bool
 vhost_queue_end(struct vport_queue *q)
 {
@@ -53,7 +118,7 @@ vhost_queue_end(struct vport_queue *q)
 	 */
 	if (atomic_load_explicit(&s->base.fate, memory_order_acquire) == SESSION_ABANDONED)
 		return true;
-	vring_give_back(&s->rx);
+	give_back(q, s);
 	vhost_queue_refresh(q);
 	notify(q, &s->rx);
 	notify(q, &s->tx);

@@ -401,7 +401,7 @@ vring_disarm(struct vhost_ring *r)
 }
 
 void
-vring_give_back(struct vhost_ring *r)
+vring_rewind(struct vhost_ring *r)
 {
 	/* Newest first: what lies at the end of what was taken can be taken again by the next. */
 	while (r->n_again) {
@@ -413,9 +413,4 @@ vring_give_back(struct vhost_ring *r)
 		r->heads[head].state = HEAD_FREE;
 		r->last_avail = pos;
 	}
-	for (uint32_t i = 0; i < r->n_again; i++) {
-		if (r->heads[r->again[i]].state == HEAD_FETCHED)
-			vring_use(r, r->again[i], 0);
-	}
-	r->n_again = 0;
 }

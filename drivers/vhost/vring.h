@@ -197,8 +197,8 @@ void vring_refresh_call(struct vhost_ring *r);
 void vring_arm(struct vhost_ring *r, uint16_t seen);
 void vring_disarm(struct vhost_ring *r);
 
-/** All mbufs are back: return heads that are held, by rewinding where that can be. */
-void vring_give_back(struct vhost_ring *r);
+/** All mbufs are back: un-take what lies at the end of what was taken; HEAD_FREE in `again`. */
+void vring_rewind(struct vhost_ring *r);
 
 /**
  * rte_mbuf_ext_shared_info.free_cb of all mbufs in guest memory. Wakes the owner for the first that

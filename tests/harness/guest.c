@@ -221,6 +221,30 @@ dispatch(struct guest *g, struct guest_frame *f)
 	keep(g, f);
 }
 
+/** A receive buffer that came back unfilled, as the daemon fills it then: nothing for a stack. */
+static bool
+is_filler(const struct vhu_frame *vf)
+{
+	return vf->len >= 14 && pkt_get16(vf->data + 12) == GUEST_FILLER_TYPE;
+}
+
+static const char *
+check_filler(const struct guest *g, const struct vhu_frame *vf)
+{
+	static const uint8_t none[6];
+
+	if (vf->len != 60 || vf->n_buffers != 1)
+		return "filler of another length";
+	if (memcmp(vf->data, vf->data + 6, 6) != 0)
+		return "filler to another than its sender";
+	if (memcmp(g->gw_mac, none, 6) != 0 && memcmp(g->gw_mac, vf->data, 6) != 0)
+		return "filler from another than the gateway";
+	for (size_t i = 14; i < vf->len; i++)
+		if (vf->data[i] != 0)
+			return "filler with content";
+	return NULL;
+}
+
 int
 guest_pump(struct guest *g, int timeout_ms)
 {
@@ -233,6 +257,12 @@ guest_pump(struct guest *g, int timeout_ms)
 	rc = vhu_rx_poll(g->v, VHU_ANY, timeout_ms, &vf);
 	if (rc <= 0)
 		return rc;
+	if (is_filler(&vf)) {
+		bad = check_filler(g, &vf);
+		if (bad != NULL)
+			snprintf(g->error, sizeof(g->error), "%s", bad);
+		return bad == NULL ? 1 : -EPROTO;
+	}
 	f = copy_frame(&vf);
 	if (f == NULL)
 		return -ENOMEM;

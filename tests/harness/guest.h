@@ -22,6 +22,8 @@
 #include "vhu.h"
 
 #define GUEST_TIMEOUT_MS 5000
+/** IEEE 802 local experimental 1: what buffers hold that come back unfilled; not for the test. */
+#define GUEST_FILLER_TYPE 0x88b5
 
 struct gtcp;
 

@@ -285,14 +285,8 @@ smoke_take_back(struct guest *g)
 	for (unsigned int pair = 0; pair < g->v->conf.pairs; pair++) {
 		struct vhu_ring *r = &g->v->rings[VHU_RX(pair)];
 
-		while (__atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE) != r->last_used) {
-			struct vring_used_elem e = r->used->ring[r->last_used % r->size];
-
-			if (e.len == 0)
-				assert_int_equal(vhu_ring_used(g->v, r, &e), 1);
-			else
-				assert_int_equal(guest_pump(g, 0), 1);
-		}
+		while (__atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE) != r->last_used)
+			assert_int_equal(guest_pump(g, 0), 1);
 	}
 	assert_ok(guest_error(g));
 }

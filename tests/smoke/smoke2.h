@@ -56,7 +56,7 @@ bool smoke_udp_echo(struct guest *g, bool v6, size_t len);
 void smoke_bulk(struct guest *g, bool v6, size_t up, size_t down);
 /**
  * After the rings were stopped: take what lies in the used rings. Receive buffers that the back-end
- * held and could not fill come back empty.
+ * held and could not fill come back with a frame that is for nobody.
  */
 void smoke_take_back(struct guest *g);
 /** ARP, ND, DHCP, ping, UDP, and TCP with `bytes` each way, of both families. */

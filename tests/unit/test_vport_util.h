@@ -21,6 +21,10 @@
 
 #define FX_MAX_HELD 1024
 #define FX_NOTES 64
+#define FX_GATEWAY_MAC                  \
+	{                               \
+		0x52, 0x55, 10, 0, 2, 2 \
+	}
 
 struct fx {
 	char dir[64], path[96];

@@ -127,7 +127,8 @@ struct vport_conf {
 	uint16_t mtu;      /**< told to the guest (VIRTIO_NET_F_MTU is the front-end's to show) */
 	uint64_t features_off; /**< virtio feature bits not to offer (tests, trouble-shooting) */
 	int socket_id;
-	struct rte_mempool *pool;        /**< frames: 2 KiB data room */
+	uint8_t gateway_mac[6];   /**< of the frames that fill buffers which cannot be given back */
+	struct rte_mempool *pool; /**< frames: 2 KiB data room */
 	struct rte_mempool *ext_pool;    /**< external-buffer mbufs: no data room */
 	const struct vport_quota *quota; /**< of the two pools; NULL: no limit */
 	/**
