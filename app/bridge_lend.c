@@ -80,10 +80,21 @@ free_held(struct bridge_lender *bl)
 	bl->first = bl->count = 0;
 }
 
+/** Give all of it back, whatever the worker may believe. */
+static void
+lender_stop(struct bridge_lender *bl)
+{
+	free_held(bl);
+	lender_clear(bl->l);
+	atomic_store_explicit(&bl->l->hungry, 0, memory_order_relaxed);
+	/* Pairs with the worker's acquire: it may give the guest's rings back. */
+	atomic_store_explicit(&bl->l->state, LENDER_STOPPED, memory_order_release);
+}
+
 static void
 remove_lender(struct bridge_lender *bl)
 {
-	free_held(bl);
+	lender_stop(bl);
 	free(bl->held);
 	memset(bl, 0, sizeof(*bl));
 }
@@ -229,19 +240,13 @@ static void
 give_back(struct bridge *b, struct bridge_lender *bl)
 {
 	struct bridge_rec *r;
-	struct rte_mbuf *m;
 
-	free_held(bl);
-	while (rte_ring_sc_dequeue(bl->l->bufs, (void **)&m) == 0)
-		rte_pktmbuf_free(m);
 	/* Who waits here may find another queue pair of the guest. */
 	while ((r = bridge_list_pop(b, &bl->wait, BRIDGE_LIST_READY)) != NULL) {
 		r->flags &= ~REC_ON_WAIT;
 		bridge_ready(b, r);
 	}
-	atomic_store_explicit(&bl->l->hungry, 0, memory_order_relaxed);
-	/* Pairs with the worker's acquire: it may give the guest's rings back. */
-	atomic_store_explicit(&bl->l->state, LENDER_STOPPED, memory_order_release);
+	lender_stop(bl);
 }
 
 static bool

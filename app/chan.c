@@ -144,14 +144,20 @@ lender_create(uint16_t pif, uint8_t queue, uint8_t worker, uint8_t bridge, int s
 }
 
 void
-lender_destroy(struct lender *l)
+lender_clear(struct lender *l)
 {
 	void *m;
 
-	if (l == NULL)
-		return;
 	while (rte_ring_sc_dequeue(l->bufs, &m) == 0)
 		rte_pktmbuf_free(m);
+}
+
+void
+lender_destroy(struct lender *l)
+{
+	if (l == NULL)
+		return;
+	lender_clear(l);
 	rte_ring_free(l->bufs);
 	rte_free(l);
 }

@@ -85,5 +85,7 @@ struct lender {
 struct lender *lender_create(
 	uint16_t pif, uint8_t queue, uint8_t worker, uint8_t bridge, int socket_id);
 void lender_destroy(struct lender *l);
+/** Free what lies in its ring: by the bridge, or of one that is STOPPED by its worker. */
+void lender_clear(struct lender *l);
 
 #endif

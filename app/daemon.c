@@ -197,6 +197,7 @@ static void
 stop(struct daemon *d)
 {
 	struct daemon_vm *vm;
+	unsigned int pif;
 
 	sdnotify("STOPPING=1");
 	if (d->workers != NULL && d->workers[0].running)
@@ -208,8 +209,9 @@ stop(struct daemon *d)
 		daemon_threads_stop(d);
 		daemon_threads_destroy(d);
 	}
-	while ((vm = TAILQ_FIRST(&d->vms)) != NULL)
-		daemon_vm_destroy(vm);
+	for (pif = 0; pif < L4X_MAX_PIFS; pif++)
+		if (d->by_pif[pif] != NULL)
+			daemon_vm_destroy(d->by_pif[pif]);
 	daemon_eal_stop(d);
 	free(d->workers);
 	free(d->bridges);

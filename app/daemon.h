@@ -73,6 +73,7 @@ struct daemon_vm {
 	struct conf_vm conf;
 	uint16_t pif;
 	bool started;
+	bool kept; /**< destroyed while somebody referred to it; only by_pif knows it */
 	bool node_said;
 	struct l4x_port_conf *port; /**< what bridges refer to */
 	struct vport *vport;
@@ -104,7 +105,7 @@ struct daemon {
 	uint32_t n_pairs_planned; /**< queue pairs that the pools were made for */
 	struct chan **chans;      /**< [worker * n_bridges + bridge] */
 	TAILQ_HEAD(, daemon_vm) vms;
-	struct daemon_vm *by_pif[L4X_MAX_PIFS];
+	struct daemon_vm *by_pif[L4X_MAX_PIFS]; /**< those that are kept as well */
 	int note_pipe[2];
 	int signal_fd;
 	struct control *control;
@@ -181,8 +182,9 @@ int daemon_vm_start(struct daemon_vm *vm);
 /** Disconnect the guest, remove its socket. The VM's flows go on until their timeouts. */
 void daemon_vm_stop(struct daemon_vm *vm);
 /**
- * Take it down, flows and all. With threads running: they are told; after daemon_threads_destroy():
- * only memory is freed.
+ * Take it down, flows and all. With threads running: they are told, and if one holds on to the VM
+ * for longer than can be waited, what it refers to is kept; after daemon_threads_destroy(): only
+ * memory is freed.
  */
 void daemon_vm_destroy(struct daemon_vm *vm);
 /**

@@ -373,18 +373,23 @@ worker_forgets(struct worker *w, void *arg)
 	c->ret = worker_remove_port(w, c->vm->pif);
 }
 
-/** Repeat on one worker until it says 0. */
-static void
+/** Repeat on one worker until it says 0. @return false: it has not, and holds on to the VM */
+static bool
 worker_until_done(struct daemon_vm *vm, unsigned int worker, worker_fn fn)
 {
 	const uint64_t until = daemon_now_ms() + WAIT_REMOVE_MS;
 	struct vm_call c = { .vm = vm };
+	int ret;
 
-	while (daemon_on_worker(vm->d, worker, fn, &c) == 0 && (c.ret > 0 || c.ret == -EBUSY) &&
-		daemon_now_ms() < until)
+	for (;;) {
+		ret = daemon_on_worker(vm->d, worker, fn, &c);
+		if (ret == 0)
+			ret = c.ret;
+		if ((ret <= 0 && ret != -EBUSY) || daemon_now_ms() >= until)
+			break;
 		pause_ms(2);
-	if (c.ret > 0 || c.ret == -EBUSY)
-		log_warning("vm %s: worker %u holds on to it", vm->conf.name, worker);
+	}
+	return ret == 0;
 }
 
 static void
@@ -395,23 +400,25 @@ bridge_forgets(struct bridge *b, void *arg)
 	bridge_remove_port(b, vm->pif);
 }
 
-/** Nobody refers to the VM afterwards. */
-static void
+/** @return true: nobody refers to the VM any more */
+static bool
 forget(struct daemon_vm *vm)
 {
 	struct daemon *d = vm->d;
+	bool done = true;
 	unsigned int i;
 
 	if (daemon_listen_plan(vm, NULL) == 0)
 		daemon_listen_shut(vm);
 	for (i = 0; i < d->n_workers; i++)
 		if (d->workers[i].running)
-			worker_until_done(vm, i, worker_closes);
+			done &= worker_until_done(vm, i, worker_closes);
 	daemon_vm_stop(vm);
 	for (i = 0; i < d->n_workers; i++)
-		worker_until_done(vm, i, worker_forgets);
+		done &= worker_until_done(vm, i, worker_forgets);
 	for (i = 0; i < d->n_bridges; i++)
-		daemon_on_bridge(d, i, bridge_forgets, vm);
+		done &= daemon_on_bridge(d, i, bridge_forgets, vm) == 0;
+	return done;
 }
 
 void
@@ -420,9 +427,15 @@ daemon_vm_destroy(struct daemon_vm *vm)
 	struct daemon *d = vm->d;
 	unsigned int i;
 
+	if (!vm->kept)
+		TAILQ_REMOVE(&d->vms, vm, next);
 	/* After daemon_threads_destroy() there is nobody left to tell. */
-	if (d->chans != NULL)
-		forget(vm);
+	if (d->chans != NULL && !forget(vm)) {
+		log_warning("vm %s: a worker holds on to it: its memory is kept until weir ends",
+			vm->conf.name);
+		vm->kept = true;
+		return;
+	}
 	vport_destroy(vm->vport);
 	for (i = 0; vm->lenders != NULL && i < vm->conf.queues * d->n_bridges; i++)
 		if (vm->lenders[i] != NULL)
@@ -431,7 +444,6 @@ daemon_vm_destroy(struct daemon_vm *vm)
 		d->workers[vm->port->queue_worker[i]].n_queues--;
 	daemon_quota_set(d);
 	d->by_pif[vm->pif] = NULL;
-	TAILQ_REMOVE(&d->vms, vm, next);
 	free(vm->lenders);
 	free(vm->listens);
 	free(vm->port);

@@ -70,6 +70,8 @@ worker_queue_release(struct worker *w, struct worker_queue *q)
 		if (atomic_load_explicit(&q->lenders[b]->state, memory_order_acquire) !=
 			LENDER_STOPPED)
 			return;
+	for (b = 0; b < w->p.n_bridges; b++)
+		lender_clear(q->lenders[b]);
 	if (vport_queue_release(q->vq))
 		q->stopping = false;
 }
