@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -89,6 +90,18 @@ notes_handle(struct daemon *d)
 	}
 }
 
+/** Messages of guests' front-ends are to be passed on. */
+static void
+ports_handle(struct daemon *d)
+{
+	struct epoll_event ev[32];
+	const int n = epoll_wait(d->ports_fd, ev, RTE_DIM(ev), 0);
+	int i;
+
+	for (i = 0; i < n; i++)
+		vport_run(ev[i].data.ptr);
+}
+
 /* ---- start ---- */
 
 static int
@@ -130,6 +143,9 @@ prepare(struct daemon *d)
 	ret = signals_take(d);
 	if (ret == 0)
 		ret = daemon_note_open(d->note_pipe);
+	d->ports_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (ret == 0 && d->ports_fd < 0)
+		ret = -errno;
 	if (ret != 0) {
 		log_error("cannot start: %s", strerror(-ret));
 		return ret;
@@ -217,6 +233,8 @@ stop(struct daemon *d)
 	free(d->bridges);
 	if (d->signal_fd >= 0)
 		close(d->signal_fd);
+	if (d->ports_fd >= 0)
+		close(d->ports_fd);
 	if (d->note_pipe[0] >= 0) {
 		close(d->note_pipe[0]);
 		close(d->note_pipe[1]);
@@ -227,18 +245,19 @@ stop(struct daemon *d)
 static void
 serve(struct daemon *d)
 {
-	struct pollfd fds[2 + CONTROL_MAX_FDS];
+	struct pollfd fds[3 + CONTROL_MAX_FDS];
 	bool end = false;
 
 	limits_init(&d->limits, daemon_now_ms());
 	while (!end) {
 		const uint64_t now_ms = daemon_now_ms();
 		const int look = daemon_watch(d, now_ms);
-		unsigned int n = 2;
+		unsigned int n = 3;
 		int timeout;
 
 		fds[0] = (struct pollfd){ .fd = d->signal_fd, .events = POLLIN };
 		fds[1] = (struct pollfd){ .fd = d->note_pipe[0], .events = POLLIN };
+		fds[2] = (struct pollfd){ .fd = d->ports_fd, .events = POLLIN };
 		n += control_fds(d->control, fds + n);
 		timeout = control_timeout_ms(d->control, now_ms);
 		timeout = timeout < 0 ? look : RTE_MIN(timeout, look);
@@ -246,11 +265,13 @@ serve(struct daemon *d)
 			log_error("poll: %s", strerror(errno));
 			return;
 		}
+		if (fds[2].revents != 0)
+			ports_handle(d);
 		if (fds[1].revents != 0)
 			notes_handle(d);
 		if (fds[0].revents != 0)
 			end = signals_handle(d);
-		control_run(d->control, fds + 2, n - 2, daemon_now_ms());
+		control_run(d->control, fds + 3, n - 3, daemon_now_ms());
 	}
 }
 
@@ -261,6 +282,7 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		.cli = cli,
 		.conf = conf,
 		.signal_fd = -1,
+		.ports_fd = -1,
 		.note_pipe = { -1, -1 },
 		.started_ms = daemon_now_ms(),
 	};

@@ -10,7 +10,8 @@
  * Workers run on EAL lcores of their own, bridges inside of workers or on service lcores; the
  * calling thread becomes the control thread, which sleeps in poll(). Changes while threads run are
  * made by them: daemon_on_worker() and daemon_on_bridge() have a function run where it may touch
- * the object.
+ * the object. Front-ends' messages go through control as well (vport_run()): what it does at a time
+ * is what they wait.
  *
  * Threads: everything here is the control thread's. What a port calls from others (wake, note) goes
  * through a waker and a pipe.
@@ -108,6 +109,7 @@ struct daemon {
 	struct daemon_vm *by_pif[L4X_MAX_PIFS]; /**< those that are kept as well */
 	int note_pipe[2];
 	int signal_fd;
+	int ports_fd; /**< epoll set: vport_fd() of all VMs, with their vport */
 	struct control *control;
 	uint64_t started_ms;
 	struct limits limits;

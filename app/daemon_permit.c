@@ -13,6 +13,8 @@
 
 /** File descriptors beside those of bridges, VMs, forwards and flows. */
 #define FILES_OWN 256
+/** Of a VM: socket, connection, the pair behind it, an epoll set, regions of memory. */
+#define FILES_VM 16
 
 static uint64_t
 files_wanted(const struct daemon *d, const struct conf *c)
@@ -21,7 +23,7 @@ files_wanted(const struct daemon *d, const struct conf *c)
 	uint32_t i;
 
 	for (i = 0; i < c->n_vms; i++)
-		wanted += daemon_listen_count(c->vms[i]) + 8 * c->vms[i]->queues;
+		wanted += daemon_listen_count(c->vms[i]) + FILES_VM + 8 * c->vms[i]->queues;
 	return wanted;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -264,13 +265,25 @@ daemon_vm_create(struct daemon *d, const struct conf_vm *conf)
 	return NULL;
 }
 
+/** Until the port is destroyed, and its descriptor with it. */
+static int
+watch_port(struct daemon_vm *vm)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = vm->vport };
+	const int fd = vport_fd(vm->vport);
+
+	return fd < 0 || epoll_ctl(vm->d->ports_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? 0 : -errno;
+}
+
 int
 daemon_vm_start(struct daemon_vm *vm)
 {
 	char err[256] = "";
 	int ret;
 
-	ret = vport_start(vm->vport, err, sizeof(err));
+	ret = watch_port(vm);
+	if (ret == 0)
+		ret = vport_start(vm->vport, err, sizeof(err));
 	if (ret != 0)
 		vm_error(vm, vm->conf.ethdev[0] != '\0' ? "port" : "socket",
 			*err != '\0' ? err : strerror(-ret));

@@ -10,6 +10,7 @@
 
 #include <rte_errno.h>
 
+#include "vhost_close.h"
 #include "vhost_msg.h"
 
 #ifndef VIRTIO_F_VERSION_1
@@ -201,49 +202,66 @@ detach(struct vhost_conn *conn)
 static void
 conn_free(struct vhost_conn *conn)
 {
+	vhost_relay_put(conn->relay);
 	guestmem_unref(conn->mem);
 	guestlog_unref(conn->log);
 	free(conn);
 }
 
-/** Room for a connection: one front-end at a time, but one that has gone need not be waited for. */
+/** Is there room for a connection? One front-end at a time; one that has gone need not end first.
+ */
 static bool
 make_room(struct vhost_port *port)
 {
-	if (port->base.dying)
-		return false;
-	if (port->conn && vhost_sock_hung_up(port->base.conf.path, is_server(port), port->conn->fd))
+	if (port->conn && vhost_relay_gone(port->conn->relay))
 		detach(port->conn);
-	if (port->conn == NULL)
+	if (port->conn == NULL && !vhost_closer_stuck(port->relays.closer))
 		return true;
-	vport_note(&port->base, "a second front-end was refused");
+	vport_count_port(&port->base, VPORT_COUNT_FRONT_REFUSED);
+	vport_note(&port->base,
+		port->conn ? "a second front-end was refused"
+			   : "a front-end was refused: what others sent cannot be closed");
 	return false;
+}
+
+static struct vhost_conn *
+conn_create(struct vhost_port *port, int vid)
+{
+	const int fd = vhost_sock_find(port->base.conf.path, is_server(port));
+	struct vhost_conn *conn = calloc(1, sizeof(*conn));
+
+	if (conn)
+		conn->relay = fd >= 0 ? vhost_relay_start(&port->relays, fd) : NULL;
+	if (conn && conn->relay) {
+		conn->port = port;
+		conn->vid = vid;
+		return conn;
+	}
+	vport_count_port(&port->base, VPORT_COUNT_FRONT_REFUSED);
+	vport_note(&port->base, "a front-end was refused: %s",
+		fd >= 0 ? strerror(errno) : "its socket was not found");
+	free(conn);
+	return NULL;
 }
 
 static int
 new_connection(int vid)
 {
 	struct vhost_port *port = vhost_port_get(vid);
-	const int old_fd = port && port->conn ? port->conn->fd : -1;
 	struct vhost_conn *conn = NULL;
 
 	if (port == NULL)
 		return -1;
-	if (make_room(port))
-		conn = calloc(1, sizeof(*conn));
-	if (conn == NULL)
-		goto out;
-	conn->port = port;
-	conn->vid = vid;
-	conn->fd = vhost_sock_bound(port->base.conf.path, is_server(port), old_fd);
-	if (rte_vhost_extern_callback_register(vid, &vhost_msg_ops, NULL) != 0) {
-		free(conn);
+	if (!port->base.dying && make_room(port))
+		conn = conn_create(port, vid);
+	if (conn && rte_vhost_extern_callback_register(vid, &vhost_msg_ops, NULL) != 0) {
+		conn_free(conn);
 		conn = NULL;
-		goto out;
 	}
-	port->conn = conn;
-	vhost_registry_set(vid, conn);
-out:
+	if (conn) {
+		port->conn = conn;
+		vhost_registry_set(vid, conn);
+	}
 	vhost_port_put(port);
 	return conn ? 0 : -1;
 }
@@ -339,17 +357,10 @@ port_stop(struct vport *vp)
 	struct vhost_conn *conn;
 
 	pthread_mutex_lock(&vp->lock);
-	conn = port->conn;
-	if (conn) {
-		detach(conn);
-		/*
-		 * librte_vhost closes it too, but may be polling it for another second. (A client
-		 * is left to that: it would be connecting anew already.)
-		 */
-		if (is_server(port))
-			vhost_sock_shutdown(vp->conf.path, conn->fd);
-	}
+	if (port->conn)
+		detach(port->conn);
 	pthread_mutex_unlock(&vp->lock);
+	vhost_relays_stop(&port->relays);
 	/* Waits for callbacks, which take the lock. */
 	if (port->registered)
 		rte_vhost_driver_unregister(vp->conf.path);
@@ -363,6 +374,13 @@ port_stop(struct vport *vp)
 static void
 port_fini(struct vport *vp)
 {
+	vhost_relays_fini(&((struct vhost_port *)vp)->relays);
+}
+
+static void
+port_run(struct vport *vp)
+{
+	vhost_relays_run(&((struct vhost_port *)vp)->relays);
 }
 
 static void
@@ -383,6 +401,7 @@ static const struct vport_ops vhost_port_ops = {
 	.start = port_start,
 	.stop = port_stop,
 	.fini = port_fini,
+	.run = port_run,
 	.info = port_info,
 	.begin = vhost_queue_begin,
 	.refresh = vhost_queue_refresh,
@@ -440,14 +459,19 @@ vhost_port_create(const struct vport_conf *conf, char *err, size_t err_size)
 	atomic_init(&port->guest_node, -1);
 	ret = vport_init(&port->base, conf, &vhost_port_ops);
 	if (ret == 0)
-		ret = vhost_registry_add(port);
+		ret = vhost_relays_init(&port->relays, &port->base);
 	if (ret != 0) {
-		vport_err(err, err_size, -ret, "%s: %s", conf->path,
-			ret == -EADDRINUSE ? "another port has this socket" : strerror(-ret));
+		vport_err(err, err_size, -ret, "%s: %s", conf->path, strerror(-ret));
 		vport_fini(&port->base);
 		return NULL;
 	}
-	ret = driver_register(port, err, err_size);
+	port->base.fd = port->relays.epoll_fd;
+	ret = vhost_registry_add(port);
+	if (ret != 0)
+		vport_err(err, err_size, -ret, "%s: %s", conf->path,
+			ret == -EADDRINUSE ? "another port has this socket" : strerror(-ret));
+	else
+		ret = driver_register(port, err, err_size);
 	if (ret != 0) {
 		vport_destroy(&port->base);
 		rte_errno = -ret;

@@ -52,11 +52,13 @@ struct vhost_msg_log {
 	uint64_t bytes, offset;
 };
 
-#define VHOST_MSG_RING_MASK 0xffu
 /** Room of librte_vhost's payload, for its largest message (a session of a crypto device). */
 #define VHOST_MSG_PAYLOAD 632
+#define VHOST_MSG_HEADER 12
+#define VHOST_MSG_RING_MASK 0xffu
 
-struct __attribute__((packed)) vhost_msg_ctx {
+/** A message as it travels. */
+struct __attribute__((packed)) vhost_user_msg {
 	uint32_t request;
 	uint32_t flags;
 	uint32_t size; /**< of the payload */
@@ -68,11 +70,42 @@ struct __attribute__((packed)) vhost_msg_ctx {
 		struct vhost_msg_log log;
 		uint8_t room[VHOST_MSG_PAYLOAD];
 	} payload;
+};
+static_assert(offsetof(struct vhost_user_msg, payload) == VHOST_MSG_HEADER, "vhost-user's header");
+
+struct __attribute__((packed)) vhost_msg_ctx {
+	struct vhost_user_msg msg;
 	int fds[GUESTMEM_REGIONS];
 	int n_fds;
 };
-static_assert(offsetof(struct vhost_msg_ctx, payload) == 12, "vhost-user's header is 12 bytes");
 static_assert(offsetof(struct vhost_msg_ctx, fds) == 644, "as librte_vhost has it");
 static_assert(sizeof(struct vhost_msg_ctx) == 680, "as librte_vhost has it");
+
+/** The ring that a message is about, -1: it is about none. */
+static inline int64_t
+vhost_msg_ring(const struct vhost_user_msg *msg)
+{
+	switch (msg->request) {
+	case VHU_SET_VRING_NUM:
+	case VHU_SET_VRING_ADDR: /* begins with the index as well */
+	case VHU_SET_VRING_BASE:
+	case VHU_GET_VRING_BASE:
+	case VHU_SET_VRING_ENABLE:
+		return msg->payload.state.index;
+	case VHU_SET_VRING_KICK:
+	case VHU_SET_VRING_CALL:
+	case VHU_SET_VRING_ERR:
+		return msg->payload.u64 & VHOST_MSG_RING_MASK;
+	default:
+		return -1;
+	}
+}
+
+/**
+ * Look at the form of a request, see vhost_form.c.
+ * @return what is wrong with it, NULL: nothing
+ */
+const char *vhost_msg_malformed(
+	const struct vhost_user_msg *msg, const int *fds, unsigned int n_fds, unsigned int n_rings);
 
 #endif

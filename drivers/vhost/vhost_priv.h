@@ -3,8 +3,8 @@
  * The vhost-user kind of port: what its files share.
  *
  * Threads. vhost_dev.c and vhost_msg.c run in librte_vhost's thread (and in control, when a port is
- * made and unmade) under the port's lock; vring_rx.c, vring_tx.c and vhost_queue.c in the worker
- * that owns the queue pair.
+ * made and unmade) under the port's lock; vhost_relay.c in control; vring_rx.c, vring_tx.c and
+ * vhost_queue.c in the worker that owns the queue pair.
  */
 #ifndef VHOST_PRIV_H
 #define VHOST_PRIV_H
@@ -12,6 +12,7 @@
 #include <rte_vhost.h>
 
 #include "guestmem.h"
+#include "vhost_relay.h"
 #include "vnet.h"
 #include "vport_priv.h"
 #include "vring.h"
@@ -58,9 +59,9 @@ vhost_session(const struct vport_queue *q)
 struct vhost_conn {
 	struct vhost_port *port;
 	int vid;
-	int fd;         /**< librte_vhost's socket, to look whether the peer is there; -1 unknown */
-	bool have_mem;  /**< librte_vhost has the memory table, too */
-	bool announced; /**< a line for the log was written */
+	struct vhost_relay *relay;
+	bool have_mem;    /**< librte_vhost has the memory table, too */
+	bool announced;   /**< a line for the log was written */
 	uint32_t request; /**< being handled by librte_vhost, 0: none */
 	uint32_t request_ring;
 	uint64_t features;
@@ -72,6 +73,7 @@ struct vhost_conn {
 struct vhost_port {
 	struct vport base;
 	struct vhost_conn *conn; /**< the one that is served, or NULL */
+	struct vhost_relays relays;
 	bool registered;
 	/* For vport_info(), any thread. */
 	_Atomic uint64_t features;
@@ -192,15 +194,7 @@ extern const struct rte_vhost_user_extern_ops vhost_msg_ops;
 int vhost_sock_fits(const char *path, char *err, size_t err_size);
 /** Is the path fit to listen on? Removes a stale socket. 0 or -errno with err written. */
 int vhost_sock_prepare(const char *path, char *err, size_t err_size);
-/**
- * Find librte_vhost's socket of a new connection and bound how long it may block.
- * @param except the descriptor of another connection to the same path, or -1
- * @return the descriptor, -1: not found
- */
-int vhost_sock_bound(const char *path, bool server, int except);
-/** Has the peer of a connection gone? fd as vhost_sock_bound() gave it. */
-bool vhost_sock_hung_up(const char *path, bool server, int fd);
-/** End a connection to a listening socket, for the peer to see at once. */
-void vhost_sock_shutdown(const char *path, int fd);
+/** librte_vhost's socket of a connection that has no relay yet, -1: not found. */
+int vhost_sock_find(const char *path, bool server);
 
 #endif

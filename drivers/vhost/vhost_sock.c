@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What librte_vhost leaves to its user about sockets: stale ones, and ones that block. */
+/* What librte_vhost leaves to its user about sockets: paths, stale ones, and where its own are. */
 #include "vhost_priv.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,8 +14,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-/** A front-end that begins a message and does not end it holds up the messages of all others. */
-#define BLOCK_LIMIT_US 500000
 /** Descriptors below the lowest free one that are looked at before all the others. */
 #define NEAR_FDS 64
 
@@ -112,8 +109,9 @@ vhost_sock_prepare(const char *path, char *err, size_t err_size)
 	return check_directory(path, err, err_size);
 }
 
+/** A connection at this path, and librte_vhost's: all of ours are closed on exec. */
 static bool
-is_connection(int fd, const struct sockaddr_un *un, bool server)
+is_library_connection(int fd, const struct sockaddr_un *un, bool server)
 {
 	struct sockaddr_un name = { 0 };
 	socklen_t len = sizeof(name), int_len = sizeof(int);
@@ -122,27 +120,15 @@ is_connection(int fd, const struct sockaddr_un *un, bool server)
 
 	if ((server ? getsockname(fd, to, &len) : getpeername(fd, to, &len)) != 0)
 		return false;
-	if (name.sun_family != AF_UNIX ||
+	if (name.sun_family != AF_UNIX || (fcntl(fd, F_GETFD) & FD_CLOEXEC) ||
 		strncmp(name.sun_path, un->sun_path, sizeof(name.sun_path)) != 0)
 		return false;
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len) == 0 && !listening;
 }
 
-static bool
-bound(int fd, const struct sockaddr_un *un, bool server, int except)
-{
-	const struct timeval limit = { .tv_usec = BLOCK_LIMIT_US };
-
-	if (fd == except || !is_connection(fd, un, server))
-		return false;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	return true;
-}
-
 /** Among those that were likely opened last: a process may have a million of them. */
 static int
-find_near(const struct sockaddr_un *un, bool server, int except)
+find_near(const struct sockaddr_un *un, bool server)
 {
 	const int lowest_free = fcntl(0, F_DUPFD_CLOEXEC, 0);
 	int fd = lowest_free;
@@ -151,14 +137,14 @@ find_near(const struct sockaddr_un *un, bool server, int except)
 		return -1;
 	close(lowest_free);
 	while (--fd >= 0 && fd >= lowest_free - NEAR_FDS) {
-		if (bound(fd, un, server, except))
+		if (is_library_connection(fd, un, server))
 			return fd;
 	}
 	return -1;
 }
 
 int
-vhost_sock_bound(const char *path, bool server, int except)
+vhost_sock_find(const char *path, bool server)
 {
 	struct sockaddr_un un;
 	struct dirent *e;
@@ -167,7 +153,7 @@ vhost_sock_bound(const char *path, bool server, int except)
 
 	if (fill_address(&un, path) != 0)
 		return -1;
-	found = find_near(&un, server, except);
+	found = find_near(&un, server);
 	if (found >= 0)
 		return found;
 	dir = opendir("/proc/self/fd");
@@ -176,32 +162,9 @@ vhost_sock_bound(const char *path, bool server, int except)
 	while (found < 0 && (e = readdir(dir)) != NULL) {
 		const int fd = atoi(e->d_name);
 
-		if (e->d_name[0] != '.' && fd != dirfd(dir) && bound(fd, &un, server, except))
+		if (e->d_name[0] != '.' && is_library_connection(fd, &un, server))
 			found = fd;
 	}
 	closedir(dir);
 	return found;
-}
-
-bool
-vhost_sock_hung_up(const char *path, bool server, int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
-	struct sockaddr_un un;
-
-	if (fd < 0 || fill_address(&un, path) != 0)
-		return false;
-	/* librte_vhost closes it before it tells: the number may be another's by this time. */
-	if (!is_connection(fd, &un, server))
-		return true;
-	return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
-}
-
-void
-vhost_sock_shutdown(const char *path, int fd)
-{
-	struct sockaddr_un un;
-
-	if (fd >= 0 && fill_address(&un, path) == 0 && is_connection(fd, &un, true))
-		shutdown(fd, SHUT_RDWR);
 }

@@ -69,6 +69,7 @@ vport_init(struct vport *vp, const struct vport_conf *conf, const struct vport_o
 {
 	vp->conf = *conf;
 	vp->ops = ops;
+	vp->fd = -1;
 	pthread_mutex_init(&vp->lock, NULL);
 	vp->conf.name = strdup(conf->name ? conf->name : "");
 	vp->conf.path = strdup(conf->path);
@@ -164,6 +165,19 @@ vport_destroy(struct vport *vp)
 	/* A worker that has not let go goes on to look at its queue pair. */
 	if (atomic_load_explicit(&vp->kept, memory_order_acquire) == 0)
 		vport_fini(vp);
+}
+
+int
+vport_fd(const struct vport *vp)
+{
+	return vp->fd;
+}
+
+void
+vport_run(struct vport *vp)
+{
+	if (vp->ops->run)
+		vp->ops->run(vp);
 }
 
 struct vport_queue *

@@ -51,6 +51,8 @@ struct vport_ops {
 	void (*stop)(struct vport *vp);
 	/** After stop: free all but the common part. */
 	void (*fini)(struct vport *vp);
+	/** vport_run(), if there is a vport_fd(). */
+	void (*run)(struct vport *vp);
 	void (*info)(const struct vport *vp, struct vport_info *info);
 	/* The worker's; all but begin with a session, that is q->cur != NULL. */
 	bool (*begin)(struct vport_queue *q, struct vport_session *s);
@@ -97,6 +99,7 @@ struct vport {
 	const struct vport_ops *ops;
 	pthread_mutex_t lock; /**< all that is not the workers' */
 	bool started, dying;
+	int fd;                       /**< vport_fd() */
 	_Atomic uint64_t note_window; /**< of time, for the limit on lines */
 	_Atomic uint32_t n_notes;     /**< in that window */
 	_Atomic uint32_t

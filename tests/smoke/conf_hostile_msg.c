@@ -6,6 +6,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 /* Connected and negotiated; what follows is the test's. */
 static struct vhu *
@@ -121,6 +122,56 @@ connection_closed_inside_of_a_message(void **state)
 		vhu_close(v);
 	}
 	hostile_wait();
+}
+
+/* The other VM's front-end has something to say meanwhile. */
+static void
+other_is_answered(void)
+{
+	uint64_t features;
+
+	for (unsigned int i = 0; i < 20; i++)
+		assert_int_equal(vhu_get_u64(smoke.g->v, VHU_GET_FEATURES, &features), 0);
+}
+
+static void
+message_sent_by_halves_holds_up_nobody(void **state)
+{
+	const uint32_t msg[] = { VHU_GET_FEATURES, VHU_MSG_VERSION, 0 };
+	uint32_t request, flags;
+	uint64_t features;
+	struct vhu *v = hostile_new();
+
+	assert_int_equal(vhu_connect(v), 0);
+	assert_int_equal(vhu_send_bytes(v, msg, 6, NULL, 0), 0);
+	other_is_answered();
+	assert_int_equal(vhu_send_bytes(v, (const uint8_t *)msg + 6, 6, NULL, 0), 0);
+	assert_int_equal(vhu_recv(v, &request, &flags, &features, 8, NULL, 0), 8);
+	vhu_close(v);
+}
+
+static void
+answers_that_nobody_reads_hold_up_nobody(void **state)
+{
+	const uint32_t msg[] = { VHU_GET_FEATURES, VHU_MSG_VERSION, 0 };
+	unsigned int n = 0, stuck = 0;
+	uint32_t request, flags;
+	uint64_t features;
+	struct vhu *v = hostile_new();
+
+	assert_int_equal(vhu_connect(v), 0);
+	while (stuck < 20) {
+		if (send(v->sock, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+			n++;
+			stuck = 0;
+		} else {
+			stuck++;
+			other_is_answered();
+		}
+	}
+	for (unsigned int i = 0; i < n; i++)
+		assert_int_equal(vhu_recv(v, &request, &flags, &features, 8, NULL, 0), 8);
+	vhu_close(v);
 }
 
 static void
@@ -351,6 +402,8 @@ main(void)
 		HOSTILE(header_that_lies_about_its_size),
 		HOSTILE(wrong_version_and_reply_flags),
 		HOSTILE(connection_closed_inside_of_a_message),
+		HOSTILE(message_sent_by_halves_holds_up_nobody),
+		HOSTILE(answers_that_nobody_reads_hold_up_nobody),
 		HOSTILE(ring_numbers_out_of_range),
 		HOSTILE(ring_sizes_out_of_range),
 		HOSTILE(ring_addresses_that_are_nowhere),

@@ -67,17 +67,14 @@ serve(int dev)
 		case FUSE_OPEN:
 			answer(dev, in->unique, 0, &opened, sizeof(opened));
 			break;
-		case FUSE_FLUSH:
-			answer(dev, in->unique, 0, "", 0);
-			break;
 		}
 	}
 	_exit(0);
 }
 
-/** In mount namespaces of their own: one process opens the file, its child serves it. */
+/** Its end waits for the server, too. */
 static void
-open_and_serve(const char *dir, int sock)
+open_and_send(const char *dir, int sock)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -89,8 +86,26 @@ open_and_serve(const char *dir, int sock)
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	char options[64], path[64];
-	int dev, file;
+	char path[64];
+	int file;
+
+	snprintf(path, sizeof(path), "%s/file", dir);
+	file = open(path, O_RDWR);
+	if (file < 0)
+		_exit(1);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &file, sizeof(int));
+	_exit(sendmsg(sock, &msg, 0) < 0);
+}
+
+/** In a mount namespace of its own. */
+static void
+mount_and_serve(const char *dir, int sock)
+{
+	char options[64];
+	int dev;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dev = open("/dev/fuse", O_RDWR);
@@ -100,21 +115,11 @@ open_and_serve(const char *dir, int sock)
 		mount("fuse", dir, "fuse", 0, options) != 0)
 		_exit(1);
 	if (fork() == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		serve(dev);
+		close(dev);
+		open_and_send(dir, sock);
 	}
-	snprintf(path, sizeof(path), "%s/file", dir);
-	file = open(path, O_RDWR);
-	if (file < 0)
-		_exit(1);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &file, sizeof(int));
-	if (sendmsg(sock, &msg, 0) < 0)
-		_exit(1);
-	for (;;)
-		pause();
+	close(sock);
+	serve(dev);
 }
 
 static int
@@ -150,7 +155,7 @@ fuse_start(struct fuse *f)
 	assert_true(f->pid >= 0);
 	if (f->pid == 0) {
 		close(sv[0]);
-		open_and_serve(f->dir, sv[1]);
+		mount_and_serve(f->dir, sv[1]);
 	}
 	close(sv[1]);
 	f->file = receive_file(sv[0]);
@@ -170,11 +175,49 @@ fuse_stop(struct fuse *f)
 }
 
 static void
-takes_no_memory_from_a_file_system_that_may_not_answer(void **state)
+is_not_held_up_by_a_file_system_that_does_not_answer(void **state)
 {
-	struct vhu_mem_table table = { .n = 1, .regions = { { 0, FILE_BYTES, FILE_BYTES, 0 } } };
-	const uint64_t log[2] = { FILE_BYTES, 0 };
+	const struct vhu_mem_table table = { .n = 1,
+		.regions = { { 0, FILE_BYTES, FILE_BYTES, 0 } } };
+	const uint64_t log[2] = { FILE_BYTES, 0 }, ring = 0;
+	struct fx *fx = fx_new(), *other = fx_new();
+	struct fuse f;
+
+	if (!fuse_start(&f)) {
+		fuse_stop(&f);
+		fx_free(other);
+		fx_free(fx);
+		skip();
+	}
+	for (unsigned int i = 0; i < 3; i++) {
+		fx_open(fx, 0);
+		fx_exchange(fx);
+		if (i == 0)
+			vhu_send(fx->v, VHU_SET_MEM_TABLE, 0, &table, 40, &f.file, 1);
+		else if (i == 1)
+			vhu_send(fx->v, VHU_SET_LOG_BASE, 0, log, 16, &f.file, 1);
+		else
+			vhu_send(fx->v, VHU_SET_VRING_CALL, 0, &ring, 8, &f.file, 1);
+		assert_true(vhu_closed_by_peer(fx->v, 3000));
+		vhu_close(fx->v);
+		fx->v = NULL;
+		fx_wait(fx, !vport_queue_ready(fx->q[0]) && !fx->releasing[0]);
+		fx_open(other, 0);
+		fx_exchange(other);
+		fx_close(other);
+	}
+	assert_true(fx_noted(fx, "not of memfd, tmpfs or hugetlbfs"));
+	assert_int_equal(fx_count(fx, VPORT_COUNT_MSG_REFUSED), 3);
+	fx_free(other);
+	fx_free(fx);
+	fuse_stop(&f);
+}
+
+static void
+refuses_front_ends_that_send_nothing_else(void **state)
+{
 	struct fx *fx = fx_new();
+	const uint64_t ring = 0;
 	struct fuse f;
 
 	if (!fuse_start(&f)) {
@@ -182,20 +225,32 @@ takes_no_memory_from_a_file_system_that_may_not_answer(void **state)
 		fx_free(fx);
 		skip();
 	}
-	fx_open(fx, 0);
-	assert_int_equal(vhu_send_ack(fx->v, VHU_SET_MEM_TABLE, &table, 40, &f.file, 1), -EPROTO);
-	assert_int_equal(vhu_send_ack(fx->v, VHU_SET_LOG_BASE, log, 16, &f.file, 1), -EPROTO);
-	assert_true(fx_noted(fx, "not of memfd, tmpfs or hugetlbfs"));
+	for (unsigned int i = 0; i < 20; i++) {
+		fx->v = vhu_new(&fx->vconf);
+		assert_int_equal(vhu_connect(fx->v), 0);
+		vhu_send(fx->v, VHU_SET_VRING_CALL, 0, &ring, 8, &f.file, 1);
+		assert_true(vhu_closed_by_peer(fx->v, 3000));
+		vhu_close(fx->v);
+	}
+	fx->v = NULL;
+	/* Not each of them has cost a thread. */
+	assert_true(fx_count(fx, VPORT_COUNT_MSG_REFUSED) < 15);
+	assert_true(fx_count(fx, VPORT_COUNT_FRONT_REFUSED) > 5);
+	assert_true(fx_noted(fx, "cannot be closed"));
+	fuse_stop(&f);
+	/* When they are closed, all is well. */
+	fx_wait(fx, (fx->v = vhu_open(&fx->vconf)) != NULL);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
 	fx_exchange(fx);
 	fx_free(fx);
-	fuse_stop(&f);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(takes_no_memory_from_a_file_system_that_may_not_answer),
+		cmocka_unit_test(is_not_held_up_by_a_file_system_that_does_not_answer),
+		cmocka_unit_test(refuses_front_ends_that_send_nothing_else),
 	};
 
 	return cmocka_run_group_tests_name("vport_fuse", tests, fx_group_setup, fx_group_teardown);

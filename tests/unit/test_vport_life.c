@@ -526,6 +526,24 @@ stops_with_mbufs_held_and_frees_nothing_twice(void **state)
 	fx_free(fx);
 }
 
+static void
+disconnects_its_front_end_when_it_stops(void **state)
+{
+	const enum vport_kind kinds[] = { VPORT_VHOST_SERVER, VPORT_VHOST_CLIENT };
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct fx *fx = fx_new_conf(0, 1, kinds[i]);
+
+		fx_open(fx, 0);
+		exchange(fx);
+		fx_stop_port(fx);
+		assert_true(vhu_closed_by_peer(fx->v, 1000));
+		vhu_close(fx->v);
+		fx->v = NULL;
+		fx_free(fx);
+	}
+}
+
 /* ---- making a port ---- */
 
 static int
@@ -649,6 +667,7 @@ main(void)
 		cmocka_unit_test(serves_several_queue_pairs_independently),
 		cmocka_unit_test(logs_the_pages_that_it_writes),
 		cmocka_unit_test(stops_with_mbufs_held_and_frees_nothing_twice),
+		cmocka_unit_test(disconnects_its_front_end_when_it_stops),
 		cmocka_unit_test(says_what_is_wrong_with_a_path),
 		cmocka_unit_test(refuses_a_socket_that_another_port_has),
 		cmocka_unit_test(refuses_impossible_configurations),

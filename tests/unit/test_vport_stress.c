@@ -16,7 +16,7 @@
 struct party {
 	struct fx *fx;
 	struct rte_ring *to_freer;
-	_Atomic bool end;
+	_Atomic bool end, worker_ended;
 	uint64_t bad_frames, echoed;
 };
 
@@ -27,7 +27,7 @@ freer(void *arg)
 	struct party *p = arg;
 	void *m;
 
-	while (!p->end || rte_ring_count(p->to_freer)) {
+	while (!p->worker_ended || rte_ring_count(p->to_freer)) {
 		if (rte_ring_dequeue(p->to_freer, &m) == 0)
 			rte_pktmbuf_free(m);
 		else
@@ -219,8 +219,9 @@ keeps_every_promise_while_everything_changes(void **state)
 	}
 	fx_close(p.fx);
 	p.end = true;
-	for (unsigned int i = 0; i < 2; i++)
-		pthread_join(threads[i], NULL);
+	pthread_join(threads[0], NULL);
+	p.worker_ended = true;
+	pthread_join(threads[1], NULL);
 	rte_ring_free(p.to_freer);
 	for (unsigned int i = 0; i < p.fx->n_notes; i++) {
 		if (strstr(p.fx->notes[i], "stopped") || strstr(p.fx->notes[i], "refused"))

@@ -141,6 +141,7 @@ poll_queue(struct fx *fx, unsigned int i)
 void
 fx_poll(struct fx *fx)
 {
+	vport_run(fx->vp);
 	for (unsigned int i = 0; i < fx->n_queues && !fx->deaf; i++)
 		poll_queue(fx, i);
 }

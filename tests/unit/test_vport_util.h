@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * A port under test and a front-end in one thread: whatever the front-end waits for, the fixture
- * goes on being the port's worker.
+ * goes on being the port's worker, and control.
  */
 #ifndef TEST_VPORT_UTIL_H
 #define TEST_VPORT_UTIL_H
@@ -70,7 +70,7 @@ void fx_close(struct fx *fx);
 /** vport_stop() in a thread of its own, with the fixture as worker. */
 void fx_stop_port(struct fx *fx);
 
-/** One iteration of the worker. */
+/** One iteration of control and the worker. */
 void fx_poll(struct fx *fx);
 /** fx_poll() until the condition holds; fails the test after 5 s. */
 #define fx_wait(fx, condition) fx_wait_at(fx, condition, #condition, __FILE__, __LINE__)

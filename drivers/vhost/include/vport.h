@@ -26,7 +26,8 @@
  * are bounded. A guest that breaks the protocol has that queue pair stopped (counted, said once),
  * until it is set up anew. SIGBUS inside guest memory stops that guest's queues alone.
  *
- * Threads and ownership. A port is made, started and destroyed by the control thread. Each queue
+ * Threads and ownership. A port is made, started and destroyed by the control thread, which calls
+ * vport_run() meanwhile: a front-end's messages are passed on there, and by nobody else. Each queue
  * pair belongs to one worker, which alone calls the vport_queue_*() and burst functions on it.
  * librte_vhost has a thread of its own: it sets rings up and takes them away, but only hands over:
  * the worker learns of it from vport_queue_sync(), and the thread waits (bounded) until the worker
@@ -94,7 +95,8 @@ enum vport_kind {
 	D(MEMORY_LOST, "vport-memory-lost", "guest memory vanished under us")                      \
 	X(QUEUE_STARTS, "vport-queue-starts", "times the queue pair was set up")                   \
 	X(QUEUE_BROKEN, "vport-queue-broken", "times the queue pair was stopped for misbehaviour") \
-	X(MSG_REFUSED, "vport-msg-refused", "messages of the front-end that were refused")
+	X(MSG_REFUSED, "vport-msg-refused", "messages of the front-end that were refused")         \
+	X(FRONT_REFUSED, "vport-front-refused", "front-ends that were refused")
 
 enum vport_counter {
 #define X(e, name, help) VPORT_COUNT_##e,
@@ -162,6 +164,14 @@ int vport_start(struct vport *vp, char *err, size_t err_size);
 void vport_stop(struct vport *vp);
 /** vport_stop() if that was not done, and free. No worker may poll its queues any more. */
 void vport_destroy(struct vport *vp);
+
+/**
+ * What control has to do for a port while it serves: when the descriptor is readable (poll or
+ * epoll, level-triggered), call vport_run(), which does not block. A front-end waits for the answer
+ * to each message that long. -1 for a port that needs nothing. Valid until vport_destroy().
+ */
+int vport_fd(const struct vport *vp);
+void vport_run(struct vport *vp);
 
 struct vport_queue *vport_queue(struct vport *vp, uint16_t queue);
 
