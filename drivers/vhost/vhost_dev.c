@@ -10,6 +10,7 @@
 
 #include <rte_errno.h>
 
+#include "vhost_bell.h"
 #include "vhost_close.h"
 #include "vhost_msg.h"
 
@@ -343,7 +344,7 @@ port_start(struct vport *vp, char *err, size_t err_size)
 			return ret;
 	}
 	errno = 0;
-	if (rte_vhost_driver_start(vp->conf.path) == 0)
+	if (vhost_bell_driver_start(vp->conf.path) == 0)
 		return 0;
 	ret = errno ? errno : EIO;
 	return vport_err(err, err_size, ret, "%s: cannot %s: %s", vp->conf.path,
@@ -363,7 +364,7 @@ port_stop(struct vport *vp)
 	vhost_relays_stop(&port->relays);
 	/* Waits for callbacks, which take the lock. */
 	if (port->registered)
-		rte_vhost_driver_unregister(vp->conf.path);
+		vhost_bell_driver_unregister(vp->conf.path);
 	port->registered = false;
 	vhost_registry_remove(port);
 	/* Unregistering ends connections without a word. */
