@@ -48,7 +48,7 @@ guestmem_add(struct guestmem *m, uint64_t gpa, uint64_t bytes, int fd, uint64_t 
 	map = mmap(NULL, map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)start);
 	if (map == MAP_FAILED)
 		return -errno;
-	/* A core dump of ours is no place for a guest's secrets. */
+	/* A core dump of ours is no place for a guest's secrets; see guestmem_set_lib(), too. */
 	madvise(map, map_bytes, MADV_DONTDUMP);
 	r->watch = sigbus_watch(map, map_bytes, page, &m->lost);
 	if (r->watch == NULL) {
@@ -75,6 +75,7 @@ guestmem_set_lib(struct guestmem *m, const struct rte_vhost_memory *table)
 		if (from->guest_phys_addr != m->regions[i].gpa || from->size != m->regions[i].bytes)
 			return false;
 		m->regions[i].lib = from->host_user_addr;
+		madvise(from->mmap_addr, from->mmap_size, MADV_DONTDUMP);
 	}
 	return true;
 }

@@ -53,7 +53,10 @@ struct guestmem {
 struct guestmem *guestmem_create(void);
 /** Add a region: `bytes` of a file from `offset` on, to read and write. 0 or -errno */
 int guestmem_add(struct guestmem *m, uint64_t gpa, uint64_t bytes, int fd, uint64_t offset);
-/** Note where librte_vhost has the same regions. @return false: it has others */
+/**
+ * Note where librte_vhost has the same regions, and keep its mapping out of core dumps as well.
+ * @return false: it has others
+ */
 bool guestmem_set_lib(struct guestmem *m, const struct rte_vhost_memory *table);
 struct guestmem *guestmem_ref(struct guestmem *m);
 void guestmem_unref(struct guestmem *m);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -277,6 +278,41 @@ refuses_memory_that_cannot_be_written_and_forgets_no_descriptor(void **state)
 	fx_free(fx);
 }
 
+/** Mappings of guest memory, and how many of them are left out of core dumps. */
+static void
+count_mappings(unsigned int *n, unsigned int *left_out)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	bool guest = false;
+	char line[512];
+
+	assert_non_null(maps);
+	*n = *left_out = 0;
+	while (fgets(line, sizeof(line), maps)) {
+		if (strchr(line, '-') && strchr(line, '-') < strchr(line, ' ')) {
+			guest = strstr(line, "/memfd:guest");
+			*n += guest;
+		} else if (guest && strncmp(line, "VmFlags:", 8) == 0) {
+			*left_out += strstr(line, " dd") != NULL;
+		}
+	}
+	fclose(maps);
+}
+
+static void
+leaves_guest_memory_out_of_core_dumps(void **state)
+{
+	struct fx *fx = fx_new();
+	unsigned int n, left_out;
+
+	fx_open(fx, 0);
+	count_mappings(&n, &left_out);
+	/* The front-end's own, librte_vhost's, and the port's. */
+	assert_int_equal(n, 3);
+	assert_int_equal(left_out, 2);
+	fx_free(fx);
+}
+
 static void
 lets_no_guest_take_the_address_space_of_all(void **state)
 {
@@ -415,6 +451,7 @@ main(void)
 		cmocka_unit_test(takes_no_ring_that_lies_outside_memory),
 		cmocka_unit_test(is_not_upset_by_messages_in_any_order),
 		cmocka_unit_test(refuses_memory_that_cannot_be_written_and_forgets_no_descriptor),
+		cmocka_unit_test(leaves_guest_memory_out_of_core_dumps),
 		cmocka_unit_test(lets_no_guest_take_the_address_space_of_all),
 		cmocka_unit_test(goes_on_after_a_refused_log),
 		cmocka_unit_test(takes_regions_at_offsets_of_one_file),
