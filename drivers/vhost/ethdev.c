@@ -187,7 +187,6 @@ offer_all(struct vport *vp)
 			return -ENOMEM;
 		s->free = session_free;
 		vport_session_offer(vp->queues[i], s);
-		atomic_store_explicit(&vp->live, i + 1, memory_order_relaxed);
 	}
 	return 0;
 }
@@ -201,7 +200,6 @@ recall_all(struct vport *vp)
 		vport_session_ask(vp->queues[i]);
 	for (uint16_t i = 0; i < vp->conf.n_queues; i++)
 		free(vport_session_recall(vp->queues[i], deadline_ms));
-	atomic_store_explicit(&vp->live, 0, memory_order_relaxed);
 }
 
 static int

@@ -14,6 +14,17 @@ vport_queue_tell(struct vport_queue *q)
 }
 
 void
+vport_queue_set_live(struct vport_queue *q, bool live)
+{
+	if (atomic_exchange_explicit(&q->live, live, memory_order_relaxed) == live)
+		return;
+	if (live)
+		atomic_fetch_add_explicit(&q->vp->live, 1, memory_order_relaxed);
+	else
+		atomic_fetch_sub_explicit(&q->vp->live, 1, memory_order_relaxed);
+}
+
+void
 vport_session_offer(struct vport_queue *q, struct vport_session *s)
 {
 	if (++q->last_gen == 0)
@@ -21,6 +32,8 @@ vport_session_offer(struct vport_queue *q, struct vport_session *s)
 	s->gen = q->last_gen;
 	atomic_init(&s->fate, SESSION_LIVE);
 	q->mine = s;
+	/* Before it, for the worker may find the session to be unusable. */
+	vport_queue_set_live(q, true);
 	atomic_store_explicit(&q->offer, s, memory_order_release);
 	vport_queue_tell(q);
 }
@@ -77,6 +90,7 @@ vport_session_recall(struct vport_queue *q, uint64_t deadline_ms)
 		return NULL;
 	vport_session_ask(q);
 	q->mine = NULL;
+	vport_queue_set_live(q, false);
 	if (atomic_exchange_explicit(&q->offer, NULL, memory_order_acq_rel) == s)
 		return s;
 	if (wait_done(s, deadline_ms))
@@ -167,6 +181,7 @@ vport_break(struct vport_queue *q, enum vport_counter why)
 	vport_count(q, why, 1);
 	vport_count(q, VPORT_COUNT_QUEUE_BROKEN, 1);
 	atomic_store_explicit(&q->broken, true, memory_order_release);
+	vport_queue_set_live(q, false);
 	vport_note(q->vp, "queue %u stopped: %s", q->index, vport_counter_info[why].help);
 	/* So that the next vport_queue_sync() tells VPORT_SYNC_STOP. */
 	atomic_fetch_or_explicit(&q->news, 1, memory_order_relaxed);

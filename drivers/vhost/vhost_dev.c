@@ -45,11 +45,7 @@ static void
 update_info(struct vhost_port *port)
 {
 	const struct vhost_conn *conn = port->conn;
-	uint32_t pairs = 0;
 
-	for (uint16_t i = 0; i < port->base.conf.n_queues; i++)
-		pairs += port->base.queues[i]->mine != NULL;
-	atomic_store_explicit(&port->base.live, pairs, memory_order_relaxed);
 	atomic_store_explicit(&port->features, conn ? conn->features : 0, memory_order_relaxed);
 	atomic_store_explicit(&port->connected, conn && conn->announced, memory_order_relaxed);
 }
@@ -93,15 +89,10 @@ give_up(struct vhost_conn *conn, uint16_t pair)
 bool
 vhost_take_back(struct vhost_conn *conn, uint16_t pair)
 {
-	bool back;
-
-	if (conn->port->conn != conn)
+	if (conn->port->conn != conn || recall(conn, pair, vport_session_deadline_ms()))
 		return true;
-	back = recall(conn, pair, vport_session_deadline_ms());
-	if (!back)
-		give_up(conn, pair);
-	update_info(conn->port);
-	return back;
+	give_up(conn, pair);
+	return false;
 }
 
 static void
@@ -123,7 +114,6 @@ vhost_take_back_all(struct vhost_conn *conn)
 		if (!recall(conn, i, deadline_ms))
 			give_up(conn, i);
 	}
-	update_info(conn->port);
 }
 
 void
@@ -169,7 +159,6 @@ vhost_hand_out(struct vhost_conn *conn, uint16_t pair)
 	/* The worker asks for the offloads as soon as it is told to start. */
 	update_info(port);
 	vport_session_offer(q, &s->base);
-	update_info(port);
 }
 
 void

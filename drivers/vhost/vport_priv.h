@@ -89,6 +89,8 @@ struct vport_queue {
 	_Atomic(struct vport_session *) offer;
 	/** Set by the worker when the guest broke it; cleared by the other side: set up anew. */
 	_Atomic bool broken;
+	_Atomic bool
+		live; /**< it counts in vp->live: with the worker, or on the way, and not broken */
 	/* The other side's, under vp->lock. */
 	struct vport_session *mine; /**< last offered, not yet back */
 	uint32_t last_gen;
@@ -104,7 +106,7 @@ struct vport {
 	_Atomic uint32_t n_notes;     /**< in that window */
 	_Atomic uint32_t
 		kept; /**< abandoned sessions: while there are any, the port is not freed */
-	_Atomic uint32_t live; /**< queue pairs set up; under lock, read by any thread */
+	_Atomic uint32_t live; /**< queue pairs set up and not broken */
 	struct vport_queue *queues[VPORT_MAX_QUEUES];
 };
 
@@ -132,6 +134,8 @@ uint64_t vport_session_deadline_ms(void);
  * @return it, now the caller's; NULL: there was none, or it was abandoned
  */
 struct vport_session *vport_session_recall(struct vport_queue *q, uint64_t deadline_ms);
+/** It is counted as live, or not any more. */
+void vport_queue_set_live(struct vport_queue *q, bool live);
 /** Any thread: have the worker look. */
 void vport_queue_tell(struct vport_queue *q);
 

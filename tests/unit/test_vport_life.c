@@ -468,6 +468,31 @@ serves_several_queue_pairs_independently(void **state)
 }
 
 static void
+counts_no_broken_queue_pair_as_live(void **state)
+{
+	struct fx *fx = fx_new_conf(0, 3, VPORT_VHOST_SERVER);
+	struct vport_info info;
+
+	fx_open(fx, 0);
+	assert_int_equal(*vport_live_queues(fx->vp), 3);
+	vport_queue_memory_lost(fx->q[2]);
+	assert_int_equal(*vport_live_queues(fx->vp), 2);
+	/* Another pair goes and comes. */
+	assert_int_equal(vhu_ring_enable(fx->v, VHU_RX(1), false), 0);
+	assert_int_equal(*vport_live_queues(fx->vp), 1);
+	assert_int_equal(vhu_ring_enable(fx->v, VHU_RX(1), true), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[1]));
+	vport_info(fx->vp, &info);
+	assert_int_equal(info.n_queues, 2);
+	assert_int_equal(vhu_reset(fx->v, VHU_FEATURES_LINUX), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[2]));
+	assert_int_equal(*vport_live_queues(fx->vp), 3);
+	fx_close(fx);
+	fx_wait(fx, *vport_live_queues(fx->vp) == 0);
+	fx_free(fx);
+}
+
+static void
 logs_the_pages_that_it_writes(void **state)
 {
 	struct fx *fx = fx_new();
@@ -701,6 +726,7 @@ main(void)
 		cmocka_unit_test(hands_over_a_new_call_descriptor_without_a_stop),
 		cmocka_unit_test(stops_while_a_ring_is_disabled),
 		cmocka_unit_test(serves_several_queue_pairs_independently),
+		cmocka_unit_test(counts_no_broken_queue_pair_as_live),
 		cmocka_unit_test(logs_the_pages_that_it_writes),
 		cmocka_unit_test(stops_with_mbufs_held_and_frees_nothing_twice),
 		cmocka_unit_test(finds_what_wakes_the_library),
