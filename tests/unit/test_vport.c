@@ -57,6 +57,36 @@ leaves_large_frame_in_guest_memory_until_it_is_freed(void **state)
 }
 
 static void
+keeps_the_head_as_it_was_when_the_guest_rewrites_it(void **state)
+{
+	struct fx *fx = fx_new();
+	const struct vring_desc *d;
+	struct rte_mbuf *m;
+	uint8_t *guest;
+
+	fx_open(fx, 0);
+	fx_fill(frame, 1514, 2);
+	assert_int_equal(vhu_tx(fx->v, 0, NULL, frame, 1514, NULL), 0);
+	m = fx_rx_one(fx);
+	d = &fx->v->rings[1].desc[fx->v->rings[1].avail->ring[0]];
+	guest = fx->v->mem + (d->addr - fx->v->table.regions[0].gpa) + fx->v->hdr_bytes;
+	memset(guest, 0xff, 1514);
+	/* What was checked is what is used. The rest is payload, and the guest's affair. */
+	assert_memory_equal(rte_pktmbuf_mtod(m, void *), frame, VPORT_HEAD_BYTES);
+	assert_int_equal(*rte_pktmbuf_mtod(m->next, uint8_t *), 0xff);
+	rte_pktmbuf_free(m);
+	/* A small frame is copied whole. */
+	assert_int_equal(vhu_tx(fx->v, 0, NULL, frame, VPORT_COPY_BYTES, NULL), 0);
+	m = fx_rx_one(fx);
+	d = &fx->v->rings[1].desc[fx->v->rings[1].avail->ring[1]];
+	guest = fx->v->mem + (d->addr - fx->v->table.regions[0].gpa) + fx->v->hdr_bytes;
+	memset(guest, 0xff, VPORT_COPY_BYTES);
+	fx_assert_bytes(m, frame, VPORT_COPY_BYTES);
+	rte_pktmbuf_free(m);
+	fx_free(fx);
+}
+
+static void
 takes_frame_split_at_each_byte(void **state)
 {
 	struct fx *fx = fx_new();
@@ -571,6 +601,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(copies_small_frame_whole_and_returns_it_at_once),
 		cmocka_unit_test(leaves_large_frame_in_guest_memory_until_it_is_freed),
+		cmocka_unit_test(keeps_the_head_as_it_was_when_the_guest_rewrites_it),
 		cmocka_unit_test(takes_frame_split_at_each_byte),
 		cmocka_unit_test(takes_header_of_one_byte_descriptors),
 		cmocka_unit_test(takes_segmentation_offload_frame),

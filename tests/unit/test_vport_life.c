@@ -534,6 +534,73 @@ logs_the_pages_that_it_writes(void **state)
 	fx_free(fx);
 }
 
+/** What a bridge does with a lent buffer: read a socket into it, sooner or later. */
+struct filler {
+	struct rte_mbuf *m;
+	_Atomic bool ended;
+};
+
+static void *
+fill_and_free(void *arg)
+{
+	struct filler *f = arg;
+
+	for (unsigned int i = 0; i < 100; i++) {
+		memset(rte_pktmbuf_mtod(f->m, void *), (int)i, 1500);
+		usleep(1000);
+	}
+	f->ended = true;
+	rte_pktmbuf_free(f->m);
+	return NULL;
+}
+
+static void
+has_lent_buffers_back_before_writes_are_logged(void **state)
+{
+	struct fx *fx = fx_new();
+	struct filler filler = { 0 };
+	pthread_t thread;
+
+	fx->vconf.protocol_features =
+		VHU_F(VHU_PF_LOG_SHMFD) | VHU_F(VHU_PF_REPLY_ACK) | VHU_F(VHU_PF_MQ);
+	fx_open(fx, 0);
+	vhu_rx_post(fx->v, 0, 2048, 64, NULL, true);
+	assert_int_equal(vport_lend(fx->q[0], &filler.m, 1), 1);
+	assert_true(RTE_MBUF_HAS_EXTBUF(filler.m));
+	assert_int_equal(pthread_create(&thread, NULL, fill_and_free, &filler), 0);
+	assert_int_equal(vhu_log_start(fx->v), 0);
+	/* Nobody writes unseen any more when the front-end begins to look. */
+	assert_true(filler.ended);
+	pthread_join(thread, NULL);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	exchange(fx);
+	assert_true(vhu_log_dirty(fx->v, vhu_gpa(fx->v, fx->v->rings[0].used)));
+	fx_free(fx);
+}
+
+static void
+survives_a_log_that_is_cut_short(void **state)
+{
+	struct fx *fx = fx_new();
+
+	fx->vconf.protocol_features =
+		VHU_F(VHU_PF_LOG_SHMFD) | VHU_F(VHU_PF_REPLY_ACK) | VHU_F(VHU_PF_MQ);
+	fx_open(fx, 0);
+	assert_int_equal(vhu_log_start(fx->v), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	assert_int_equal(ftruncate(fx->v->log_fd, 0), 0);
+	exchange(fx);
+	exchange(fx);
+	/* Another log is as good as ever. */
+	assert_int_equal(ftruncate(fx->v->log_fd, (off_t)fx->v->log_bytes), 0);
+	assert_int_equal(vhu_log_stop(fx->v), 0);
+	assert_int_equal(vhu_log_start(fx->v), 0);
+	fx_wait(fx, vport_queue_ready(fx->q[0]));
+	exchange(fx);
+	assert_true(vhu_log_dirty(fx->v, vhu_gpa(fx->v, fx->v->rings[0].used)));
+	fx_free(fx);
+}
+
 static void
 stops_with_mbufs_held_and_frees_nothing_twice(void **state)
 {
@@ -728,6 +795,8 @@ main(void)
 		cmocka_unit_test(serves_several_queue_pairs_independently),
 		cmocka_unit_test(counts_no_broken_queue_pair_as_live),
 		cmocka_unit_test(logs_the_pages_that_it_writes),
+		cmocka_unit_test(has_lent_buffers_back_before_writes_are_logged),
+		cmocka_unit_test(survives_a_log_that_is_cut_short),
 		cmocka_unit_test(stops_with_mbufs_held_and_frees_nothing_twice),
 		cmocka_unit_test(finds_what_wakes_the_library),
 		cmocka_unit_test(disconnects_its_front_end_when_it_stops),

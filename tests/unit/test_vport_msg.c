@@ -12,6 +12,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include <linux/virtio_net.h>
+
 #include <rte_malloc.h>
 
 static uint8_t frame[2048];
@@ -409,6 +411,43 @@ acknowledges_the_end_of_a_ring_when_it_is_let_go(void **state)
 	fx_free(fx);
 }
 
+static void
+takes_what_a_network_card_has_beside_rings(void **state)
+{
+	const uint64_t bits = VHU_F_MTU | VHU_F_STATUS | VHU_F(VIRTIO_NET_F_GUEST_ANNOUNCE);
+	const struct {
+		uint64_t mtu;
+		int ret;
+	} mtus[] = { { 1500, 0 }, { 68, 0 }, { 65535, 0 }, { 67, -EPROTO }, { 65536, -EPROTO },
+		{ UINT64_MAX, -EPROTO } };
+	struct fx *fx = fx_new();
+	struct vport_info info;
+
+	fx->vconf.protocol_features =
+		VHU_F(VHU_PF_MQ) | VHU_F(VHU_PF_REPLY_ACK) | VHU_F(VHU_PF_NET_MTU);
+	fx_open(fx, VHU_FEATURES_LINUX | bits);
+	assert_int_equal(fx->v->protocol & VHU_F(VHU_PF_NET_MTU), VHU_F(VHU_PF_NET_MTU));
+	vport_info(fx->vp, &info);
+	assert_int_equal(info.features & bits, bits);
+	for (unsigned int i = 0; i < 6; i++)
+		assert_int_equal(vhu_set_u64(fx->v, VHU_NET_SET_MTU, mtus[i].mtu), mtus[i].ret);
+	fx_exchange(fx);
+	assert_int_equal(fx->stopped[0], 0);
+	fx_free(fx);
+}
+
+static void
+offers_no_record_of_buffers_under_way(void **state)
+{
+	struct fx *fx = fx_new();
+
+	fx->vconf.protocol_features = VHU_F(VHU_PF_REPLY_ACK) | VHU_F(VHU_PF_INFLIGHT_SHMFD);
+	fx_open(fx, 0);
+	assert_int_equal(fx->v->protocol_offered & VHU_F(VHU_PF_INFLIGHT_SHMFD), 0);
+	fx_exchange(fx);
+	fx_free(fx);
+}
+
 static size_t
 heap_bytes(void)
 {
@@ -456,6 +495,8 @@ main(void)
 		cmocka_unit_test(goes_on_after_a_refused_log),
 		cmocka_unit_test(takes_regions_at_offsets_of_one_file),
 		cmocka_unit_test(acknowledges_the_end_of_a_ring_when_it_is_let_go),
+		cmocka_unit_test(takes_what_a_network_card_has_beside_rings),
+		cmocka_unit_test(offers_no_record_of_buffers_under_way),
 		cmocka_unit_test(ignores_reset_owner_and_loses_no_memory_to_it),
 	};
 
