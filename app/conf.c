@@ -307,14 +307,15 @@ load_file(struct conf_loader *l)
 {
 	const struct conf_ini_handler h = { on_section, on_value, on_bad, l };
 	FILE *in = fopen(l->conf->file, "re");
+	int ret;
 
 	if (in == NULL) {
 		conf_error(l, NULL, "%s: cannot be opened: %s", l->conf->file, strerror(errno));
 		return;
 	}
-	errno = 0;
-	if (conf_ini_read(in, &h) != 0)
-		conf_error(l, NULL, "%s: cannot be read: %s", l->conf->file, strerror(errno));
+	ret = conf_ini_read(in, &h);
+	if (ret != 0)
+		conf_error(l, NULL, "%s: cannot be read: %s", l->conf->file, strerror(-ret));
 	fclose(in);
 }
 

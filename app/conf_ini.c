@@ -85,34 +85,51 @@ read_line(const struct conf_ini_handler *h, char *s, uint32_t line, bool *in_sec
 		h->value(h->arg, trim(s), trim(eq + 1), line);
 }
 
+/** The lines of a text, changed in place; text[len] is writable. */
+static void
+read_lines(const struct conf_ini_handler *h, char *text, size_t len)
+{
+	char *const end = text + len;
+	bool in_section = false;
+	uint32_t line = 0;
+	char *s, *newline;
+
+	*end = '\0';
+	if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
+		text += 3;
+	for (s = text; s < end; s = newline + 1) {
+		newline = memchr(s, '\n', (size_t)(end - s));
+		if (newline == NULL)
+			newline = end;
+		*newline = '\0';
+		line++;
+		if (strlen(s) != (size_t)(newline - s)) {
+			h->bad(h->arg, "a zero byte: this is no text file", line);
+			return;
+		}
+		read_line(h, s, line, &in_section);
+	}
+}
+
 int
 conf_ini_read(FILE *in, const struct conf_ini_handler *h)
 {
-	bool in_section = false;
-	char *text = NULL;
-	size_t room = 0, total = 0;
-	uint32_t line = 0;
-	ssize_t len;
-	int ret;
+	/* Bounded, for it may be a device that never ends. Nothing costs memory that is not read.
+	 */
+	char *text = malloc(CONF_INI_FILE_MAX + 1);
+	size_t len;
+	int ret = 0;
 
-	while ((len = getline(&text, &room, in)) >= 0) {
-		char *s = text;
-
-		line++;
-		total += (size_t)len;
-		if (len > CONF_INI_LINE_MAX || total > CONF_INI_FILE_MAX) {
-			h->bad(h->arg, "too long: this is no configuration file", line);
-			break;
-		}
-		if (strlen(text) != (size_t)len) {
-			h->bad(h->arg, "a zero byte: this is no text file", line);
-			break;
-		}
-		if (line == 1 && strncmp(s, "\xef\xbb\xbf", 3) == 0)
-			s += 3;
-		read_line(h, s, line, &in_section);
-	}
-	ret = ferror(in) ? -EIO : 0;
+	if (text == NULL)
+		return -ENOMEM;
+	errno = 0;
+	len = fread(text, 1, CONF_INI_FILE_MAX + 1, in);
+	if (ferror(in))
+		ret = errno != 0 ? -errno : -EIO;
+	else if (len > CONF_INI_FILE_MAX)
+		h->bad(h->arg, "longer than any configuration", 1);
+	else
+		read_lines(h, text, len);
 	free(text);
 	return ret;
 }

@@ -43,13 +43,12 @@ struct conf_ini_handler {
 	void *arg;
 };
 
-/** Longest line, and file, that is read. */
-#define CONF_INI_LINE_MAX 65536
+/** Longest file that is read, bytes. */
 #define CONF_INI_FILE_MAX (16u << 20)
 
 /**
  * Read the INI text. The handler is told of every line that says something, in order.
- * @return 0; -EIO the stream could not be read
+ * @return 0; -errno it could not be read
  */
 int conf_ini_read(FILE *in, const struct conf_ini_handler *h);
 

@@ -255,6 +255,17 @@ a_file_that_is_not_there_is_named(void **state)
 }
 
 static void
+files_that_never_end_or_are_none_are_named(void **state)
+{
+	char *zero[] = { "weir", "-c", "/dev/zero" }, *dir[] = { "weir", "-c", "/tmp" };
+
+	assert_null(load_args(3, zero));
+	assert_error("/dev/zero:1: longer than any configuration");
+	assert_null(load_args(3, dir));
+	assert_error("/tmp: cannot be read: Is a directory");
+}
+
+static void
 binary_files_are_refused(void **state)
 {
 	load_errors_bytes("[weir]\nmem\0ory = 5\n", 18);
@@ -434,6 +445,7 @@ main(void)
 		cmocka_unit_test(socket_paths_are_checked),
 		cmocka_unit_test(no_vm_at_all_is_an_error_but_on_reload),
 		cmocka_unit_test(a_file_that_is_not_there_is_named),
+		cmocka_unit_test(files_that_never_end_or_are_none_are_named),
 		cmocka_unit_test(binary_files_are_refused),
 		cmocka_unit_test(errors_end_at_a_limit),
 		cmocka_unit_test(networks_give_their_properties_to_their_vms),
