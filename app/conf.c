@@ -163,6 +163,15 @@ select_nothing(struct conf_loader *l)
 	l->table = NULL;
 }
 
+/** Some other readers of INI take quotes off; here they would be a part of the value. */
+static bool
+is_quoted(const char *text)
+{
+	const size_t len = strlen(text);
+
+	return len >= 2 && (*text == '"' || *text == '\'') && text[len - 1] == *text;
+}
+
 /** Set one key of the selected section. */
 static void
 set_key(struct conf_loader *l, const char *key, const char *text, struct conf_where where)
@@ -188,6 +197,10 @@ set_key(struct conf_loader *l, const char *key, const char *text, struct conf_wh
 			conf_error(l, &place, "given twice, first in line %u", had->line);
 		else
 			conf_error(l, &place, "given twice");
+		return;
+	}
+	if (is_quoted(text)) {
+		conf_error(l, &place, "write %s without the quotes", text);
 		return;
 	}
 	/* A list is added to within one source; the command line takes the file's place. */

@@ -302,6 +302,7 @@ vm_explicit(struct conf_loader *l, const struct conf_vm *vm, const char *key,
 static const struct conf_network *
 complete_vm_own(struct conf_loader *l, struct conf_vm *vm)
 {
+	const struct conf_place max_flows = vm_place(l, vm, "max-flows");
 	const struct conf_network *n;
 	struct l4x_port_conf *p = &vm->port;
 
@@ -331,6 +332,9 @@ complete_vm_own(struct conf_loader *l, struct conf_vm *vm)
 		snprintf(p->hostname, sizeof(p->hostname), "%s", vm->hostname);
 	else if (conf_hostname_valid(vm->name))
 		snprintf(p->hostname, sizeof(p->hostname), "%s", vm->name);
+	if (vm->max_flows > l->conf->max_flows)
+		conf_error(l, &max_flows, "%u is more than the max-flows of [weir], %u",
+			vm->max_flows, l->conf->max_flows);
 	p->max_flows = vm->max_flows;
 	p->new_flows_per_s = vm->new_flows_per_s;
 	p->mark = vm->mark;
@@ -404,6 +408,25 @@ complete_loopback(struct conf_loader *l, struct conf_vm *vm)
 		conf_error(l, &place, "this is the VM's own address");
 }
 
+/** What comes to an address of one family needs a guest of that family. */
+static void
+check_forwards(struct conf_loader *l, const struct conf_vm *vm, const char *key,
+	const struct conf_forwards *f)
+{
+	const struct conf_place place = vm_place(l, vm, key);
+	const struct l4x_port_conf *p = &vm->port;
+	char text[FLOWTAB_ADDR_STRLEN];
+	uint32_t i;
+
+	for (i = 0; i < f->n; i++) {
+		const struct flowtab_addr *a = &f->entry[i].addr;
+
+		if (!flowtab_addr_is_zero(a) && !(flowtab_addr_is_v4(a) ? p->ipv4 : p->ipv6))
+			conf_error(l, &place, "%s: the VM has no address of this family",
+				flowtab_addr_format(a, text));
+	}
+}
+
 /** What needs the explicit addresses of all VMs. */
 static void
 complete_vm_rest(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n)
@@ -422,6 +445,8 @@ complete_vm_rest(struct conf_loader *l, struct conf_vm *vm, const struct conf_ne
 			"%u is too small for IPv6, which needs 1280: raise it, or give "
 			"address6 = none",
 			p->mtu);
+	check_forwards(l, vm, "tcp", &vm->tcp);
+	check_forwards(l, vm, "udp", &vm->udp);
 	complete_loopback(l, vm);
 	conf_complete_dns(l, vm, n);
 }

@@ -70,6 +70,7 @@ dns_place(const struct conf_loader *l, const struct conf_vm *vm, const struct co
 	return weir;
 }
 
+/** Those of a family that the VM has, as they were given. */
 static void
 dns_given(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *n,
 	const struct conf_dns *dns)
@@ -89,8 +90,11 @@ dns_given(struct conf_loader *l, struct conf_vm *vm, const struct conf_network *
 				"dns-forward = %s",
 				text, vm->name, text);
 		}
-		p->dns[p->n_dns++] = *a;
+		if (flowtab_addr_is_v4(a) ? p->ipv4 : p->ipv6)
+			p->dns[p->n_dns++] = *a;
 	}
+	if (p->n_dns == 0)
+		conf_error(l, &place, "none of the resolvers is of a family that %s has", vm->name);
 }
 
 void
@@ -155,6 +159,21 @@ check_addresses(struct conf_loader *l, const struct conf_vm *a, const struct con
 			RTE_ETHER_ADDR_BYTES(&a->port.guest_mac));
 		clash(l, a, b, "mac", text);
 	}
+}
+
+/** A guest could not reach the other one at an address that stands for the host. */
+static void
+check_loopback(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
+{
+	const struct l4x_port_conf *pa = &a->port, *pb = &b->port;
+	char text[FLOWTAB_ADDR_STRLEN];
+
+	if (pa->ipv4 && !flowtab_addr_is_zero(&pb->loopback) &&
+		flowtab_addr_eq(&pa->address, &pb->loopback))
+		clash(l, a, b, "loopback", flowtab_addr_format(&pb->loopback, text));
+	if (pa->ipv6 && !flowtab_addr_is_zero(&pb->loopback6) &&
+		flowtab_addr_eq(&pa->address6, &pb->loopback6))
+		clash(l, a, b, "loopback", flowtab_addr_format(&pb->loopback6, text));
 }
 
 /** Can two sockets not be bound to one port of these addresses? */
@@ -237,8 +256,11 @@ check_pair(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm 
 			clash(l, a, b, "socket", a->socket);
 		if (a->ethdev[0] != '\0' && strcmp(a->ethdev, b->ethdev) == 0)
 			clash(l, a, b, "port", a->ethdev);
-		if (strcmp(a->network, b->network) == 0)
+		if (strcmp(a->network, b->network) == 0) {
 			check_addresses(l, a, b);
+			check_loopback(l, a, b);
+			check_loopback(l, b, a);
+		}
 	}
 	check_forwards(l, a, b, "tcp", &a->tcp, &b->tcp);
 	check_forwards(l, a, b, "udp", &a->udp, &b->udp);

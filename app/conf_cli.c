@@ -90,6 +90,13 @@ take(struct conf_cli *cli, int code, conf_report_fn report, void *report_arg)
 	return -EINVAL;
 }
 
+/** getopt_long() takes the beginnings of options, which a key added later would make ambiguous. */
+static bool
+is_whole(const char *option, const char *name)
+{
+	return strncmp(option, "--", 2) == 0 && strcspn(option + 2, "=") == strlen(name);
+}
+
 int
 conf_cli_parse(struct conf_cli *cli, int argc, char **argv, conf_report_fn report, void *report_arg)
 {
@@ -102,10 +109,13 @@ conf_cli_parse(struct conf_cli *cli, int argc, char **argv, conf_report_fn repor
 	optind = 0;
 	for (;;) {
 		const int at = optind == 0 ? 1 : optind;
+		int which = -1;
 
-		code = getopt_long(argc, argv, "+:c:hV", options, NULL);
+		code = getopt_long(argc, argv, "+:c:hV", options, &which);
 		if (code == -1)
 			break;
+		if (which >= 0 && !is_whole(argv[at], options[which].name))
+			code = '?';
 		if (code == ':') {
 			say(report, report_arg, "%s: needs a value", argv[optind - 1]);
 			ret = -EINVAL;

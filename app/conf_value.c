@@ -229,6 +229,8 @@ conf_parse_text(const struct conf_key *k, const char *text, void *dst, char *why
 int
 conf_parse_path(const struct conf_key *k, const char *text, void *dst, char *why, size_t why_size)
 {
+	if (*text == '@')
+		return WHY("%s: abstract sockets are not supported: give a path", text);
 	if (*text != '\0' && text[strlen(text) - 1] == '/')
 		return WHY("%s is a directory: give the path of the socket itself", text);
 	if (strlen(text) >= k->size)

@@ -161,15 +161,16 @@ conf_parse_search(const struct conf_key *k, const char *text, void *dst, char *w
 	}
 	s->how = CONF_GIVEN;
 	while (conf_word(&list, word, sizeof(word), &too_long)) {
-		const size_t used = strlen(s->text);
+		size_t used = strlen(s->text);
 
 		if (too_long || !conf_hostname_valid(word))
 			return WHY("\"%s\" is not a domain name", word);
 		if (used + 1 + strlen(word) >= sizeof(s->text))
 			return WHY("the names are longer than %zu bytes together",
 				sizeof(s->text) - 1);
-		snprintf(
-			s->text + used, sizeof(s->text) - used, "%s%s", used == 0 ? "" : " ", word);
+		if (used != 0)
+			s->text[used++] = ' ';
+		memcpy(s->text + used, word, strlen(word) + 1);
 	}
 	return s->text[0] == '\0' ? WHY("empty: give host, none, or domain names") : 0;
 }
@@ -258,6 +259,11 @@ forward_addr(char *text, struct flowtab_addr *addr, char *why, size_t why_size)
 	if (flowtab_addr_parse(&a, host) != 0 || flowtab_addr_is_v4(&a) != (*text != '[') ||
 		flowtab_addr_is_multicast(&a)) {
 		WHY("\"%s\" is not an address of this host", host);
+		return NULL;
+	}
+	if (!flowtab_addr_is_v4(&a) && flowtab_addr_is_linklocal(&a)) {
+		WHY("%s is a link-local address, which needs an interface: none can be given",
+			host);
 		return NULL;
 	}
 	*addr = a;

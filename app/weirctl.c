@@ -333,6 +333,20 @@ take(struct options *o, int code, const char *option)
 	}
 }
 
+/** getopt_long() that takes no beginnings of options for the whole. */
+static int
+next_option(int argc, char **argv)
+{
+	int which = -1;
+	const int code = getopt_long(argc, argv, ":hV", long_options, &which);
+	const char *option;
+
+	if (which < 0 || code == '?' || code == ':')
+		return code;
+	option = argv[optind - (optarg == argv[optind - 1] ? 2 : 1)];
+	return strcspn(option + 2, "=") == strlen(long_options[which].name) ? code : '?';
+}
+
 static const struct command *
 find_command(int argc, char **argv)
 {
@@ -356,7 +370,7 @@ main(int argc, char **argv)
 
 	opterr = 0;
 	control_path_client(o.path, sizeof(o.path));
-	while (ret == 0 && (code = getopt_long(argc, argv, ":hV", long_options, NULL)) != -1)
+	while (ret == 0 && (code = next_option(argc, argv)) != -1)
 		ret = take(&o, code, argv[optind - 1]);
 	if (ret == 0 && optind == argc) {
 		help(stderr);

@@ -382,7 +382,8 @@ wrong_commands_are_told_in_one_line(void **state)
 {
 	static const char *const wrong[][3] = { { "nonsense" }, { "vm", "nonsense" },
 		{ "vm", "list", "more" }, { "--nonsense", "ping" }, { "vm", "list", "--vm=a" },
-		{ "flow", "list", "--port=x" } };
+		{ "flow", "list", "--port=x" }, { "ping", "--jso" },
+		{ "flow", "list", "--por=5" } };
 
 	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		char *text = ctl(2, wrong[i][0], wrong[i][1], wrong[i][2]);

@@ -226,13 +226,14 @@ socket_paths_are_checked(void **state)
 
 	snprintf(text, sizeof(text),
 		"[vm.a]\nsocket = /%0200d\n[vm.b]\nsocket = /tmp/\n"
-		"[vm.c]\nsocket =\n",
+		"[vm.c]\nsocket =\n[vm.d]\nsocket = @weir\n",
 		1);
 	load_errors(text);
 	assert_error("weir.conf:2: [vm.a] socket: the path is longer than a socket's can be");
 	assert_error("weir.conf:4: [vm.b] socket: /tmp/ is a directory");
 	assert_error("weir.conf:6: [vm.c] socket: empty");
-	assert_int_equal(n_errors, 3);
+	assert_error("weir.conf:8: [vm.d] socket: @weir: abstract sockets are not supported");
+	assert_int_equal(n_errors, 4);
 }
 
 static void

@@ -50,6 +50,12 @@ option_errors_name_the_option(void **state)
 	assert_int_equal(n_errors, 4);
 	assert_null(LOAD("--memry", "5", "stray"));
 	assert_error("--memry: no such option");
+	assert_null(LOAD("--mem", "64", "--vm", "a,socket=/a"));
+	assert_error("--mem: no such option");
+	assert_null(LOAD("--hel"));
+	assert_error("--hel: no such option");
+	assert_null(LOAD("--mem=64", "--vm", "a,socket=/a"));
+	assert_error("--mem=64: no such option");
 	assert_null(LOAD("stray"));
 	assert_error("stray: what is this?");
 	assert_null(LOAD("-x"));

@@ -50,6 +50,7 @@ forward_mistakes_are_named(void **state)
 		{ "::1:80", "\"\" is not a port" },
 		{ "[::1]", "\"[::1]\": an IPv6 address is written [ADDR]:PORT" },
 		{ "[127.0.0.1]:80", "\"127.0.0.1\" is not an address of this host" },
+		{ "[fe80::1]:80", "fe80::1 is a link-local address, which needs an interface" },
 		{ "[fe80::1%eth0]:80", "\"fe80::1%eth0\" is not an address of this host" },
 		{ "1.2.3.4:", "\"\" is not a port" },
 		{ "224.0.0.1:80", "\"224.0.0.1\" is not an address of this host" },
@@ -115,6 +116,46 @@ one_host_port_cannot_lead_to_two_places(void **state)
 	assert_error("weir.conf:3: [vm.a] tcp: host port 80 is also a's");
 	conf_destroy(load_ok("[vm.a]\nsocket = /a\ntcp = 127.0.0.1:80, 127.0.0.2:80, [::1]:80\n"
 			     "udp = 80\n"));
+}
+
+static void
+what_comes_to_an_address_needs_a_guest_of_its_family(void **state)
+{
+	load_errors("[vm.a]\nsocket = /a\naddress6 = none\ntcp = 80, 127.0.0.1:81, [::1]:82\n"
+		    "[vm.b]\nsocket = /b\naddress = none\nudp = 127.0.0.1:53, [::1]:53\n"
+		    "udp = 0.0.0.0:54\n");
+	assert_error("weir.conf:4: [vm.a] tcp: ::1: the VM has no address of this family");
+	assert_error("weir.conf:9: [vm.b] udp: 127.0.0.1: the VM has no address of this family");
+	assert_error("weir.conf:9: [vm.b] udp: 0.0.0.0: the VM has no address of this family");
+	assert_int_equal(n_errors, 3);
+}
+
+static void
+resolvers_of_a_family_that_a_vm_has_not_are_left_out(void **state)
+{
+	struct conf *c = load_ok("[weir]\ndns = 9.9.9.9, 2620:fe::fe\n"
+				 "[vm.a]\nsocket = /a\n[vm.b]\nsocket = /b\naddress6 = none\n");
+
+	assert_int_equal(c->vms[0]->port.n_dns, 2);
+	assert_int_equal(c->vms[1]->port.n_dns, 1);
+	assert_addr(&c->vms[1]->port.dns[0], "9.9.9.9");
+	conf_destroy(c);
+	load_errors("[vm.a]\nsocket = /a\naddress6 = none\ndns = 2620:fe::fe\n");
+	assert_error("weir.conf:4: [vm.a] dns: none of the resolvers is of a family that the VM");
+	load_errors("[weir]\ndns = 2620:fe::fe\n[vm.a]\nsocket = /a\naddress6 = none\n");
+	assert_error("weir.conf:3: [vm.a] dns: none of the resolvers is of a family that the VM");
+}
+
+static void
+quotes_are_no_part_of_a_value(void **state)
+{
+	struct conf *c = load_ok("[weir]\neal = --vdev \"net_null0\"\n[vm.a]\nsocket = /a\n");
+
+	assert_string_equal(c->eal, "--vdev \"net_null0\"");
+	conf_destroy(c);
+	load_errors("[weir]\nmemory = \"64\"\n[vm.a]\nsocket = '/a'\n");
+	assert_error("weir.conf:2: [weir] memory: write \"64\" without the quotes");
+	assert_error("weir.conf:4: [vm.a] socket: write '/a' without the quotes");
 }
 
 static void
@@ -286,6 +327,28 @@ loopback_is_gateway_or_addresses(void **state)
 }
 
 static void
+loopback_is_no_other_vms_address(void **state)
+{
+	load_errors("[vm.a]\nsocket = /a\nloopback = 10.0.2.16\n[vm.b]\nsocket = /b\n"
+		    "[vm.c]\nsocket = /c\nloopback = fd00:2::15\n");
+	assert_error("weir.conf:3: [vm.a] loopback: 10.0.2.16 is also b's (weir.conf:4: [vm.b])");
+	assert_error("weir.conf:8: [vm.c] loopback: fd00:2::15 is also a's");
+	assert_int_equal(n_errors, 2);
+	conf_destroy(load_ok("[network.n]\nsubnet = 10.0.2.0/24\n[vm.a]\nsocket = /a\n"
+			     "loopback = 10.0.2.99\n[vm.b]\nsocket = /b\nnetwork = n\n"
+			     "address = 10.0.2.99\n"));
+}
+
+static void
+a_vm_cannot_have_more_flows_than_a_worker(void **state)
+{
+	load_errors("[weir]\nmax-flows = 1000\n[vm.a]\nsocket = /a\nmax-flows = 1001\n"
+		    "[vm.b]\nsocket = /b\nmax-flows = 1000\n");
+	assert_error("weir.conf:5: [vm.a] max-flows: 1001 is more than the max-flows of [weir]");
+	assert_int_equal(n_errors, 1);
+}
+
+static void
 numbers_can_be_hexadecimal(void **state)
 {
 	struct conf *c = load_ok("[vm.a]\nsocket = /a\nmark = 0xFFFFFFFF\n");
@@ -307,6 +370,9 @@ main(void)
 		cmocka_unit_test(too_many_forwards_are_an_error),
 		cmocka_unit_test(more_ports_than_can_be_forwarded_are_an_error),
 		cmocka_unit_test(one_host_port_cannot_lead_to_two_places),
+		cmocka_unit_test(what_comes_to_an_address_needs_a_guest_of_its_family),
+		cmocka_unit_test(resolvers_of_a_family_that_a_vm_has_not_are_left_out),
+		cmocka_unit_test(quotes_are_no_part_of_a_value),
 		cmocka_unit_test(hosts_resolvers_are_handed_out),
 		cmocka_unit_test(gateway_forwards_dns_when_hosts_resolvers_are_on_loopback),
 		cmocka_unit_test(
@@ -315,6 +381,8 @@ main(void)
 		cmocka_unit_test(a_resolver_inside_of_the_vms_network_is_a_mistake),
 		cmocka_unit_test(resolver_mistakes_are_named),
 		cmocka_unit_test(loopback_is_gateway_or_addresses),
+		cmocka_unit_test(loopback_is_no_other_vms_address),
+		cmocka_unit_test(a_vm_cannot_have_more_flows_than_a_worker),
 		cmocka_unit_test(numbers_can_be_hexadecimal),
 	};
 
