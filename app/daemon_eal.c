@@ -2,7 +2,10 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +19,8 @@
 #include "log.h"
 
 #define EAL_ARGS 64
+/** Threads of DPDK's and librte_vhost's own. */
+#define THREADS_OWN 4
 
 /** What rte_eal_init() is given; it permutes argv and keeps pointers to the text. */
 struct eal_args {
@@ -192,6 +197,13 @@ check_memory(struct daemon *d)
 	const uint64_t host_mb =
 		(uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
 
+	if (c->memory_mb > host_mb &&
+		c->where[conf_key_find(conf_weir_keys, "memory")].source == CONF_UNSET) {
+		log_error("max-flows: %u flows and %u workers need %u MiB, this machine has %lu "
+			  "MiB: lower it",
+			c->max_flows, d->n_workers, c->memory_mb, (unsigned long)host_mb);
+		return -ENOMEM;
+	}
 	if (c->memory_mb > host_mb) {
 		log_error("memory: %u MiB is more than this machine has (%lu MiB): lower it",
 			c->memory_mb, (unsigned long)host_mb);
@@ -207,6 +219,40 @@ check_memory(struct daemon *d)
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+static void *
+wait_for_others(void *arg)
+{
+	pthread_mutex_lock(arg);
+	pthread_mutex_unlock(arg);
+	return NULL;
+}
+
+/** Can as many threads be made as DPDK will make? It panics where it cannot. */
+static int
+check_threads(const struct daemon *d)
+{
+	const unsigned int n = d->n_workers + d->n_bridges + THREADS_OWN;
+	pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+	pthread_t *threads = calloc(n, sizeof(*threads));
+	unsigned int i, made = 0;
+	int ret = threads == NULL ? ENOMEM : 0;
+
+	pthread_mutex_lock(&gate);
+	while (ret == 0 && made < n) {
+		ret = pthread_create(&threads[made], NULL, wait_for_others, &gate);
+		made += ret == 0;
+	}
+	pthread_mutex_unlock(&gate);
+	for (i = 0; i < made; i++)
+		pthread_join(threads[i], NULL);
+	free(threads);
+	if (ret != 0)
+		log_error("workers: %u threads cannot be made: %s: raise the limit of processes "
+			  "(ulimit -u, TasksMax=), or lower workers and bridges",
+			n, strerror(ret));
+	return -ret;
 }
 
 /** Arguments of the key eal, separated by blanks; "..." and '...' keep them together. */
@@ -229,6 +275,9 @@ args_of_user(struct eal_args *a, const char *text)
 				word[len++] = *text;
 		}
 		word[len] = '\0';
+		/* It would print its usage and end the process. */
+		if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+			return -EINVAL;
 		ret = quote != '\0' ? -EINVAL : arg_add(a, word);
 	}
 	return ret;
@@ -299,6 +348,32 @@ runtime_dir_remove(struct daemon *d)
 	d->eal_dir[0] = '\0';
 }
 
+/** Have what DPDK prints of itself, its usage for one, go nowhere. @return where it went before */
+static int
+stdout_hide(void)
+{
+	int before, null;
+
+	fflush(stdout);
+	before = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (before >= 0 && null >= 0)
+		dup2(null, STDOUT_FILENO);
+	if (null >= 0)
+		close(null);
+	return before;
+}
+
+static void
+stdout_show(int before)
+{
+	fflush(stdout);
+	if (before < 0)
+		return;
+	dup2(before, STDOUT_FILENO);
+	close(before);
+}
+
 /** rte_eal_init() with $XDG_RUNTIME_DIR, from which it takes the directory, changed for it alone.
  */
 static int
@@ -306,11 +381,13 @@ eal_init(struct daemon *d, struct eal_args *a)
 {
 	const char *was = getenv("XDG_RUNTIME_DIR");
 	char *saved = was != NULL ? strdup(was) : NULL;
-	int ret;
+	int ret, out;
 
 	if (d->eal_dir[0] != '\0')
 		setenv("XDG_RUNTIME_DIR", d->eal_dir, 1);
+	out = stdout_hide();
 	ret = rte_eal_init(a->argc, a->argv);
+	stdout_show(out);
 	if (saved != NULL)
 		setenv("XDG_RUNTIME_DIR", saved, 1);
 	else
@@ -340,6 +417,8 @@ daemon_eal_start(struct daemon *d)
 	int ret;
 
 	ret = check_memory(d);
+	if (ret == 0)
+		ret = check_threads(d);
 	if (ret == 0)
 		ret = runtime_dir(d);
 	if (ret != 0)

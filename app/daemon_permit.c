@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -33,11 +34,26 @@ files_wanted_flows(const struct daemon *d, const struct conf *c)
 	return files_wanted(d, c) + (uint64_t)c->max_flows * d->n_workers;
 }
 
+/** Most files that a process can have, whoever it is. */
+static uint64_t
+nr_open(void)
+{
+	FILE *f = fopen("/proc/sys/fs/nr_open", "re");
+	unsigned long n = 0;
+
+	if (f != NULL && fscanf(f, "%lu", &n) != 1)
+		n = 0;
+	if (f != NULL)
+		fclose(f);
+	return n != 0 ? n : UINT64_MAX;
+}
+
 /** As many as can be had: up to the hard limit, and beyond where that is permitted (as root). */
 static int
 raise_files(struct daemon *d, const struct conf *c)
 {
-	const uint64_t wanted = files_wanted(d, c), wanted_flows = files_wanted_flows(d, c);
+	const uint64_t wanted = files_wanted(d, c);
+	const uint64_t wanted_flows = RTE_MIN(files_wanted_flows(d, c), nr_open());
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -46,19 +62,17 @@ raise_files(struct daemon *d, const struct conf *c)
 	if (limit.rlim_max < wanted_flows) {
 		const struct rlimit more = { wanted_flows, wanted_flows };
 
-		if (setrlimit(RLIMIT_NOFILE, &more) == 0) {
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
 			d->max_files = more.rlim_max;
-			return 0;
-		}
 	}
-	limit.rlim_cur = limit.rlim_max;
+	limit.rlim_cur = limit.rlim_max = d->max_files;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return -errno;
-	if (limit.rlim_max >= wanted)
+	if (d->max_files >= wanted)
 		return 0;
 	log_error("the forwards and VMs need %lu open files, %lu are allowed: raise the hard limit "
 		  "(ulimit -Hn, LimitNOFILE=), or forward less ports",
-		(unsigned long)wanted, (unsigned long)limit.rlim_max);
+		(unsigned long)wanted, (unsigned long)d->max_files);
 	return -EMFILE;
 }
 

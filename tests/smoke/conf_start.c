@@ -121,6 +121,22 @@ forward_of_an_address_the_host_does_not_have_is_named(void **state)
 		(const char *[]){ SMALL, "--vm", "a,socket=%d/a.sock,tcp=192.0.2.1:8080", NULL });
 }
 
+/* A number of /proc/meminfo, 0: it is not there. */
+static unsigned long
+meminfo(const char *name)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	unsigned long n = 0;
+	char line[128];
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, name, strlen(name)) == 0)
+			n = strtoul(line + strlen(name), NULL, 10);
+	if (f != NULL)
+		fclose(f);
+	return n;
+}
+
 static void
 what_cannot_be_had_is_named(void **state)
 {
@@ -142,30 +158,23 @@ what_cannot_be_had_is_named(void **state)
 			SMALL, "--vm", "a,socket=%d/a.sock,socket-group=nosuchgroup", NULL });
 	smoke_refused(
 		1, "--vm a: port: ", (const char *[]){ SMALL, "--vm", "a,port=net_nosuch0", NULL });
-	/* DPDK shows its usage first. */
+	/* DPDK has a line of its own before it, but does not show its usage. */
 	smoke_run(&r,
 		(const char *[]){
 			SMALL, "--eal", "--nonsense", "--vm", "a,socket=%d/a.sock", NULL });
 	assert_int_equal(r.status, 1);
 	assert_non_null(strstr(r.said, "weir: error: DPDK does not start"));
 	assert_non_null(strstr(r.said, "eal: --nonsense"));
+	assert_in_range(smoke_lines(r.said), 1, 2);
 	smoke_run_free(&r);
-}
-
-/* A number of /proc/meminfo, 0: it is not there. */
-static unsigned long
-meminfo(const char *name)
-{
-	FILE *f = fopen("/proc/meminfo", "r");
-	unsigned long n = 0;
-	char line[128];
-
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-		if (strncmp(line, name, strlen(name)) == 0)
-			n = strtoul(line + strlen(name), NULL, 10);
-	if (f != NULL)
-		fclose(f);
-	return n;
+	smoke_refused(1, "eal: ",
+		(const char *[]){ SMALL, "--eal", "--help", "--vm", "a,socket=%d/a.sock", NULL });
+	/* They take 32 GiB. */
+	if (meminfo("MemTotal:") < 32u << 20)
+		smoke_refused(1, "max-flows: 16777216 flows",
+			(const char *[]){ "--max-flows", "16777216", "--hugepages", "off",
+				"--control", "%d/control.sock", "--vm", "a,socket=%d/a.sock",
+				NULL });
 }
 
 static void

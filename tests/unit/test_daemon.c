@@ -39,8 +39,8 @@ static struct process {
 	pid_t pid;
 	int fd;
 } process;
-/** Hard limit of open files of processes to come; 0: as it is. */
-static rlim_t max_files;
+/** Hard limits of open files and of threads of processes to come; 0: as they are. */
+static rlim_t max_files, max_threads;
 /** They begin without standard input, output and error. */
 static bool no_stdio;
 
@@ -59,6 +59,8 @@ start_as(uid_t uid, const char *const *args)
 		close(fds[1]);
 		if (max_files != 0)
 			setrlimit(RLIMIT_NOFILE, &(const struct rlimit){ max_files, max_files });
+		if (max_threads != 0)
+			setrlimit(RLIMIT_NPROC, &(const struct rlimit){ max_threads, max_threads });
 		if (chdir(dir) != 0 || (uid != 0 && (setgid(uid) != 0 || setuid(uid) != 0)))
 			_exit(100);
 		if (no_stdio)
@@ -340,6 +342,19 @@ bad_eal_arguments_are_an_error(void **state)
 	START("--vm", "a,socket=a.sock", "--eal", "--vdev 'net_null0", COMMON);
 	assert_int_equal(end(), 1);
 	expect_one_error("eal", "cannot be used");
+}
+
+static void
+threads_that_cannot_be_made_are_an_error(void **state)
+{
+	need_root();
+	assert_int_equal(chmod(dir, 0777), 0);
+	max_threads = 1;
+	start_as(65534, (const char *const[]){ weir, "--vm", "a,socket=a.sock", COMMON, NULL });
+	max_threads = 0;
+	assert_int_equal(end(), 1);
+	expect_one_error("threads cannot be made", "TasksMax=");
+	assert_int_equal(chmod(dir, 0700), 0);
 }
 
 static void
@@ -786,6 +801,7 @@ main(int argc, char **argv)
 		TEST(more_memory_than_there_is_is_an_error),
 		TEST(a_cpu_that_is_not_there_is_an_error),
 		TEST(bad_eal_arguments_are_an_error),
+		TEST(threads_that_cannot_be_made_are_an_error),
 		TEST(a_port_of_dpdk_that_is_not_there_is_named),
 		TEST(the_control_socket_of_another_weir_is_left_alone),
 		TEST(stale_sockets_are_replaced),
