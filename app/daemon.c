@@ -249,7 +249,7 @@ serve(struct daemon *d)
 	bool end = false;
 
 	limits_init(&d->limits, daemon_now_ms());
-	while (!end) {
+	while (!end && !d->failed) {
 		const uint64_t now_ms = daemon_now_ms();
 		const int look = daemon_watch(d, now_ms);
 		unsigned int n = 3;
@@ -301,5 +301,5 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		log_info("stopping");
 	}
 	stop(&d);
-	return ret == 0 ? 0 : DAEMON_EXIT_FAILED;
+	return ret == 0 && !d.failed ? 0 : DAEMON_EXIT_FAILED;
 }

@@ -94,6 +94,7 @@ struct daemon {
 	uint8_t n_workers, n_bridges;
 	bool inline_bridges;
 	bool eal_up;
+	bool failed; /**< it cannot go on: end */
 	uint64_t max_files;
 	char eal_dir[108]; /**< made for DPDK's run-time files, "" otherwise */
 	bool hugepages;
@@ -116,13 +117,14 @@ struct daemon {
 	uint64_t look_ms; /**< next look at them */
 };
 
-/** Exit status of a daemon that could not start. */
+/** Exit status of a daemon that could not start, or not go on. */
 #define DAEMON_EXIT_FAILED 1
 
 /**
  * Serve a configuration until SIGTERM or SIGINT.
  * @param conf becomes the daemon's
- * @return exit status: 0 stopped by a signal; DAEMON_EXIT_FAILED could not start (said in the log)
+ * @return exit status: 0 stopped by a signal; DAEMON_EXIT_FAILED could not start, or not go on
+ * (said in the log)
  */
 int daemon_run(const struct conf_cli *cli, struct conf *conf);
 

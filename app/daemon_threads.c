@@ -353,7 +353,7 @@ daemon_threads_destroy(struct daemon *d)
 /* ---- running ---- */
 
 static int
-bridge_start(struct daemon *d, unsigned int i)
+bridge_service(struct daemon *d, unsigned int i)
 {
 	struct daemon_bridge *b = &d->bridges[i];
 	char name[32];
@@ -376,18 +376,7 @@ bridge_start(struct daemon *d, unsigned int i)
 		b->lcore_added = true;
 	}
 	b->service = service_create(&p);
-	return b->service == NULL ? -rte_errno : 0;
-}
-
-static void
-bridge_stop(struct daemon_bridge *b)
-{
-	if (b->service == NULL)
-		return;
-	service_destroy(b->service);
-	b->service = NULL;
-	/* The lcore has been told to leave its loop; it cannot be started again before it has. */
-	rte_eal_wait_lcore(b->lcore);
+	return b->service == NULL ? -rte_errno : service_start(b->service);
 }
 
 int
@@ -397,7 +386,7 @@ daemon_threads_start(struct daemon *d)
 	int ret = 0;
 
 	for (i = 0; ret == 0 && !d->inline_bridges && i < d->n_bridges; i++)
-		ret = bridge_start(d, i);
+		ret = bridge_service(d, i);
 	for (i = 0; ret == 0 && i < d->n_workers; i++) {
 		struct daemon_worker *w = &d->workers[i];
 
@@ -422,8 +411,12 @@ daemon_threads_stop(struct daemon *d)
 			rte_eal_wait_lcore(d->workers[i].lcore);
 		d->workers[i].running = false;
 	}
-	for (i = 0; i < d->n_bridges; i++)
-		bridge_stop(&d->bridges[i]);
+	for (i = 0; i < d->n_bridges; i++) {
+		if (d->bridges[i].service != NULL)
+			service_stop(d->bridges[i].service);
+		service_destroy(d->bridges[i].service);
+		d->bridges[i].service = NULL;
+	}
 }
 
 /* ---- closing flows ---- */
@@ -510,6 +503,7 @@ daemon_on_bridge(struct daemon *d, unsigned int bridge, daemon_bridge_fn fn, voi
 {
 	struct daemon_bridge *b = &d->bridges[bridge];
 	struct bridge_call c = { b->b, fn, arg };
+	int ret;
 
 	if (d->inline_bridges)
 		return daemon_on_worker(d, bridge, call_bridge, &c);
@@ -518,7 +512,12 @@ daemon_on_bridge(struct daemon *d, unsigned int bridge, daemon_bridge_fn fn, voi
 		return 0;
 	}
 	/* At rest for the moment that it takes: what its sockets hold waits in the kernel. */
-	bridge_stop(b);
+	service_stop(b->service);
 	fn(b->b, arg);
-	return bridge_start(d, bridge);
+	ret = service_start(b->service);
+	if (ret != 0) {
+		log_error("bridge %u cannot go on: %s: weir ends", bridge, strerror(-ret));
+		d->failed = true;
+	}
+	return ret;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <rte_errno.h>
+#include <rte_launch.h>
 #include <rte_malloc.h>
 #include <rte_pause.h>
 #include <rte_service.h>
@@ -85,12 +86,7 @@ service_register(struct service *s)
 		return ret;
 	s->registered = true;
 	rte_service_component_runstate_set(s->id, 1);
-	ret = rte_service_map_lcore_set(s->id, s->p.lcore, 1);
-	if (ret == 0)
-		ret = rte_service_runstate_set(s->id, 1);
-	if (ret == 0)
-		ret = rte_service_lcore_start(s->p.lcore);
-	return ret == -EALREADY ? 0 : ret;
+	return rte_service_map_lcore_set(s->id, s->p.lcore, 1);
 }
 
 struct service *
@@ -118,20 +114,36 @@ fail:
 	return NULL;
 }
 
+int
+service_start(struct service *s)
+{
+	int ret = rte_service_runstate_set(s->id, 1);
+
+	if (ret == 0)
+		ret = rte_service_lcore_start(s->p.lcore);
+	return ret == -EALREADY ? 0 : ret;
+}
+
+void
+service_stop(struct service *s)
+{
+	rte_service_runstate_set(s->id, 0);
+	while (rte_service_may_be_active(s->id) == 1) {
+		waker_ring(s->p.waker);
+		rte_pause();
+	}
+	rte_service_lcore_stop(s->p.lcore);
+	/* It has been told to leave its loop; it cannot be started again before it has. */
+	rte_eal_wait_lcore(s->p.lcore);
+}
+
 void
 service_destroy(struct service *s)
 {
 	if (s == NULL)
 		return;
 	if (s->registered) {
-		rte_service_runstate_set(s->id, 0);
-		waker_ring(s->p.waker);
-		while (rte_service_may_be_active(s->id) == 1) {
-			waker_ring(s->p.waker);
-			rte_pause();
-		}
 		rte_service_map_lcore_set(s->id, s->p.lcore, 0);
-		rte_service_lcore_stop(s->p.lcore);
 		rte_service_component_unregister(s->id);
 	}
 	if (s->epoll_fd >= 0)

@@ -27,9 +27,14 @@ struct service_params {
 	uint32_t spin_us;
 };
 
-/** Register the service, map it to its lcore, have both run. NULL with rte_errno set. */
+/** Register the service and map it to its lcore. NULL with rte_errno set. */
 struct service *service_create(const struct service_params *p);
-/** Stop it (waits for the iteration under way), unregister it. */
+/** Have it run. Takes nothing that could be out: after service_stop() it can be run again. 0 or
+ * -errno. */
+int service_start(struct service *s);
+/** Have it stop; waits for the iteration under way, and for its lcore to have left it. */
+void service_stop(struct service *s);
+/** Of one that does not run. */
 void service_destroy(struct service *s);
 
 #endif

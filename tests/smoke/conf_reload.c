@@ -54,6 +54,16 @@ reload(const char *format, const char *expected)
 		fail_msg("\"%s\" expected, got: %s", expected, smoke.d->log + before);
 }
 
+/* It answers: signals that were sent before have been dealt with. */
+static void
+settled(void)
+{
+	int status;
+
+	free(proc_ctl_text(smoke.d, &status, (const char *[]){ "ping", NULL }));
+	assert_int_equal(status, 0);
+}
+
 static bool
 listens(uint16_t port)
 {
@@ -402,6 +412,7 @@ many_reloads_leak_nothing(void **state)
 	for (unsigned int i = 0; i < 50; i++)
 		kill(smoke.d->pid, SIGHUP);
 	reload(HEAD A, "reload: done");
+	settled();
 	assert_null(strstr(proc_log(smoke.d) + before, "error"));
 	smoke_serves(smoke.g);
 }
@@ -415,7 +426,7 @@ log_level_changes(void **state)
 		   "%d/control.sock\n"
 		   "log-level = error\n" A);
 	kill(smoke.d->pid, SIGHUP);
-	vhu_sleep_ms(200);
+	settled();
 	assert_int_equal(strlen(proc_log(smoke.d)), before);
 	reload(HEAD A, "reload: done");
 }
