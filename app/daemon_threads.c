@@ -10,6 +10,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
 #include <rte_service.h>
@@ -72,6 +73,35 @@ queue_pairs(const struct conf *c)
 }
 
 /**
+ * As rte_pktmbuf_pool_create(), but in ordinary pages an object may cross from one to the next: a
+ * page holds one frame, and nearly as much again would lie idle beside it. Only a device that works
+ * with physical addresses would mind, and those need huge pages.
+ */
+static struct rte_mempool *
+pool_create(const struct daemon *d, const char *name, uint64_t n, uint16_t room, int node)
+{
+	struct rte_pktmbuf_pool_private priv = { .mbuf_data_room_size = room };
+	struct rte_mempool *p = rte_mempool_create_empty(name, (unsigned int)n,
+		(unsigned int)sizeof(struct rte_mbuf) + room, 256, sizeof(priv), node,
+		d->hugepages ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+	int ret;
+
+	if (p == NULL)
+		return NULL;
+	ret = rte_mempool_set_ops_byname(p, rte_mbuf_best_mempool_ops(), NULL);
+	rte_pktmbuf_pool_init(p, &priv);
+	if (ret == 0)
+		ret = rte_mempool_populate_default(p);
+	if (ret < 0) {
+		rte_mempool_free(p);
+		rte_errno = -ret;
+		return NULL;
+	}
+	rte_mempool_obj_iter(p, rte_pktmbuf_init, NULL);
+	return p;
+}
+
+/**
  * Pools on one node. Frames: what the rings between workers and bridges can hold, and some for each
  * queue pair, but a quarter of the memory at most; of external buffers, an eighth at most.
  */
@@ -88,12 +118,10 @@ pools_create(struct daemon *d, int node, unsigned int n_nodes)
 	frames = RTE_MAX(frames, (uint64_t)FRAMES_MIN);
 	exts = RTE_MAX(exts, (uint64_t)EXTS_MIN);
 	snprintf(name, sizeof(name), "frames_%d", node);
-	d->frame_pool[node] = rte_pktmbuf_pool_create(
-		name, (unsigned int)frames, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, node);
+	d->frame_pool[node] = pool_create(d, name, frames, RTE_MBUF_DEFAULT_BUF_SIZE, node);
 	snprintf(name, sizeof(name), "exts_%d", node);
-	d->ext_pool[node] = d->frame_pool[node] == NULL
-		? NULL
-		: rte_pktmbuf_pool_create(name, (unsigned int)exts, POOL_CACHE, 0, 0, node);
+	d->ext_pool[node] =
+		d->frame_pool[node] == NULL ? NULL : pool_create(d, name, exts, 0, node);
 	if (d->ext_pool[node] == NULL)
 		return not_made(d, "the pools of frames");
 	return 0;
