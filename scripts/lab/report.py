@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Counting test cases, not programs: what cmocka or TAP printed, as meson recorded it."""
+"""Counting test cases, not programs: what cmocka, TAP or unittest printed, as meson recorded it."""
 import json
 import re
 
@@ -7,6 +7,7 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _CMOCKA = re.compile(r"^\[\s*(RUN|OK|FAILED|ERROR|SKIPPED|TIMEOUT)\s*\] (.*)$")
 _TAP = re.compile(
     r"^\s*(not ok|ok)\b\s*\d*\s*-?\s*([^#]*?)\s*(?:#\s*((?i:SKIP|TODO))?\b\s*(.*))?$")
+_UNITTEST = re.compile(r"^(\w+) \([\w.]+\) \.\.\. (ok|FAIL|ERROR|skipped)(?: '(.*)')?$")
 _SKIP_ALL = re.compile(r"^1\.\.0\s*#\s*SKIP\s*(.*)$", re.I | re.M)
 
 
@@ -49,10 +50,18 @@ def tap_cases(text):
     return cases
 
 
+def unittest_cases(text):
+    """The same of Python's unittest, verbose."""
+    outcomes = {"ok": PASSED, "skipped": SKIPPED}
+    matches = (_UNITTEST.match(line) for line in text.splitlines())
+    return [(m.group(1), outcomes.get(m.group(2), FAILED), m.group(3) or "")
+            for m in matches if m]
+
+
 def program_cases(entry):
     """Cases of one record of meson's testlog.json."""
     text = (entry.get("stdout") or "") + "\n" + (entry.get("stderr") or "")
-    cases = cmocka_cases(text) or tap_cases(text)
+    cases = cmocka_cases(text) or unittest_cases(text) or tap_cases(text)
     name, result = entry["name"], entry["result"]
     if result == "SKIP" and not cases:
         lines = [line for line in text.splitlines() if line.strip()]
@@ -108,6 +117,11 @@ def self_test():
     if tap_cases(text) != [("a", PASSED, "1.0 s"), ("b", FAILED, ""),
                            ("c", SKIPPED, "no such thing")]:
         return f"tap: {tap_cases(text)}"
+    text = ("test_a (__main__.T.test_a) ... ok\ntest_b (__main__.T.test_b) ... FAIL\n"
+            "test_c (__main__.T.test_c) ... skipped 'no such thing'\n")
+    if unittest_cases(text) != [("test_a", PASSED, ""), ("test_b", FAILED, ""),
+                                ("test_c", SKIPPED, "no such thing")]:
+        return f"unittest: {unittest_cases(text)}"
     for result, output, want in (
             ("OK", "", PASSED), ("FAIL", "", FAILED), ("TIMEOUT", "[ RUN      ] a\n", FAILED),
             ("ERROR", "[ RUN      ] a\n[       OK ] a\n", FAILED),
