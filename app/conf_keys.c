@@ -126,7 +126,8 @@ const struct conf_key conf_vm_keys[] = {
 	{ "mode", "server|client", "server", NULL,
 		"weir makes the socket and listens, or connects to it", conf_parse_word, V(mode), 0,
 		0, 0, mode_words },
-	{ "port", "ETHDEV", NULL, "none", "instead of a socket: a DPDK port by name, see --eal; it is looked at each "
+	{ "port", "ETHDEV", NULL, "none",
+		"instead of a socket: a DPDK port by name, see --eal; it is looked at each "
 		"millisecond, even when idle",
 		conf_parse_text, V(ethdev), 0, 0, 0, NULL },
 	{ "queues", "N", "1", NULL, "queue pairs offered", conf_parse_u32, V(queues), 1,
