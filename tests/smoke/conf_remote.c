@@ -1,59 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Peers on another host, behind a link with delay and loss. Needs root. */
-#include "smoke.h"
-
-#define HERE "192.0.2.1"
-#define PEER "192.0.2.2"
-#define HERE6 "2001:db8:1::1"
-#define PEER6 "2001:db8:1::2"
-
-static struct netns peer = { .fd = -1 };
-
-static void
-need_peer(void)
-{
-	smoke_need_net();
-	if (peer.fd < 0) {
-		print_message("skipped: no peer network\n");
-		skip();
-	}
-}
-
-static void
-link_is(unsigned int delay_ms, unsigned int loss_permille)
-{
-	need_peer();
-	netns_link(&peer, delay_ms, loss_permille);
-}
-
-static int
-link_good(void **state)
-{
-	if (peer.fd >= 0)
-		netns_link(&peer, 0, 0);
-	return smoke_check(state);
-}
-
-#define REMOTE(f) cmocka_unit_test_setup_teardown(f, smoke_each, link_good)
-
-/* The guest connects to a listener on the other host. */
-static struct smoke_conn
-far_out(bool v6)
-{
-	struct smoke_conn k = { .fd = -1 };
-	uint16_t port = 0;
-
-	need_peer();
-	k.listener = netns_socket(&peer, v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(host_listen_on(k.listener, v6 ? PEER6 : PEER, &port), 0);
-	k.c = gtcp_open(smoke.g, v6 ? PEER6 : PEER, port);
-	if (k.c == NULL)
-		fail_msg("guest cannot connect: %s", strerror(errno));
-	k.c->tso = true;
-	k.fd = host_accept(smoke.g, k.listener, SOON);
-	assert_true(k.fd >= 0);
-	return k;
-}
+#include "far.h"
 
 static void
 connects_to_another_host(void **state)
@@ -69,22 +16,22 @@ connects_to_another_host(void **state)
 static void
 refused_by_another_host(void **state)
 {
-	struct pkt_addr far = pkt_addr(PEER);
+	struct pkt_addr to = pkt_addr(FAR_PEER);
 	struct gtcp *c;
 
-	need_peer();
-	c = gtcp_new(smoke.g, &far, 9, 0);
+	far_need();
+	c = gtcp_new(smoke.g, &to, 9, 0);
 	assert_int_equal(gtcp_connect(c, SOON), -ECONNREFUSED);
 }
 
 static void
 host_that_does_not_exist_is_told_by_icmp(void **state)
 {
-	struct pkt_addr far = pkt_addr("192.0.2.77");
+	struct pkt_addr to = pkt_addr("192.0.2.77");
 	struct gtcp *c;
 
-	need_peer();
-	c = gtcp_new(smoke.g, &far, 80, 0);
+	far_need();
+	c = gtcp_new(smoke.g, &to, 80, 0);
 	assert_int_equal(gtcp_connect(c, 8000), -EHOSTUNREACH);
 }
 
@@ -94,7 +41,7 @@ no_syn_ack_before_the_far_end_has_answered(void **state)
 	struct smoke_conn k;
 	uint64_t start;
 
-	link_is(100, 0);
+	far_link(100, 0);
 	start = vhu_now_ms();
 	k = far_out(false);
 	assert_true(vhu_now_ms() - start >= 190);
@@ -106,7 +53,7 @@ megabytes_over_a_link_with_delay(void **state)
 {
 	struct smoke_conn k;
 
-	link_is(5, 0);
+	far_link(5, 0);
 	k = far_out(false);
 	assert_ok(host_transfer(k.c, k.fd, 3u << 20, 3u << 20, 20000));
 	smoke_drop(&k);
@@ -117,7 +64,7 @@ data_over_a_link_with_loss(void **state)
 {
 	struct smoke_conn k;
 
-	link_is(1, 30);
+	far_link(1, 30);
 	k = far_out(true);
 	assert_ok(host_transfer(k.c, k.fd, 1u << 20, 1u << 20, 40000));
 	smoke_drop(&k);
@@ -129,7 +76,7 @@ half_close_over_a_link_with_loss(void **state)
 	struct smoke_conn k;
 	char b;
 
-	link_is(2, 100);
+	far_link(2, 100);
 	k = far_out(false);
 	gtcp_shutdown(k.c);
 	assert_int_equal(host_recv(smoke.g, k.fd, &b, 1, 15000), 0);
@@ -155,17 +102,9 @@ reset_by_another_host(void **state)
 static void
 guest_sees_the_true_address_of_a_remote_peer(void **state)
 {
-	struct smoke_conn k = { .listener = -1 };
-	struct pkt_addr here = pkt_addr(HERE);
-	struct sockaddr_storage ss;
-	socklen_t len = pkt_sockaddr(&here, 8090, &ss);
+	struct smoke_conn k = far_in(false, 8090, 90);
 
-	need_peer();
-	k.fd = netns_socket(&peer, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_true(connect(k.fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS);
-	k.c = gtcp_accept(smoke.g, 90, SOON);
-	assert_non_null(k.c);
-	assert_string_equal(pkt_addr_text(&k.c->remote), PEER);
+	assert_string_equal(pkt_addr_text(&k.c->remote), FAR_PEER);
 	smoke_echo(smoke.g, &k);
 	smoke_drop(&k);
 }
@@ -173,17 +112,9 @@ guest_sees_the_true_address_of_a_remote_peer(void **state)
 static void
 guest_sees_the_true_address_of_a_remote_peer_over_ipv6(void **state)
 {
-	struct smoke_conn k = { .listener = -1 };
-	struct pkt_addr here = pkt_addr(HERE6);
-	struct sockaddr_storage ss;
-	socklen_t len = pkt_sockaddr(&here, 8090, &ss);
+	struct smoke_conn k = far_in(true, 8090, 90);
 
-	need_peer();
-	k.fd = netns_socket(&peer, AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_true(connect(k.fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS);
-	k.c = gtcp_accept(smoke.g, 90, SOON);
-	assert_non_null(k.c);
-	assert_string_equal(pkt_addr_text(&k.c->remote), PEER6);
+	assert_string_equal(pkt_addr_text(&k.c->remote), FAR_PEER6);
 	smoke_echo(smoke.g, &k);
 	smoke_drop(&k);
 }
@@ -192,13 +123,13 @@ guest_sees_the_true_address_of_a_remote_peer_over_ipv6(void **state)
 static void
 seen_far(bool v6, uint8_t tos, uint8_t ttl, int *tos_seen, int *ttl_seen)
 {
-	struct pkt_addr far = pkt_addr(v6 ? PEER6 : PEER);
+	struct pkt_addr to = pkt_addr(v6 ? FAR_PEER6 : FAR_PEER);
 	union {
 		char buf[256];
 		struct cmsghdr align;
 	} control;
 	struct guest *g = smoke.g;
-	struct pkt_ip ip = guest_ip(g, &far);
+	struct pkt_ip ip = guest_ip(g, &to);
 	struct sockaddr_storage ss;
 	uint8_t f[128], buf[16];
 	struct iovec iov = { buf, sizeof(buf) };
@@ -206,11 +137,11 @@ seen_far(bool v6, uint8_t tos, uint8_t ttl, int *tos_seen, int *ttl_seen)
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf) };
-	int fd = netns_socket(&peer, v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0), on = 1;
+	int fd = netns_socket(&far, v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0), on = 1;
 
 	setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, &on, 4);
 	setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, &on, 4);
-	assert_int_equal(bind(fd, (struct sockaddr *)&ss, pkt_sockaddr(&far, 7777, &ss)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, pkt_sockaddr(&to, 7777, &ss)), 0);
 	ip.tos = tos;
 	ip.ttl = ttl;
 	guest_send(g, f, pkt_build_udp(f, &ip, guest_port(g), 7777, "marked", 6));
@@ -233,7 +164,7 @@ dscp_and_ecn_of_a_datagram_pass(void **state)
 {
 	int tos, ttl;
 
-	need_peer();
+	far_need();
 	seen_far(false, 0xb8 | 2, 64, &tos, &ttl);
 	assert_int_equal(tos, 0xb8 | 2);
 	seen_far(true, 0x28 | 1, 64, &tos, &ttl);
@@ -245,7 +176,7 @@ ttl_of_a_datagram_passes(void **state)
 {
 	int tos, ttl;
 
-	need_peer();
+	far_need();
 	seen_far(false, 0, 33, &tos, &ttl);
 	assert_in_range(ttl, 32, 33);
 	seen_far(true, 0, 44, &tos, &ttl);
@@ -259,11 +190,11 @@ guest_is_acknowledged_only_for_what_the_peer_has(void **state)
 	struct smoke_conn k = far_out(false);
 	uint32_t first = k.c->snd_una;
 
-	link_is(0, 1000);
+	far_link(0, 1000);
 	gtcp_write(k.c, data, sizeof(data));
 	host_idle(smoke.g, 300);
 	assert_int_equal(k.c->snd_una, first);
-	link_is(0, 0);
+	far_link(0, 0);
 	assert_ok(host_transfer(k.c, k.fd, 0, 1000, 20000));
 	smoke_drop(&k);
 }
@@ -275,13 +206,13 @@ peer_that_vanishes_does_not_hold_up_others(void **state)
 	static const uint8_t data[100000];
 
 	k = far_out(false);
-	link_is(0, 1000);
+	far_link(0, 1000);
 	gtcp_write(k.c, data, sizeof(data));
 	host_idle(smoke.g, 100);
 	l = smoke_out(smoke.g, false);
 	assert_ok(host_transfer(l.c, l.fd, 1u << 20, 1u << 20, 20000));
 	smoke_drop(&l);
-	link_is(0, 0);
+	far_link(0, 0);
 	smoke_drop(&k);
 }
 
@@ -290,39 +221,29 @@ up(void **state)
 {
 	static const char *const args[] = { "--vm",
 		"a,socket=%d/a.sock,loopback=gateway,tcp=8090:90", NULL };
-	int rc = smoke_up(args);
 
-	if (rc == 0 && smoke.net)
-		netns_peer(&peer, 0, HERE "/24", PEER "/24", HERE6 "/64", PEER6 "/64");
-	return rc;
-}
-
-static int
-down(void **state)
-{
-	netns_close(&peer);
-	return smoke_down(state);
+	return far_up(args);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		REMOTE(connects_to_another_host),
-		REMOTE(refused_by_another_host),
-		REMOTE(host_that_does_not_exist_is_told_by_icmp),
-		REMOTE(no_syn_ack_before_the_far_end_has_answered),
-		REMOTE(megabytes_over_a_link_with_delay),
-		REMOTE(data_over_a_link_with_loss),
-		REMOTE(half_close_over_a_link_with_loss),
-		REMOTE(reset_by_another_host),
-		REMOTE(guest_sees_the_true_address_of_a_remote_peer),
-		REMOTE(guest_sees_the_true_address_of_a_remote_peer_over_ipv6),
-		REMOTE(dscp_and_ecn_of_a_datagram_pass),
-		REMOTE(ttl_of_a_datagram_passes),
-		REMOTE(guest_is_acknowledged_only_for_what_the_peer_has),
-		REMOTE(peer_that_vanishes_does_not_hold_up_others),
+		FAR(connects_to_another_host),
+		FAR(refused_by_another_host),
+		FAR(host_that_does_not_exist_is_told_by_icmp),
+		FAR(no_syn_ack_before_the_far_end_has_answered),
+		FAR(megabytes_over_a_link_with_delay),
+		FAR(data_over_a_link_with_loss),
+		FAR(half_close_over_a_link_with_loss),
+		FAR(reset_by_another_host),
+		FAR(guest_sees_the_true_address_of_a_remote_peer),
+		FAR(guest_sees_the_true_address_of_a_remote_peer_over_ipv6),
+		FAR(dscp_and_ecn_of_a_datagram_pass),
+		FAR(ttl_of_a_datagram_passes),
+		FAR(guest_is_acknowledged_only_for_what_the_peer_has),
+		FAR(peer_that_vanishes_does_not_hold_up_others),
 	};
 
-	return cmocka_run_group_tests_name("conf_remote", tests, up, down);
+	return cmocka_run_group_tests_name("conf_remote", tests, up, far_down);
 }

@@ -2,25 +2,6 @@
 /* How connections end: FIN and RST, either way, in any order. */
 #include "smoke.h"
 
-static struct guest_frame *
-must(struct guest_frame *f)
-{
-	if (f == NULL)
-		fail_msg("no such segment: %s",
-			guest_error(smoke.g) != NULL ? guest_error(smoke.g) : "time out");
-	return f;
-}
-
-static struct smoke_conn
-by_hand(void)
-{
-	struct smoke_conn k = smoke_out(smoke.g, false);
-
-	host_idle(smoke.g, 5);
-	k.c->manual = true;
-	return k;
-}
-
 /* The host closes with a RST. */
 static void
 host_reset(struct smoke_conn *k)
@@ -130,7 +111,7 @@ both_close_at_once(void **state)
 static void
 fin_with_data_delivers_the_data(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	char buf[8] = { 0 };
 
 	gtcp_segment(k.c, PKT_ACK | PKT_FIN, k.c->snd_nxt, "last", 4);
@@ -188,7 +169,7 @@ lost_data_before_a_fin_is_sent_again(void **state)
 static void
 fin_after_a_gap_waits_for_the_gap(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	uint32_t seq = k.c->snd_nxt;
 	char buf[8] = { 0 };
 
@@ -205,7 +186,7 @@ fin_after_a_gap_waits_for_the_gap(void **state)
 static void
 repeated_fin_is_acknowledged_again(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	uint32_t seq = k.c->snd_nxt;
 
 	k.c->snd_nxt++;
@@ -216,7 +197,7 @@ repeated_fin_is_acknowledged_again(void **state)
 		do {
 			bool right;
 
-			f = must(gtcp_expect(k.c, PKT_ACK, SOON));
+			f = smoke_must(gtcp_expect(k.c, PKT_ACK, SOON));
 			right = f->view.tcp.ack == seq + 1;
 			free(f);
 			if (right)
@@ -231,7 +212,7 @@ repeated_fin_is_acknowledged_again(void **state)
 static void
 data_after_a_fin_is_not_taken(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 
 	gtcp_segment(k.c, PKT_ACK | PKT_FIN, k.c->snd_nxt, NULL, 0);
 	k.c->snd_nxt++;
@@ -303,11 +284,11 @@ reset_outside_the_window_is_ignored(void **state)
 static void
 reset_inside_the_window_but_not_exact_is_challenged(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct guest_frame *f;
 
 	gtcp_segment(k.c, PKT_RST, k.c->snd_nxt + 100, NULL, 0);
-	f = must(gtcp_expect(k.c, PKT_ACK, SOON)); /* RFC 5961, 3.2 */
+	f = smoke_must(gtcp_expect(k.c, PKT_ACK, SOON)); /* RFC 5961, 3.2 */
 	assert_int_equal(f->view.tcp.ack, k.c->snd_nxt);
 	free(f);
 	k.c->manual = false;
@@ -318,12 +299,12 @@ reset_inside_the_window_but_not_exact_is_challenged(void **state)
 static void
 segment_after_the_end_gets_a_reset(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 
 	gtcp_segment(k.c, PKT_RST, k.c->snd_nxt, NULL, 0);
 	host_sees_reset(&k);
 	gtcp_segment(k.c, PKT_ACK, k.c->snd_nxt, "late", 4);
-	free(must(gtcp_expect(k.c, PKT_RST, SOON)));
+	free(smoke_must(gtcp_expect(k.c, PKT_RST, SOON)));
 	k.c->reset_received = true;
 	smoke_drop(&k);
 }

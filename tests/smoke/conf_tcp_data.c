@@ -4,39 +4,6 @@
 
 #define MIB (1u << 20)
 
-static struct guest_frame *
-must(struct guest_frame *f)
-{
-	if (f == NULL)
-		fail_msg("no such segment: %s",
-			guest_error(smoke.g) != NULL ? guest_error(smoke.g) : "time out");
-	return f;
-}
-
-/* An established connection whose further segments the test handles by hand. */
-static struct smoke_conn
-by_hand(void)
-{
-	struct smoke_conn k = smoke_out(smoke.g, false);
-
-	host_idle(smoke.g, 5);
-	k.c->manual = true;
-	return k;
-}
-
-/* The next acknowledgement without data whose number is at least ack. */
-static struct guest_frame *
-acked(struct gtcp *c, uint32_t ack)
-{
-	for (;;) {
-		struct guest_frame *f = must(gtcp_expect(c, PKT_ACK, SOON));
-
-		if (gtcp_diff(f->view.tcp.ack, ack) >= 0)
-			return f;
-		free(f);
-	}
-}
-
 static void
 transfer(bool v6, size_t up, size_t down)
 {
@@ -128,16 +95,16 @@ odd_sizes_arrive_whole(void **state)
 static void
 duplicate_is_acknowledged_again(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct gtcp *c = k.c;
 	uint32_t seq = c->snd_nxt;
 	char buf[16];
 
 	gtcp_segment(c, PKT_ACK, seq, "abcd", 4);
 	c->snd_nxt += 4;
-	free(acked(c, seq + 4));
+	free(smoke_acked(c, seq + 4));
 	gtcp_segment(c, PKT_ACK, seq, "abcd", 4);
-	free(acked(c, seq + 4));
+	free(smoke_acked(c, seq + 4));
 	assert_int_equal(host_recv_all(smoke.g, k.fd, buf, 4, SOON), 0);
 	assert_int_equal(host_recv(smoke.g, k.fd, buf, 1, NEVER), -ETIMEDOUT);
 	smoke_drop(&k);
@@ -146,7 +113,7 @@ duplicate_is_acknowledged_again(void **state)
 static void
 gap_is_answered_with_a_duplicate_ack(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct gtcp *c = k.c;
 	uint32_t seq = c->snd_nxt;
 	struct guest_frame *f;
@@ -154,13 +121,13 @@ gap_is_answered_with_a_duplicate_ack(void **state)
 
 	c->snd_nxt += 8;
 	gtcp_segment(c, PKT_ACK, seq + 4, "efgh", 4);
-	f = must(gtcp_expect(c, PKT_ACK, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_ACK, SOON));
 	assert_int_equal(f->view.tcp.ack, seq);
 	free(f);
 	assert_int_equal(host_recv(smoke.g, k.fd, buf, 1, NEVER), -ETIMEDOUT);
 	gtcp_segment(c, PKT_ACK, seq, "abcd", 4);
 	gtcp_segment(c, PKT_ACK, seq + 4, "efgh", 4);
-	free(acked(c, seq + 8));
+	free(smoke_acked(c, seq + 8));
 	assert_int_equal(host_recv_all(smoke.g, k.fd, buf, 8, SOON), 0);
 	assert_string_equal(buf, "abcdefgh");
 	smoke_drop(&k);
@@ -169,7 +136,7 @@ gap_is_answered_with_a_duplicate_ack(void **state)
 static void
 new_part_of_an_overlap_is_taken(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct gtcp *c = k.c;
 	uint32_t seq = c->snd_nxt;
 	char buf[16] = { 0 };
@@ -177,7 +144,7 @@ new_part_of_an_overlap_is_taken(void **state)
 	gtcp_segment(c, PKT_ACK, seq, "abcd", 4);
 	c->snd_nxt += 8;
 	gtcp_segment(c, PKT_ACK, seq + 2, "cdefgh", 6);
-	free(acked(c, seq + 8));
+	free(smoke_acked(c, seq + 8));
 	assert_int_equal(host_recv_all(smoke.g, k.fd, buf, 8, SOON), 0);
 	assert_string_equal(buf, "abcdefgh");
 	smoke_drop(&k);
@@ -186,7 +153,7 @@ new_part_of_an_overlap_is_taken(void **state)
 static void
 data_beyond_the_window_is_not_taken(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct gtcp *c = k.c;
 	uint32_t seq = c->snd_nxt;
 	struct guest_frame *f;
@@ -194,7 +161,7 @@ data_beyond_the_window_is_not_taken(void **state)
 
 	c->snd_nxt += 0x40000000;
 	gtcp_segment(c, PKT_ACK, seq + 0x3ffffff0, "far", 3);
-	f = must(gtcp_expect(c, PKT_ACK, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_ACK, SOON));
 	assert_int_equal(f->view.tcp.ack, seq);
 	free(f);
 	assert_int_equal(host_recv(smoke.g, k.fd, &b, 1, NEVER), -ETIMEDOUT);
@@ -205,14 +172,14 @@ data_beyond_the_window_is_not_taken(void **state)
 static void
 acknowledgement_of_what_was_not_sent_is_answered_and_dropped(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct gtcp *c = k.c;
 	struct guest_frame *f;
 	uint32_t rcv = c->rcv_nxt;
 
 	c->rcv_nxt += 5000;
 	gtcp_ack(c);
-	f = must(gtcp_expect(c, PKT_ACK, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_ACK, SOON));
 	assert_int_equal(f->view.tcp.ack, c->snd_nxt);
 	free(f);
 	c->rcv_nxt = rcv;
@@ -240,7 +207,7 @@ old_acknowledgement_does_no_harm(void **state)
 static void
 segment_with_a_wrong_checksum_is_dropped(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct guest *g = smoke.g;
 	struct pkt_ip ip = guest_ip(g, &g->gw);
 	struct pkt_tcp t = { .sport = k.c->lport,
@@ -265,11 +232,11 @@ segment_with_a_wrong_checksum_is_dropped(void **state)
 static void
 keepalive_probe_is_answered(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct guest_frame *f;
 
 	gtcp_segment(k.c, PKT_ACK, k.c->snd_nxt - 1, NULL, 0);
-	f = must(gtcp_expect(k.c, PKT_ACK, SOON));
+	f = smoke_must(gtcp_expect(k.c, PKT_ACK, SOON));
 	assert_int_equal(f->view.tcp.ack, k.c->snd_nxt);
 	assert_int_equal(f->view.tcp.seq, k.c->rcv_nxt);
 	free(f);
@@ -279,11 +246,11 @@ keepalive_probe_is_answered(void **state)
 static void
 keepalive_probe_with_a_byte_is_answered(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	char b;
 
 	gtcp_segment(k.c, PKT_ACK, k.c->snd_nxt - 1, "z", 1);
-	free(acked(k.c, k.c->snd_nxt));
+	free(smoke_acked(k.c, k.c->snd_nxt));
 	assert_int_equal(host_recv(smoke.g, k.fd, &b, 1, NEVER), -ETIMEDOUT);
 	smoke_drop(&k);
 }
@@ -315,14 +282,14 @@ small_segments_of_one_burst_arrive_in_order(void **state)
 	k.c->snd_nxt += 26;
 	assert_int_equal(host_recv_all(g, k.fd, buf, 26, SOON), 0);
 	assert_string_equal(buf, "abcdefghijklmnopqrstuvwxyz");
-	free(acked(k.c, first + 26));
+	free(smoke_acked(k.c, first + 26));
 	smoke_drop(&k);
 }
 
 static void
 urgent_pointer_does_no_harm(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct pkt_tcp t = { .sport = k.c->lport,
 		.dport = k.c->rport,
 		.seq = k.c->snd_nxt,
@@ -343,11 +310,11 @@ urgent_pointer_does_no_harm(void **state)
 static void
 syn_inside_a_connection_does_not_break_it(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct guest_frame *f;
 
 	gtcp_segment(k.c, PKT_SYN, k.c->snd_nxt, NULL, 0);
-	f = must(gtcp_expect(k.c, PKT_ACK, SOON)); /* RFC 5961, 4 */
+	f = smoke_must(gtcp_expect(k.c, PKT_ACK, SOON)); /* RFC 5961, 4 */
 	assert_int_equal(f->view.tcp.ack, k.c->snd_nxt);
 	free(f);
 	k.c->manual = false;

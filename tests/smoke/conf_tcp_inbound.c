@@ -2,15 +2,6 @@
 /* Connections from the host's side, through forwards. */
 #include "smoke.h"
 
-static struct guest_frame *
-must(struct guest_frame *f)
-{
-	if (f == NULL)
-		fail_msg("no such segment: %s",
-			guest_error(smoke.g) != NULL ? guest_error(smoke.g) : "time out");
-	return f;
-}
-
 static bool
 is_syn_to_80(const struct pkt_view *v, void *arg)
 {
@@ -123,8 +114,8 @@ static void
 syn_is_repeated_with_the_same_sequence_number(void **state)
 {
 	int fd = knock(8080);
-	struct guest_frame *a = must(guest_wait(smoke.g, is_syn_to_80, NULL, SOON));
-	struct guest_frame *b = must(guest_wait(smoke.g, is_syn_to_80, NULL, SOON));
+	struct guest_frame *a = smoke_must(guest_wait(smoke.g, is_syn_to_80, NULL, SOON));
+	struct guest_frame *b = smoke_must(guest_wait(smoke.g, is_syn_to_80, NULL, SOON));
 
 	assert_int_equal(a->view.tcp.seq, b->view.tcp.seq);
 	assert_int_equal(a->view.sport, b->view.sport);
@@ -138,7 +129,7 @@ guest_that_answers_the_second_syn_is_connected(void **state)
 {
 	struct smoke_conn k = { .fd = knock(8080), .listener = -1 };
 
-	free(must(guest_wait(smoke.g, is_syn_to_80, NULL, SOON)));
+	free(smoke_must(guest_wait(smoke.g, is_syn_to_80, NULL, SOON)));
 	k.c = gtcp_accept(smoke.g, 80, SOON);
 	assert_non_null(k.c);
 	smoke_echo(smoke.g, &k);
@@ -200,7 +191,7 @@ syn_ack_of_the_wrong_number_gets_a_reset(void **state)
 	c->manual = true;
 	c->rcv_nxt += 1000;
 	gtcp_segment(c, PKT_SYN | PKT_ACK, c->iss, NULL, 0);
-	f = must(gtcp_expect(c, PKT_RST, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_RST, SOON));
 	assert_int_equal(f->view.tcp.seq, c->rcv_nxt);
 	free(f);
 	close(fd);

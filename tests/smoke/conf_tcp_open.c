@@ -24,33 +24,6 @@ by_hand(uint16_t port)
 	return c;
 }
 
-static struct guest_frame *
-must(struct guest_frame *f)
-{
-	if (f == NULL)
-		fail_msg("no such segment: %s",
-			guest_error(smoke.g) != NULL ? guest_error(smoke.g) : "time out");
-	return f;
-}
-
-/* SYN by hand, SYN|ACK taken; the handshake's ACK is still to be sent. */
-static void
-half_open(struct gtcp *c)
-{
-	struct guest_frame *f;
-
-	gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
-	c->snd_nxt = c->snd_una = c->iss + 1;
-	f = must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
-	assert_int_equal(f->view.tcp.ack, c->iss + 1);
-	c->irs = f->view.tcp.seq;
-	c->syn = f->view.tcp;
-	c->rcv_nxt = c->rcv_edge = c->irs + 1;
-	c->offered_scale = f->view.tcp.wscale >= 0;
-	c->snd_scale = c->offered_scale ? (uint8_t)f->view.tcp.wscale : 0;
-	free(f);
-}
-
 static void
 connects_to_the_host_over_ipv4(void **state)
 {
@@ -88,7 +61,7 @@ refused_connection_gets_a_reset(void **state)
 	struct gtcp *c = by_hand(9);
 
 	gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
-	f = must(gtcp_expect(c, PKT_RST | PKT_ACK, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_RST | PKT_ACK, SOON));
 	assert_int_equal(f->view.tcp.seq, 0); /* RFC 9293, 3.10.7.1 */
 	assert_int_equal(f->view.tcp.ack, c->iss + 1);
 	free(f);
@@ -153,7 +126,7 @@ syn_without_options_gets_none(void **state)
 
 	c->mss = 0;
 	c->rcv_scale = -1;
-	half_open(c);
+	smoke_half_open(c);
 	assert_int_equal(c->syn.mss, 0);
 	assert_int_equal(c->syn.wscale, -1);
 	assert_false(c->syn.sack_ok);
@@ -168,7 +141,7 @@ syn_with_mss_and_scale_gets_both(void **state)
 	int fd = listener(&port);
 	struct gtcp *c = by_hand(port);
 
-	half_open(c);
+	smoke_half_open(c);
 	assert_in_range(c->syn.mss, 536, 1460);
 	assert_in_range(c->syn.wscale, 0, 14);
 	gtcp_reset(c);
@@ -191,7 +164,7 @@ window_of_a_syn_ack_is_not_scaled(void **state)
 	int fd = listener(&port);
 	struct gtcp *c = by_hand(port);
 
-	half_open(c);
+	smoke_half_open(c);
 	assert_true(c->syn.win > 0);
 	gtcp_reset(c);
 	close(fd);
@@ -205,9 +178,9 @@ repeated_syn_gets_the_same_syn_ack(void **state)
 	struct gtcp *c = by_hand(port);
 	struct guest_frame *f;
 
-	half_open(c);
+	smoke_half_open(c);
 	gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
-	f = must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
 	assert_int_equal(f->view.tcp.seq, c->irs);
 	free(f);
 	gtcp_reset(c);
@@ -224,7 +197,7 @@ repeated_syns_make_one_connection(void **state)
 
 	for (int i = 0; i < 5; i++)
 		gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
-	f = must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
 	c->rcv_nxt = f->view.tcp.seq + 1;
 	free(f);
 	c->snd_nxt = c->iss + 1;
@@ -246,12 +219,12 @@ data_on_the_handshakes_ack_is_accepted(void **state)
 	struct guest_frame *f;
 	char buf[8] = { 0 };
 
-	half_open(c);
+	smoke_half_open(c);
 	gtcp_segment(c, PKT_ACK | PKT_PSH, c->snd_nxt, "early", 5);
 	peer = host_accept(smoke.g, fd, SOON);
 	assert_int_equal(host_recv_all(smoke.g, peer, buf, 5, SOON), 0);
 	assert_string_equal(buf, "early");
-	f = must(gtcp_expect(c, PKT_ACK, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_ACK, SOON));
 	assert_int_equal(f->view.tcp.ack, c->iss + 6);
 	free(f);
 	gtcp_segment(c, PKT_RST, c->snd_nxt + 5, NULL, 0);
@@ -268,7 +241,7 @@ fin_on_the_handshakes_ack_is_accepted(void **state)
 	struct guest_frame *f;
 	char buf[8];
 
-	half_open(c);
+	smoke_half_open(c);
 	gtcp_segment(c, PKT_ACK | PKT_FIN, c->snd_nxt, "bye", 3);
 	peer = host_accept(smoke.g, fd, SOON);
 	assert_int_equal(host_recv_all(smoke.g, peer, buf, 3, SOON), 0);
@@ -276,14 +249,14 @@ fin_on_the_handshakes_ack_is_accepted(void **state)
 	do {
 		uint32_t ack;
 
-		f = must(gtcp_expect(c, PKT_ACK, SOON));
+		f = smoke_must(gtcp_expect(c, PKT_ACK, SOON));
 		ack = f->view.tcp.ack;
 		free(f);
 		if (ack == c->iss + 5)
 			break;
 	} while (true);
 	close(peer);
-	free(must(gtcp_expect(c, PKT_FIN | PKT_ACK, SOON)));
+	free(smoke_must(gtcp_expect(c, PKT_FIN | PKT_ACK, SOON)));
 	c->snd_nxt = c->iss + 5;
 	c->rcv_nxt++;
 	gtcp_ack(c);
@@ -297,8 +270,8 @@ initial_sequence_numbers_differ(void **state)
 	int fd = listener(&port);
 	struct gtcp *a = by_hand(port), *b = by_hand(port);
 
-	half_open(a);
-	half_open(b);
+	smoke_half_open(a);
+	smoke_half_open(b);
 	assert_true(a->irs - b->irs + 1000 > 2000);
 	gtcp_reset(a);
 	gtcp_reset(b);
@@ -326,7 +299,7 @@ reset_of_a_half_open_connection_reaches_the_host(void **state)
 	struct gtcp *c = by_hand(port);
 	char b;
 
-	half_open(c);
+	smoke_half_open(c);
 	gtcp_segment(c, PKT_RST, c->snd_nxt, NULL, 0);
 	peer = host_accept(smoke.g, fd, SOON);
 	if (peer >= 0)
@@ -348,7 +321,7 @@ reset_and_syn_of_one_tuple_in_one_burst(void **state)
 	uint8_t f[128];
 	uint32_t old;
 
-	half_open(c);
+	smoke_half_open(c);
 	gtcp_ack(c);
 	old = c->irs;
 	t.flags = PKT_RST;
@@ -359,7 +332,7 @@ reset_and_syn_of_one_tuple_in_one_burst(void **state)
 	vhu_tx_queue(g->v, 0, NULL, f, pkt_build_tcp(f, &ip, &t, NULL, 0), NULL);
 	vhu_tx_flush(g->v, 0);
 	c->iss = t.seq;
-	r = must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
+	r = smoke_must(gtcp_expect(c, PKT_SYN | PKT_ACK, SOON));
 	assert_int_equal(r->view.tcp.ack, t.seq + 1);
 	assert_true(r->view.tcp.seq != old);
 	free(r);

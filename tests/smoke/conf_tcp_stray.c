@@ -24,15 +24,6 @@ by_hand(uint16_t port)
 	return c;
 }
 
-static struct guest_frame *
-must(struct guest_frame *f)
-{
-	if (f == NULL)
-		fail_msg("no such segment: %s",
-			guest_error(smoke.g) != NULL ? guest_error(smoke.g) : "time out");
-	return f;
-}
-
 /* A SYN that is wrong in something: nothing must come back. */
 static void
 syn_is_ignored(const struct pkt_tcp *t)
@@ -121,7 +112,7 @@ ack_for_no_connection_gets_a_reset(void **state)
 
 	c->rcv_nxt = 0x12345678;
 	gtcp_segment(c, PKT_ACK, 77, "data", 4);
-	f = must(gtcp_expect(c, PKT_RST, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_RST, SOON));
 	assert_int_equal(f->view.tcp.seq, 0x12345678); /* RFC 9293, 3.10.7.1 */
 	free(f);
 }
@@ -134,7 +125,7 @@ syn_ack_for_no_connection_gets_a_reset(void **state)
 
 	c->rcv_nxt = 0x1000;
 	gtcp_segment(c, PKT_SYN | PKT_ACK, 77, NULL, 0);
-	f = must(gtcp_expect(c, PKT_RST, SOON));
+	f = smoke_must(gtcp_expect(c, PKT_RST, SOON));
 	assert_int_equal(f->view.tcp.seq, 0x1000);
 	free(f);
 }

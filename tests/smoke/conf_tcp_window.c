@@ -4,42 +4,6 @@
 
 #define MIB (1u << 20)
 
-static struct guest_frame *
-must(struct guest_frame *f)
-{
-	if (f == NULL)
-		fail_msg("no such segment: %s",
-			guest_error(smoke.g) != NULL ? guest_error(smoke.g) : "time out");
-	return f;
-}
-
-/* An established connection whose further segments the test handles by hand. */
-static struct smoke_conn
-by_hand(void)
-{
-	struct smoke_conn k = smoke_out(smoke.g, false);
-
-	host_idle(smoke.g, 5);
-	k.c->manual = true;
-	return k;
-}
-
-/* The next segment with data. */
-static struct guest_frame *
-data_segment(struct gtcp *c, int timeout_ms)
-{
-	uint64_t deadline = vhu_now_ms() + (unsigned int)timeout_ms;
-
-	while (vhu_now_ms() < deadline) {
-		struct guest_frame *f = gtcp_next(c, (int)(deadline - vhu_now_ms()));
-
-		if (f == NULL || f->view.data_len != 0)
-			return f;
-		free(f);
-	}
-	return NULL;
-}
-
 static void
 lost_data_is_sent_again(void **state)
 {
@@ -64,7 +28,7 @@ data_lost_thrice_is_sent_again(void **state)
 static void
 three_duplicate_acks_bring_the_segment_at_once(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct gtcp *c = k.c;
 	struct guest_frame *f;
 	uint8_t out[8000];
@@ -73,14 +37,14 @@ three_duplicate_acks_bring_the_segment_at_once(void **state)
 
 	host_fill(2, 0, out, sizeof(out));
 	assert_int_equal(host_send_all(smoke.g, k.fd, out, sizeof(out), SOON), 0);
-	f = must(data_segment(c, SOON));
+	f = smoke_must(smoke_data(c, SOON));
 	assert_int_equal(f->view.tcp.seq, first);
 	free(f);
 	start = vhu_now_ms();
 	for (int i = 0; i < 4; i++)
 		gtcp_ack(c);
 	do {
-		f = must(data_segment(c, SOON));
+		f = smoke_must(smoke_data(c, SOON));
 		if (f->view.tcp.seq == first)
 			break;
 		free(f);
@@ -95,12 +59,12 @@ three_duplicate_acks_bring_the_segment_at_once(void **state)
 static void
 retransmissions_back_off(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	uint64_t at[4];
 
 	assert_int_equal(host_send_all(smoke.g, k.fd, "x", 1, SOON), 0);
 	for (int i = 0; i < 4; i++) {
-		free(must(data_segment(k.c, SOON)));
+		free(smoke_must(smoke_data(k.c, SOON)));
 		at[i] = vhu_now_ms();
 	}
 	assert_true(at[3] - at[2] > (at[2] - at[1]) * 3 / 2);
@@ -147,7 +111,7 @@ closed_window_is_probed_and_opens_again(void **state)
 static void
 window_update_lets_data_go_on(void **state)
 {
-	struct smoke_conn k = by_hand();
+	struct smoke_conn k = smoke_by_hand(smoke.g);
 	struct gtcp *c = k.c;
 	struct guest_frame *f;
 	uint8_t out[6000];
@@ -160,7 +124,7 @@ window_update_lets_data_go_on(void **state)
 	host_fill(2, 0, out, sizeof(out));
 	assert_int_equal(host_send_all(smoke.g, k.fd, out, sizeof(out), SOON), 0);
 	while (got < 1024) {
-		f = must(data_segment(c, SOON));
+		f = smoke_must(smoke_data(c, SOON));
 		assert_true(
 			gtcp_diff(f->view.tcp.seq + (uint32_t)f->view.data_len, first + 1024) <= 0);
 		got = f->view.tcp.seq + f->view.data_len - first;
@@ -169,7 +133,7 @@ window_update_lets_data_go_on(void **state)
 	c->rcv_nxt = first + 1024;
 	c->rcv_wnd = 60000;
 	gtcp_ack(c);
-	f = must(data_segment(c, SOON));
+	f = smoke_must(smoke_data(c, SOON));
 	assert_int_equal(f->view.tcp.seq, first + 1024);
 	free(f);
 	smoke_drop(&k);

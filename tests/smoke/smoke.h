@@ -4,7 +4,8 @@
  * that is connected to it, and a check after every test that neither has gone wrong.
  *
  * A group calls smoke_up() in its set-up and smoke_down() in its tear-down; tests are declared with
- * SMOKE(). Names of tests state the behaviour.
+ * SMOKE(). Names of tests state the behaviour. SMOKE_FILTER in the environment, a pattern with
+ * wildcards, names the tests to be run.
  */
 #ifndef SMOKE_H
 #define SMOKE_H
@@ -73,8 +74,23 @@ void smoke_need_net(void);
 struct smoke_conn smoke_out(struct guest *g, bool v6);
 /** The host connects to a forward (port on the host's loopback, port in the guest). */
 struct smoke_conn smoke_in(struct guest *g, bool v6, uint16_t port, uint16_t guest_port);
+/** smoke_out() over IPv4; the test handles all further segments by hand. */
+struct smoke_conn smoke_by_hand(struct guest *g);
+/** SYN by hand, SYN|ACK taken; the handshake's ACK is still to be sent. */
+void smoke_half_open(struct gtcp *c);
 /** Forget both ends, abruptly. */
 void smoke_drop(struct smoke_conn *k);
+/**
+ * The host answers a request of which it has left bytes unread, and closes: a reset behind the
+ * answer, which has left its socket by then.
+ */
+void smoke_answer_and_reset(struct smoke_conn *k, const void *answer, size_t len);
+/** The segment, asserting that there is one. */
+struct guest_frame *smoke_must(struct guest_frame *f);
+/** manual: the next segment with data; NULL: none in time. */
+struct guest_frame *smoke_data(struct gtcp *c, int timeout_ms);
+/** manual: the next segment without data that acknowledges ack, or more. */
+struct guest_frame *smoke_acked(struct gtcp *c, uint32_t ack);
 /** A few bytes each way. */
 void smoke_echo(struct guest *g, struct smoke_conn *k);
 /** Send from the guest and see it at the host; and the other way. */
@@ -84,7 +100,7 @@ void smoke_say_down(struct smoke_conn *k, const char *text);
 void smoke_serves(struct guest *g);
 /** The guest is told that there is no router any more (RFC 4861, 6.2.5). */
 bool smoke_router_left(struct guest *g);
-/** A counter of `weirctl stats`, summed over whatever has it; -1: none. */
+/** A counter of `weirctl stats`, of all workers, bridges and VMs together; -1: none. */
 long long smoke_stat(const char *name);
 
 /** assert_null() that prints the text. */

@@ -12,16 +12,6 @@
 
 #define RUN_MS 15000
 
-/* One test alone: SMOKE_FILTER=pattern in the environment. */
-__attribute__((constructor)) static void
-filter_tests(void)
-{
-	const char *pattern = getenv("SMOKE_FILTER");
-
-	if (pattern != NULL)
-		cmocka_set_test_filter(pattern);
-}
-
 /* ---- runs ---- */
 
 void

@@ -2,8 +2,6 @@
 /**
  * What groups need that start daemons of their own, or look after more than one guest.
  *
- * SMOKE_FILTER in the environment, a pattern with wildcards, names the tests to be run.
- *
  * Threads: the test's one.
  */
 #ifndef SMOKE2_H
