@@ -374,7 +374,7 @@ waiting_flows_are_served_in_turn(void **state)
 {
 	struct rig *r = *state;
 	struct l4x_event ev;
-	unsigned int got[12] = { 0 }, total, i;
+	unsigned int got[12] = { 0 }, total = 0, i;
 	int fd[12];
 
 	for (i = 0; i < 12; i++) {
@@ -382,12 +382,14 @@ waiting_flows_are_served_in_turn(void **state)
 		assert_int_equal(host_write(fd[i], 0, 10000), 10000);
 		op_ack(r, FLOW(i), 0, 65536, 1000);
 	}
-	for (i = 0; i < 3000 && rig_counter(r, BRIDGE_COUNT_NO_BUFFER) < 12; i++)
-		rig_run(r, 1);
 	/* Fewer buffers than flows, again and again: each flow has its share. */
-	for (total = 0; total < 48;) {
+	while (total < 48) {
+		/* All of them wait, and have done so once each time one was served. */
+		for (i = 0; i < 3000 && rig_counter(r, BRIDGE_COUNT_NO_BUFFER) < 12 + total; i++)
+			rig_run(r, 1);
 		rig_lend(r, 1);
-		rig_run(r, 1);
+		for (i = 0; i < 3000 && r->n_events == 0; i++)
+			rig_run(r, 1);
 		while (r->n_events != 0) {
 			ev = r->events[0];
 			assert_true(rig_take(r, L4X_EV_DATA, ev.flow, &ev));
