@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <sys/epoll.h>
 
-/** First window, whatever the kernel says: enough for a bulk transfer to begin. */
-#define FIRST_SPACE (64u << 10)
 /** What the kernel books for a message beside its bytes, roughly. */
 #define SEND_OVERHEAD 1024u
 /** TCP_INFO is asked for a remote peer at most this often, unless the worker asks. */
@@ -194,8 +192,6 @@ bridge_tcp_tell(struct bridge *b, struct bridge_rec *r, struct l4x_event *ev)
 	if (r->flags & REC_REMOTE && (asked || (uint32_t)b->now_us - r->asked_us >= ASK_US))
 		ask_peer(b, r);
 	space = r->space > r->used ? r->space - r->used : 0;
-	if (ev->type == L4X_EV_CONNECTED)
-		space = RTE_MAX(space, FIRST_SPACE);
 	ev->sent.taken = r->taken;
 	ev->sent.rtt_us = r->rtt_us;
 	if (r->flags & REC_REMOTE) {
