@@ -172,7 +172,10 @@ flow_in(struct l4x *l, uint32_t idx, struct tcp_rx *r)
 		break;
 	case L4X_TCP_ADOPTING:
 	case L4X_TCP_SYN_SENT:
-		l4x_tcp_syn_sent_in(l, idx, r);
+		if (l4x_tcp_syn_sent_in(l, idx, r)) {
+			l4x_tcp_text_in(l, idx, r, 0);
+			return;
+		}
 		break;
 	case L4X_TCP_ESTABLISHED:
 		l4x_tcp_in(l, idx, r);

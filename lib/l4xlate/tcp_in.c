@@ -123,9 +123,8 @@ fin_in(struct l4x *l, uint32_t idx)
 	l4x_tcp_life_arm(l, idx);
 }
 
-/** Text and FIN (RFC 9293, 3.10.7.4, seventh and eighth). Takes r->p->m. */
-static void
-text_in(struct l4x *l, uint32_t idx, struct tcp_rx *r, int64_t off)
+void
+l4x_tcp_text_in(struct l4x *l, uint32_t idx, struct tcp_rx *r, int64_t off)
 {
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
 	int64_t end = off + r->len, handed = (int64_t)t->handed;
@@ -218,5 +217,5 @@ l4x_tcp_in(struct l4x *l, uint32_t idx, struct tcp_rx *r)
 	if (r->len == 0 && (r->flags & RTE_TCP_FIN_FLAG) == 0)
 		empty_in(l, idx, r, off);
 	else
-		text_in(l, idx, r, off);
+		l4x_tcp_text_in(l, idx, r, off);
 }

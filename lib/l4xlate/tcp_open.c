@@ -317,7 +317,7 @@ l4x_tcp_syn_rcvd_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r)
 }
 
 /** RFC 9293, 3.10.7.3. */
-void
+bool
 l4x_tcp_syn_sent_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r)
 {
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
@@ -327,30 +327,30 @@ l4x_tcp_syn_sent_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r)
 	if (t->state == L4X_TCP_ADOPTING || (ack && r->ack != tcp_seq_of(t->iss, 0))) {
 		l4x_count(l, L4X_DROP_TCP_ACK);
 		l4x_tcp_rst_for(l, r->p);
-		return;
+		return false;
 	}
 	if ((r->flags & RTE_TCP_RST_FLAG) != 0) {
 		if (!ack) {
 			l4x_count(l, L4X_DROP_TCP_WINDOW);
-			return;
+			return false;
 		}
 		l4x_count(l, L4X_COUNT_TCP_REFUSED);
 		l4x_tcp_close(l, idx, true);
-		return;
+		return false;
 	}
 	if ((r->flags & RTE_TCP_SYN_FLAG) == 0) {
 		l4x_count(l, L4X_DROP_TCP_STATE);
-		return;
+		return false;
 	}
 	if (!ack) {
 		/* Both open at once, and each has its own socket on our side: neither can be. */
 		l4x_tcp_rst_for(l, r->p);
 		l4x_tcp_abort(l, idx);
-		return;
+		return false;
 	}
 	if (l4x_tcp_options(r->p, &o) < 0) {
 		l4x_count(l, L4X_DROP_TCP_OPTION);
-		return;
+		return false;
 	}
 	t->irs = r->seq;
 	if (o.scaled) {
@@ -360,4 +360,5 @@ l4x_tcp_syn_sent_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r)
 	l4x_tcp_mss(r->p->port, l->flows[idx].v4, o.mss, t);
 	t->flags |= L4X_TCP_ACK_NOW;
 	l4x_tcp_establish(l, idx, r->win, r->seq);
+	return r->len > 0;
 }

@@ -91,13 +91,16 @@ void l4x_tcp_open_failed(struct l4x *l, uint32_t idx, int err);
 void l4x_tcp_opening_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r);
 /** @return true: established, the segment goes on */
 bool l4x_tcp_syn_rcvd_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r);
-void l4x_tcp_syn_sent_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r);
+/** @return true: established, and there is text behind the SYN */
+bool l4x_tcp_syn_sent_in(struct l4x *l, uint32_t idx, const struct tcp_rx *r);
 /** The handshake is complete. win: the guest's window in bytes; seq: of the segment that told it.
  */
 void l4x_tcp_establish(struct l4x *l, uint32_t idx, uint32_t win, uint32_t seq);
 
 /* ---- tcp_in.c: the flow is established; r->p->m becomes theirs ---- */
 void l4x_tcp_in(struct l4x *l, uint32_t idx, struct tcp_rx *r);
+/** Text and FIN alone (RFC 9293, 3.10.7.4, seventh and eighth), at this stream offset. */
+void l4x_tcp_text_in(struct l4x *l, uint32_t idx, struct tcp_rx *r, int64_t off);
 
 /* ---- tcp_ack.c ---- */
 

@@ -91,13 +91,15 @@ rig_push_raw(struct rig *r, uint8_t flags, uint32_t seq, uint32_t ack, uint32_t 
 		.flags = flags,
 		.win = r->gwin,
 		.wscale = -1 };
+	uint32_t first = seq;
 
 	if ((flags & PKT_SYN) != 0) {
 		tcp.mss = r->gmss;
 		tcp.wscale = r->gscale;
 		tcp.sack_ok = true;
+		first++;
 	}
-	fill(data, (uint64_t)(int64_t)(int32_t)(seq - r->gisn - 1), len);
+	fill(data, (uint64_t)(int64_t)(int32_t)(first - r->gisn - 1), len);
 	len = (uint32_t)pkt_build_tcp(frame, &ip, &tcp, data, len);
 	l4xkit_push_mbuf(r->k, l4xkit_mbuf(r->k, frame, len, 0, r->gseg));
 }

@@ -178,6 +178,73 @@ peer_that_gives_up_early_resets_the_guest(void **state)
 	rig_destroy(r);
 }
 
+/** 100 bytes of the guest reach the socket, and its FIN if there is one. */
+static void
+text_is_taken(struct rig *r, bool fin)
+{
+	rig_expect_send(r, 0, 100);
+	l4xkit_discard(r->k);
+	rig_sent(r, 100);
+	if (fin)
+		assert_int_equal(rig_op(r, L4X_OP_SHUT)->op.send.off, 100);
+	rig_expect_ack(r, 100 + fin);
+	rig_quiet(r);
+	rig_destroy(r);
+}
+
+static void
+accepts_data_on_the_syn_ack(void **state)
+{
+	struct rig *r = rig_create(NULL);
+
+	adopt_and_syn(r);
+	rig_raw(r, PKT_SYN | PKT_ACK, r->gisn, r->wisn + 1, 100);
+	text_is_taken(r, false);
+}
+
+static void
+takes_of_the_data_on_a_syn_ack_what_the_syn_had_room_for(void **state)
+{
+	struct rig *r = rig_create(NULL);
+
+	r->space = 60;
+	adopt_and_syn(r);
+	assert_int_equal(r->view->tcp.win, 60);
+	rig_raw(r, PKT_SYN | PKT_ACK, r->gisn, r->wisn + 1, 100);
+	rig_expect_send(r, 0, 60);
+	rig_destroy(r);
+}
+
+static void
+accepts_data_and_fin_on_the_first_segment_after_the_syn_ack(void **state)
+{
+	for (unsigned int fin = 0; fin < 2; fin++) {
+		struct rig *r = rig_create(NULL);
+
+		adopt_and_syn(r);
+		rig_raw(r, PKT_SYN | PKT_ACK, r->gisn, r->wisn + 1, 0);
+		rig_expect_ack(r, 0);
+		rig_expect_credit(r, 0, 512);
+		rig_seg(r, PKT_ACK | (fin ? PKT_FIN : 0), 0, 100);
+		text_is_taken(r, fin);
+	}
+}
+
+/** As to and from everybody: nobody has a use for it, and those who look for holes have. */
+static void
+syn_ack_with_fin_is_dropped_and_does_not_end_the_handshake(void **state)
+{
+	struct rig *r = rig_create(NULL);
+
+	adopt_and_syn(r);
+	rig_raw(r, PKT_SYN | PKT_ACK | PKT_FIN, r->gisn, r->wisn + 1, 0);
+	rig_quiet(r);
+	assert_int_equal(l4xkit_counter(r->k, L4X_DROP_TCP_FLAGS), 1);
+	rig_raw(r, PKT_SYN | PKT_ACK, r->gisn, r->wisn + 1, 0);
+	rig_expect_ack(r, 0);
+	rig_destroy(r);
+}
+
 static void
 guest_without_window_scaling_gets_none(void **state)
 {
@@ -251,6 +318,10 @@ main(void)
 		cmocka_unit_test(simultaneous_open_is_reset),
 		cmocka_unit_test(refuses_what_it_cannot_serve),
 		cmocka_unit_test(peer_that_gives_up_early_resets_the_guest),
+		cmocka_unit_test(accepts_data_on_the_syn_ack),
+		cmocka_unit_test(takes_of_the_data_on_a_syn_ack_what_the_syn_had_room_for),
+		cmocka_unit_test(accepts_data_and_fin_on_the_first_segment_after_the_syn_ack),
+		cmocka_unit_test(syn_ack_with_fin_is_dropped_and_does_not_end_the_handshake),
 		cmocka_unit_test(guest_without_window_scaling_gets_none),
 		cmocka_unit_test(end_of_stream_before_the_answer_is_kept),
 		cmocka_unit_test(socket_without_room_says_so_in_the_syn_and_is_polled),

@@ -197,6 +197,62 @@ syn_ack_of_the_wrong_number_gets_a_reset(void **state)
 	close(fd);
 }
 
+/* A connection to port 8080 whose SYN has come; the answer is still to be sent. */
+static struct gtcp *
+knocked(int *fd)
+{
+	struct gtcp *c;
+
+	*fd = knock(8080);
+	c = gtcp_accept_syn(smoke.g, 80, SOON);
+	assert_non_null(c);
+	c->manual = true;
+	return c;
+}
+
+/* "early" has arrived, and is acknowledged, perhaps with a FIN behind it. */
+static void
+early_arrives(struct gtcp *c, int fd, bool fin)
+{
+	char buf[8] = { 0 };
+
+	assert_int_equal(host_recv_all(smoke.g, fd, buf, 5, SOON), 0);
+	assert_string_equal(buf, "early");
+	if (fin)
+		assert_int_equal(host_recv(smoke.g, fd, buf, 1, SOON), 0);
+	free(smoke_acked(c, c->iss + 1 + 5 + fin));
+	c->snd_nxt = c->iss + 1 + 5 + fin;
+	gtcp_reset(c);
+	close(fd);
+}
+
+static void
+data_on_the_syn_ack_is_accepted(void **state)
+{
+	struct gtcp *c;
+	int fd;
+
+	c = knocked(&fd);
+	/* RFC 9293, 3.10.7.3, fourth */
+	gtcp_segment(c, PKT_SYN | PKT_ACK, c->iss, "early", 5);
+	early_arrives(c, fd, false);
+}
+
+static void
+data_and_fin_on_the_first_segment_of_the_guest_are_accepted(void **state)
+{
+	for (int fin = 0; fin < 2; fin++) {
+		struct gtcp *c;
+		int fd;
+
+		c = knocked(&fd);
+		gtcp_segment(c, PKT_SYN | PKT_ACK, c->iss, NULL, 0);
+		c->snd_nxt = c->iss + 1;
+		gtcp_segment(c, PKT_ACK | (fin ? PKT_FIN : PKT_PSH), c->snd_nxt, "early", 5);
+		early_arrives(c, fd, fin);
+	}
+}
+
 static void
 data_of_the_guest_may_come_first(void **state)
 {
@@ -329,6 +385,8 @@ main(void)
 		SMOKE(silent_guest_makes_the_host_see_a_reset),
 		SMOKE(no_data_before_the_handshake),
 		SMOKE(syn_ack_of_the_wrong_number_gets_a_reset),
+		SMOKE(data_on_the_syn_ack_is_accepted),
+		SMOKE(data_and_fin_on_the_first_segment_of_the_guest_are_accepted),
 		SMOKE(data_of_the_guest_may_come_first),
 		SMOKE(guest_closes_first),
 		SMOKE(host_closes_first),
