@@ -83,6 +83,16 @@ run_child(const struct proc *d, char *const *argv)
 	_exit(127);
 }
 
+static bool
+is_given(const char *const *args, const char *option)
+{
+	for (unsigned int i = 0; args != NULL && args[i] != NULL; i++)
+		if (strcmp(args[i], option) == 0)
+			return true;
+	return false;
+}
+
+/* own: pairs of option and value; those that args give stand there. */
 static int
 spawn(struct proc *d, const char *const *own, const char *const *args)
 {
@@ -93,8 +103,12 @@ spawn(struct proc *d, const char *const *own, const char *const *args)
 	argv[n++] = getenv("WEIR_BIN");
 	if (argv[0] == NULL)
 		return -ENOENT;
-	for (unsigned int i = 0; own[i] != NULL && n < PROC_MAX_ARGS; i++)
+	for (unsigned int i = 0; own[i] != NULL && n + 1 < PROC_MAX_ARGS; i += 2) {
+		if (is_given(args, own[i]))
+			continue;
 		argv[n++] = expand(d, own[i]);
+		argv[n++] = expand(d, own[i + 1]);
+	}
 	for (unsigned int i = 0; args != NULL && args[i] != NULL && n < PROC_MAX_ARGS; i++)
 		argv[n++] = expand(d, args[i]);
 	d->pid = fork();

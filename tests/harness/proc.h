@@ -30,7 +30,7 @@ struct proc {
 
 /**
  * Start it and do not wait. Options that keep it small and private (--control, --memory,
- * --hugepages off) are put in front of args.
+ * --hugepages off, --max-flows) are put in front of args, but for those that args give.
  * @param args up to a NULL
  * @return NULL with errno set
  */
