@@ -6,6 +6,8 @@
 
 #include <sys/resource.h>
 
+/** VM a's limit of flows. */
+#define FLOWS 4
 /** What a worker's table holds. */
 #define TABLE 64
 #define LIMIT_SAID "raise the limit of open files"
@@ -81,6 +83,130 @@ guests_syn_without_a_descriptor_is_reset_and_others_go_on(void **state)
 	close(listener);
 }
 
+/* A counter, by a control connection that is there already. */
+static long long
+asked(int ctl, const char *name)
+{
+	json_t *j = smoke_ctl_ask(ctl, "{\"cmd\":\"stats\"}\n");
+	const json_t *n = json_object_get(json_object_get(j, "total"), name);
+	long long value = json_integer_value(n);
+
+	assert_true(json_is_integer(n));
+	json_decref(j);
+	return value;
+}
+
+static void
+connection_that_cannot_be_accepted_waits_and_nothing_spins(void **state)
+{
+	struct smoke_conn k = smoke_in(b, false, 8090, 90), late = { .listener = -1 };
+	int ctl = smoke_ctl_open(), late_ctl;
+	long long tries = asked(ctl, "bridge-socket-limit"), loops, idle;
+	unsigned long cpu;
+	uint64_t begun;
+
+	no_descriptors(true);
+	begun = vhu_now_ms();
+	loops = asked(ctl, "worker-loops");
+	idle = asked(ctl, "worker-idle");
+	late.fd = host_tcp_connect(LO, 8090);
+	late_ctl = smoke_ctl_open();
+	cpu = proc_cpu_ms(smoke.d);
+	assert_null(gtcp_accept_syn(b, 90, 1000));
+	cpu = proc_cpu_ms(smoke.d) - cpu;
+	tries = asked(ctl, "bridge-socket-limit") - tries;
+	/* Ten times a second, and a short look round after each. */
+	assert_in_range(tries, 1, 2 + (vhu_now_ms() - begun) / 100);
+	assert_in_range(asked(ctl, "worker-loops") - loops, 0, 100 + 10 * tries);
+	assert_in_range(asked(ctl, "worker-idle") - idle, 0, 1000 * (10 + tries));
+	/* The control socket has no counter: a tenth of that second is far from a spin. */
+	assert_in_range(cpu, 0, 100);
+	smoke_echo(b, &k);
+	no_descriptors(false);
+	/* Neither was refused: their turn comes. */
+	late.c = gtcp_accept(b, 90, SOON);
+	assert_non_null(late.c);
+	smoke_echo(b, &late);
+	assert_true(asked(late_ctl, "bridge-socket-limit") > 0);
+	close(ctl);
+	close(late_ctl);
+	smoke_drop(&late);
+	smoke_drop(&k);
+}
+
+/* ---- places in the table ---- */
+
+/* n connections of the guest, and one more, which is refused. */
+static void
+fill(struct guest *g, struct smoke_conn *k, unsigned int n, const char *reason)
+{
+	long long refused = smoke_stat(reason);
+	uint16_t port = 0;
+	int listener;
+
+	for (unsigned int i = 0; i < n; i++)
+		k[i] = smoke_out(g, i & 1);
+	listener = host_tcp_listen(LO, &port);
+	assert_int_equal(gtcp_connect(gtcp_new(g, &g->gw, port, 0), SOON), -ECONNREFUSED);
+	assert_int_equal(smoke_stat(reason), refused + 1);
+	close(listener);
+	for (unsigned int i = 0; i < n; i++)
+		smoke_echo(g, &k[i]);
+}
+
+/* A place that is given up is somebody else's. */
+static void
+serve_again(struct guest *g, struct smoke_conn *k, unsigned int n)
+{
+	smoke_drop(&k[0]);
+	k[0] = smoke_out(g, false);
+	for (unsigned int i = 0; i < n; i++) {
+		smoke_echo(g, &k[i]);
+		smoke_drop(&k[i]);
+	}
+}
+
+static void
+syn_at_the_guests_limit_is_reset_and_others_go_on(void **state)
+{
+	struct smoke_conn k[FLOWS];
+
+	fill(smoke.g, k, FLOWS, "flow-limit");
+	serve_again(smoke.g, k, FLOWS);
+}
+
+static void
+syn_at_a_full_table_is_reset_and_others_go_on(void **state)
+{
+	struct smoke_conn k[TABLE];
+
+	assert_int_equal(smoke_flows(0), 0);
+	fill(b, k, TABLE, "flow-table");
+	serve_again(b, k, TABLE);
+}
+
+static void
+connection_from_outside_at_a_full_table_is_reset(void **state)
+{
+	struct smoke_conn k[TABLE], late;
+	long long refused = smoke_stat("bridge-refused");
+	char byte;
+	int fd;
+
+	assert_int_equal(smoke_flows(0), 0);
+	fill(b, k, TABLE, "flow-table");
+	fd = host_tcp_connect(LO, 8090);
+	assert_int_equal(host_recv(b, fd, &byte, 1, SOON), -ECONNRESET);
+	assert_int_equal(smoke_stat("bridge-refused"), refused + 1);
+	close(fd);
+	smoke_drop(&k[0]);
+	late = smoke_in(b, false, 8090, 90);
+	smoke_echo(b, &late);
+	smoke_drop(&late);
+	for (unsigned int i = 1; i < TABLE; i++)
+		smoke_drop(&k[i]);
+}
+
 static int
 up(void **state)
 {
@@ -106,6 +232,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SMOKE(guests_syn_without_a_descriptor_is_reset_and_others_go_on),
+		SMOKE(connection_that_cannot_be_accepted_waits_and_nothing_spins),
+		SMOKE(syn_at_the_guests_limit_is_reset_and_others_go_on),
+		SMOKE(syn_at_a_full_table_is_reset_and_others_go_on),
+		SMOKE(connection_from_outside_at_a_full_table_is_reset),
 	};
 
 	return cmocka_run_group_tests_name("conf_tcp_limits", tests, up, down);
