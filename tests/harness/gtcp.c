@@ -87,7 +87,8 @@ gtcp_segment_raw(struct gtcp *c, const struct pkt_tcp *t, const void *data, size
 	if (f == NULL)
 		return -ENOMEM;
 	ip.src = c->local;
-	ip.tos = c->ecn;
+	ip.tos = c->tos;
+	ip.ttl = c->ttl;
 	n = pkt_build_tcp(f, &ip, t, data, len);
 	if (len > c->snd_mss && c->tso) {
 		pkt_make_tso(f, n, c->snd_mss, &hdr);

@@ -54,7 +54,7 @@ struct gtcp {
 	bool no_ack;       /**< keep what comes, acknowledge nothing */
 	bool ack_each;     /**< always true but for bulk: acknowledge every segment */
 	unsigned int drop; /**< lose so many of the next segments with data or FIN */
-	uint8_t ecn;       /**< ECN field of what is sent */
+	uint8_t tos, ttl;  /**< of what is sent; ttl 0: 64 */
 
 	/* What was seen. */
 	struct pkt_tcp syn; /**< the other side's SYN or SYN|ACK */

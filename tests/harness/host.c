@@ -382,3 +382,67 @@ host_transfer(struct gtcp *c, int fd, size_t up, size_t down, int timeout_ms)
 	free(t);
 	return bad;
 }
+
+/** The guest sends on as far as it may; one round. */
+static bool
+push_up(struct transfer *t)
+{
+	size_t n = t->up - t->up_sent;
+
+	n = n < CHUNK ? n : CHUNK;
+	if (n != 0 && t->c->n_unacked < 2 * CHUNK) {
+		host_fill(1, t->up_sent, t->buf, n);
+		t->up_sent += gtcp_write(t->c, t->buf, n);
+	}
+	for (int i = 0; i < 64; i++) {
+		int rc = guest_pump(t->c->g, i == 0 ? 1 : 0);
+
+		if (rc < 0)
+			snprintf(t->why, sizeof(t->why), "%s", guest_error(t->c->g));
+		if (rc <= 0)
+			break;
+	}
+	gtcp_tick(t->c);
+	if (t->c->reset_received)
+		snprintf(t->why, sizeof(t->why), "connection reset");
+	return t->why[0] == '\0';
+}
+
+static void
+slow_loop(struct transfer *t, size_t piece, int timeout_ms)
+{
+	uint64_t deadline = vhu_now_ms() + (unsigned int)timeout_ms;
+	ssize_t got;
+
+	piece = piece < CHUNK ? piece : CHUNK;
+	while (t->up_got < t->up && push_up(t)) {
+		if (vhu_now_ms() >= deadline) {
+			snprintf(t->why, sizeof(t->why), "stalled: %zu sent, %zu got, of %zu",
+				t->up_sent, t->up_got, t->up);
+			return;
+		}
+		if (t->c->zero_windows == 0)
+			continue;
+		got = recv(t->fd, t->buf, piece, MSG_DONTWAIT);
+		if (got > 0 && !compare(t, 1, t->up_got, (size_t)got))
+			return;
+		t->up_got += got > 0 ? (size_t)got : 0;
+	}
+}
+
+const char *
+host_transfer_slowly(struct gtcp *c, int fd, size_t up, size_t piece, int timeout_ms)
+{
+	static _Thread_local char why[200];
+	struct transfer *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return "no memory";
+	t->c = c;
+	t->fd = fd;
+	t->up = up;
+	slow_loop(t, piece, timeout_ms);
+	snprintf(why, sizeof(why), "%s", t->why);
+	free(t);
+	return why[0] != '\0' ? why : NULL;
+}

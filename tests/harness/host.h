@@ -48,5 +48,10 @@ void host_fill(unsigned int which, uint64_t from, void *buf, size_t len);
  * @return NULL, or what went wrong
  */
 const char *host_transfer(struct gtcp *c, int fd, size_t up, size_t down, int timeout_ms);
+/**
+ * The same from the guest alone, to a reader that takes nothing before the guest was told a window
+ * of zero, and then no more than piece bytes at a time.
+ */
+const char *host_transfer_slowly(struct gtcp *c, int fd, size_t up, size_t piece, int timeout_ms);
 
 #endif
