@@ -322,10 +322,79 @@ syn_inside_a_connection_does_not_break_it(void **state)
 	smoke_drop(&k);
 }
 
+static void
+numbers_of_the_guest_wrap_in_mid_stream(void **state)
+{
+	struct smoke_conn k = { .fd = -1 };
+	uint16_t port = 0;
+
+	k.listener = host_tcp_listen(LO, &port);
+	k.c = gtcp_new(smoke.g, &smoke.g->gw, port, 0);
+	k.c->iss = k.c->snd_una = k.c->snd_nxt = 0xffff8000;
+	assert_int_equal(gtcp_connect(k.c, SOON), 0);
+	k.fd = host_accept(smoke.g, k.listener, SOON);
+	assert_ok(host_transfer(k.c, k.fd, MIB, MIB, 20000));
+	assert_int_equal(k.c->snd_nxt, 0xffff8000 + 1 + MIB);
+	smoke_drop(&k);
+}
+
+/* What the daemon has done: iterations with and without work, receive calls. */
+struct doings {
+	long long loops, idle, calls;
+};
+
+static struct doings
+doings(void)
+{
+	return (struct doings){ smoke_stat("worker-loops"), smoke_stat("worker-idle"),
+		smoke_stat("bridge-recv-calls") };
+}
+
+static void
+guest_without_buffers_is_waited_for_without_spinning(void **state)
+{
+	/* Sixteen are soon full. */
+	const struct guest_conf conf = { .addr = "10.0.2.16",
+		.addr6 = "fd00:2::16",
+		.mac = { 0x52, 0x54, 0, 7, 7, 7 },
+		.rx_count = 16 };
+	static uint8_t out[200000], in[200000];
+	struct guest *g = smoke_guest("b.sock", &conf);
+	long long dry = smoke_stat("bridge-no-buffer");
+	struct doings before, after;
+	struct smoke_conn k;
+	ssize_t sent;
+
+	assert_non_null(g);
+	k = smoke_out(g, false);
+	host_fill(2, 0, out, sizeof(out));
+	sent = send(k.fd, out, sizeof(out), MSG_DONTWAIT);
+	assert_true(sent > 50000);
+	for (int i = 0; i < SOON / 5 && smoke_stat("bridge-no-buffer") == dry; i++)
+		vhu_sleep_ms(5);
+	assert_true(smoke_stat("bridge-no-buffer") > dry);
+	before = doings();
+	vhu_sleep_ms(1000);
+	after = doings();
+	/* Timers only, and each wake-up is followed by a short while of looking round. */
+	assert_in_range(after.loops - before.loops, 0, 200);
+	assert_in_range(after.idle - before.idle, 0, 20000);
+	assert_in_range(after.calls - before.calls, 0, 20);
+	/* Nor was it taken for the end. */
+	assert_int_equal(gtcp_recv_all(k.c, in, (size_t)sent, 4 * SOON), 0);
+	assert_memory_equal(in, out, (size_t)sent);
+	assert_false(k.c->fin_received);
+	smoke_echo(g, &k);
+	smoke_drop(&k);
+	assert_ok(guest_error(g));
+	guest_close(g);
+}
+
 static int
 up(void **state)
 {
-	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway", NULL };
+	static const char *const args[] = { "--vm", "a,socket=%d/a.sock,loopback=gateway", "--vm",
+		"b,socket=%d/b.sock,loopback=gateway", NULL };
 
 	return smoke_up(args);
 }
@@ -354,6 +423,8 @@ main(void)
 		SMOKE(small_segments_of_one_burst_arrive_in_order),
 		SMOKE(urgent_pointer_does_no_harm),
 		SMOKE(syn_inside_a_connection_does_not_break_it),
+		SMOKE(numbers_of_the_guest_wrap_in_mid_stream),
+		SMOKE(guest_without_buffers_is_waited_for_without_spinning),
 	};
 
 	return cmocka_run_group_tests_name("conf_tcp_data", tests, up, smoke_down);
