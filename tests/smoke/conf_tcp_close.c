@@ -268,6 +268,37 @@ host_that_closes_with_unread_data_resets_the_guest(void **state)
 	smoke_drop(&k);
 }
 
+/* A peer that has answered a request which it has not read to the end. */
+static void
+answer_and_reset(uint32_t window)
+{
+	static uint8_t out[60000], in[60000];
+	struct smoke_conn k = smoke_out(smoke.g, false);
+
+	host_fill(2, 0, out, sizeof(out));
+	assert_int_equal(gtcp_send(k.c, "request", 7, SOON), 0);
+	assert_true(host_wait(smoke.g, k.fd, POLLIN, SOON));
+	k.c->rcv_wnd = window;
+	gtcp_ack(k.c);
+	smoke_answer_and_reset(&k, out, sizeof(out));
+	assert_int_equal(gtcp_recv_all(k.c, in, sizeof(in), 4 * SOON), 0);
+	assert_memory_equal(in, out, sizeof(in));
+	assert_true(gtcp_wait_reset(k.c, SOON));
+	smoke_drop(&k);
+}
+
+static void
+answer_before_a_reset_reaches_the_guest_whole(void **state)
+{
+	answer_and_reset(1 << 20);
+}
+
+static void
+answer_before_a_reset_reaches_a_guest_with_little_room(void **state)
+{
+	answer_and_reset(3000);
+}
+
 static void
 reset_outside_the_window_is_ignored(void **state)
 {
@@ -441,6 +472,8 @@ main(void)
 		SMOKE(reset_of_the_host_reaches_the_guest_as_reset),
 		SMOKE(reset_of_the_host_reaches_the_guest_over_ipv6),
 		SMOKE(host_that_closes_with_unread_data_resets_the_guest),
+		SMOKE(answer_before_a_reset_reaches_the_guest_whole),
+		SMOKE(answer_before_a_reset_reaches_a_guest_with_little_room),
 		SMOKE(reset_outside_the_window_is_ignored),
 		SMOKE(reset_inside_the_window_but_not_exact_is_challenged),
 		SMOKE(segment_after_the_end_gets_a_reset),

@@ -278,6 +278,24 @@ guest_closes_first(void **state)
 }
 
 static void
+host_that_half_closes_reads_all_that_follows(void **state)
+{
+	struct smoke_conn k = smoke_in(smoke.g, false, 8080, 80);
+	char b;
+
+	smoke_say_down(&k, "GET");
+	assert_int_equal(shutdown(k.fd, SHUT_WR), 0);
+	assert_true(gtcp_wait_fin(k.c, SOON));
+	k.c->tso = true;
+	assert_ok(host_transfer(k.c, k.fd, 20u << 20, 0, 120000));
+	gtcp_shutdown(k.c);
+	assert_int_equal(host_recv(smoke.g, k.fd, &b, 1, SOON), 0);
+	assert_true(gtcp_wait_fin_acked(k.c, SOON));
+	assert_false(k.c->reset_received);
+	smoke_drop(&k);
+}
+
+static void
 host_closes_first(void **state)
 {
 	struct smoke_conn k = smoke_in(smoke.g, true, 8081, 81);
@@ -389,6 +407,7 @@ main(void)
 		SMOKE(data_and_fin_on_the_first_segment_of_the_guest_are_accepted),
 		SMOKE(data_of_the_guest_may_come_first),
 		SMOKE(guest_closes_first),
+		SMOKE(host_that_half_closes_reads_all_that_follows),
 		SMOKE(host_closes_first),
 		SMOKE(host_that_leaves_before_the_handshake_does_no_harm),
 		SMOKE(twenty_connections_at_once),

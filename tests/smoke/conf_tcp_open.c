@@ -341,6 +341,51 @@ reset_and_syn_of_one_tuple_in_one_burst(void **state)
 	close(fd);
 }
 
+static void
+fin_and_syn_of_one_tuple_in_one_burst(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, false);
+	struct guest *g = smoke.g;
+	struct gtcp *c = k.c;
+	struct pkt_ip ip = guest_ip(g, &g->gw);
+	struct pkt_tcp t = { .sport = c->lport, .dport = c->rport, .win = 9999, .wscale = -1 };
+	struct guest_frame *r = NULL;
+	uint8_t f[128];
+
+	close(k.fd);
+	k.fd = -1;
+	assert_true(gtcp_wait_fin(c, SOON));
+	c->manual = true;
+	t.flags = PKT_FIN | PKT_ACK;
+	t.seq = c->snd_nxt;
+	t.ack = c->rcv_nxt;
+	vhu_tx_queue(g->v, 0, NULL, f, pkt_build_tcp(f, &ip, &t, NULL, 0), NULL);
+	t.flags = PKT_SYN;
+	t.seq = c->iss + 100000;
+	t.ack = 0;
+	vhu_tx_queue(g->v, 0, NULL, f, pkt_build_tcp(f, &ip, &t, NULL, 0), NULL);
+	vhu_tx_flush(g->v, 0);
+	/* The FIN's acknowledgement has not been seen when the SYN is sent: as it should, it comes
+	 * again. */
+	c->iss = c->snd_una = t.seq;
+	c->snd_nxt = t.seq + 1;
+	c->established = false;
+	for (int i = 0; i < SOON / 100 && r == NULL; i++) {
+		gtcp_segment(c, PKT_SYN, c->iss, NULL, 0);
+		r = gtcp_expect(c, PKT_SYN | PKT_ACK, 100);
+	}
+	assert_int_equal(smoke_must(r)->view.tcp.ack, c->iss + 1);
+	c->irs = r->view.tcp.seq;
+	c->rcv_nxt = c->irs + 1;
+	free(r);
+	gtcp_segment(c, PKT_ACK | PKT_PSH, c->snd_nxt, "anew", 4);
+	k.fd = host_accept(g, k.listener, SOON);
+	assert_int_equal(host_recv_all(g, k.fd, f, 4, SOON), 0);
+	assert_memory_equal(f, "anew", 4);
+	c->snd_nxt += 4;
+	smoke_drop(&k);
+}
+
 static int
 up(void **state)
 {
@@ -373,6 +418,7 @@ main(void)
 		SMOKE(fifty_connections_at_once),
 		SMOKE(reset_of_a_half_open_connection_reaches_the_host),
 		SMOKE(reset_and_syn_of_one_tuple_in_one_burst),
+		SMOKE(fin_and_syn_of_one_tuple_in_one_burst),
 	};
 
 	return cmocka_run_group_tests_name("conf_tcp_open", tests, up, smoke_down);

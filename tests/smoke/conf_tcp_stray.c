@@ -149,6 +149,51 @@ reset_for_no_connection_is_not_answered(void **state)
 	assert_true(gtcp_quiet(c, NEVER));
 }
 
+/* Resets that weir has sent, or would have, and those of them that were too many. */
+static long long
+resets_due(void)
+{
+	return smoke_stat("tcp-rst-sent") + smoke_stat("rate");
+}
+
+static void
+resets_for_no_connection_are_rate_limited(void **state)
+{
+	enum {
+		ROUNDS = 8,
+		SEGMENTS = 250,
+		PER_MS = 1,
+		BURST = 64
+	};
+	struct guest *g = smoke.g;
+	struct pkt_ip ip = guest_ip(g, &g->gw);
+	struct pkt_tcp t = { .sport = guest_port(g), .dport = 9, .flags = PKT_ACK, .wscale = -1 };
+	const long long all = ROUNDS * SEGMENTS;
+	long long due = resets_due(), sent = smoke_stat("tcp-rst-sent"), rate = smoke_stat("rate");
+	uint64_t begun = vhu_now_ms(), took;
+	uint8_t f[128];
+	size_t len = pkt_build_tcp(f, &ip, &t, NULL, 0);
+
+	for (int i = 0; i < ROUNDS; i++) {
+		for (int j = 0; j < SEGMENTS; j++)
+			assert_int_equal(vhu_tx_queue(g->v, 0, NULL, f, len, NULL), 0);
+		vhu_tx_flush(g->v, 0);
+		assert_true(vhu_tx_drain(g->v, 0, SOON));
+		while (guest_pump(g, 0) > 0)
+			;
+	}
+	took = vhu_now_ms() - begun;
+	for (int i = 0; i < SOON && resets_due() < due + all; i++)
+		guest_pump(g, 1);
+	assert_int_equal(resets_due(), due + all);
+	sent = smoke_stat("tcp-rst-sent") - sent;
+	assert_in_range(sent, 1, BURST + PER_MS * (1 + took));
+	assert_int_equal(smoke_stat("rate") - rate, all - sent);
+	guest_flush(smoke.g);
+	/* Connections do not suffer from it. */
+	smoke_serves(smoke.g);
+}
+
 static int
 up(void **state)
 {
@@ -169,6 +214,7 @@ main(void)
 		SMOKE(syn_ack_for_no_connection_gets_a_reset),
 		SMOKE(fin_without_ack_for_no_connection_gets_no_syn_ack),
 		SMOKE(reset_for_no_connection_is_not_answered),
+		SMOKE(resets_for_no_connection_are_rate_limited),
 	};
 
 	return cmocka_run_group_tests_name("conf_tcp_stray", tests, up, smoke_down);

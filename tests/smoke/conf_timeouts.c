@@ -127,8 +127,56 @@ half_closed_connection_with_data_lives(void **state)
 
 	gtcp_shutdown(k.c);
 	assert_int_equal(host_recv(smoke.g, k.fd, &b, 1, SOON), 0);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 10; i++) {
 		smoke_say_down(&k, "still talking");
+		host_idle(smoke.g, 500);
+	}
+	assert_false(k.c->reset_received);
+	smoke_drop(&k);
+}
+
+static void
+end_after_a_silence_longer_than_half_closed_may_last_closes_in_order(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, false);
+	char b;
+
+	host_idle(smoke.g, 4500);
+	assert_int_equal(shutdown(k.fd, SHUT_WR), 0);
+	assert_true(gtcp_wait_fin(k.c, SOON));
+	/* The limit counts from here on. */
+	host_idle(smoke.g, 500);
+	smoke_say_up(&k, "and yet it moves");
+	gtcp_shutdown(k.c);
+	assert_int_equal(host_recv(smoke.g, k.fd, &b, 1, SOON), 0);
+	assert_true(gtcp_wait_fin_acked(k.c, SOON));
+	assert_false(k.c->reset_received);
+	smoke_drop(&k);
+}
+
+static void
+silent_connection_ends_though_the_guest_answers_probes(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, false);
+	long long expired = smoke_stat("flows-expired");
+
+	host_is_reset(&k);
+	assert_true(gtcp_wait_reset(k.c, SOON));
+	assert_int_equal(smoke_stat("flows-expired"), expired + 1);
+	smoke_drop(&k);
+}
+
+static void
+connection_with_data_outlives_the_limit_of_silent_ones(void **state)
+{
+	struct smoke_conn k = smoke_out(smoke.g, true);
+
+	/* In either direction. */
+	for (int i = 0; i < 14; i++) {
+		if (i % 2 != 0)
+			smoke_say_up(&k, "word");
+		else
+			smoke_say_down(&k, "word");
 		host_idle(smoke.g, 500);
 	}
 	assert_false(k.c->reset_received);
@@ -180,9 +228,9 @@ static int
 up(void **state)
 {
 	static const char *const args[] = { "--tcp-keepalive", "1", "--tcp-keepalive-probes", "2",
-		"--tcp-retries", "3", "--timeout-tcp-half-closed", "2", "--timeout-tcp-fin", "2",
-		"--timeout-udp", "1", "--timeout-udp-stream", "2", "--timeout-icmp", "1", "--vm",
-		"a,socket=%d/a.sock,loopback=gateway", NULL };
+		"--tcp-retries", "3", "--timeout-tcp-established", "6", "--timeout-tcp-half-closed",
+		"4", "--timeout-tcp-fin", "2", "--timeout-udp", "1", "--timeout-udp-stream", "2",
+		"--timeout-icmp", "1", "--vm", "a,socket=%d/a.sock,loopback=gateway", NULL };
 
 	return smoke_up(args);
 }
@@ -199,6 +247,9 @@ main(void)
 		SMOKE(given_up_connection_resets_the_guest),
 		SMOKE(half_closed_and_silent_connection_ends),
 		SMOKE(half_closed_connection_with_data_lives),
+		SMOKE(end_after_a_silence_longer_than_half_closed_may_last_closes_in_order),
+		SMOKE(silent_connection_ends_though_the_guest_answers_probes),
+		SMOKE(connection_with_data_outlives_the_limit_of_silent_ones),
 		SMOKE(udp_flow_of_one_direction_expires),
 		SMOKE(echo_flow_expires),
 		SMOKE(all_descriptors_of_expired_flows_are_closed),
