@@ -312,7 +312,7 @@ take_data(struct gtcp *c, const struct pkt_view *v)
 		c->drop--;
 		return;
 	}
-	if (c->no_ack)
+	if (c->no_ack || (c->lose_every != 0 && c->data_segs % c->lose_every == 0))
 		return;
 	if (gtcp_diff(v->tcp.seq, c->rcv_nxt) <= 0 && skip <= v->data_len) {
 		size_t n = v->data_len - skip;

@@ -50,11 +50,12 @@ struct gtcp {
 	bool established;
 	bool fin_queued, fin_sent, fin_acked;
 	bool fin_received, reset_received;
-	bool tso;          /**< send up to 60 KB in one frame */
-	bool no_ack;       /**< keep what comes, acknowledge nothing */
-	bool ack_each;     /**< always true but for bulk: acknowledge every segment */
-	unsigned int drop; /**< lose so many of the next segments with data or FIN */
-	uint8_t tos, ttl;  /**< of what is sent; ttl 0: 64 */
+	bool tso;                /**< send up to 60 KB in one frame */
+	bool no_ack;             /**< keep what comes, acknowledge nothing */
+	bool ack_each;           /**< always true but for bulk: acknowledge every segment */
+	unsigned int drop;       /**< lose so many of the next segments with data or FIN */
+	unsigned int lose_every; /**< lose each so-manieth segment with data; 0: none */
+	uint8_t tos, ttl;        /**< of what is sent; ttl 0: 64 */
 
 	/* What was seen. */
 	struct pkt_tcp syn; /**< the other side's SYN or SYN|ACK */
