@@ -98,6 +98,8 @@ sim_link_up(struct sim *s, const uint8_t *frame, uint32_t len, uint16_t gso)
 static void
 check_promises(struct sim *s, const struct pkt_view *v)
 {
+	unsigned int scale =
+		(v->tcp.flags & PKT_SYN) != 0 ? 0 : (unsigned int)RTE_MAX(s->g.snd_scale, 0);
 	uint64_t acked;
 
 	if ((v->tcp.flags & PKT_ACK) == 0 || s->g.state == SIM_CLOSED)
@@ -111,6 +113,10 @@ check_promises(struct sim *s, const struct pkt_view *v)
 	if (acked > s->s.taken + (s->s.taken == s->c.up))
 		fail_msg("acknowledged %llu, the socket has taken %llu", (unsigned long long)acked,
 			(unsigned long long)s->s.taken);
+	if (v->tcp.win > 0 && acked + ((uint64_t)v->tcp.win << scale) > s->s.edge)
+		fail_msg("a window up to %llu is told, the socket has room up to %llu",
+			(unsigned long long)(acked + ((uint64_t)v->tcp.win << scale)),
+			(unsigned long long)s->s.edge);
 }
 
 /** A frame of weir: each segment of a TSO frame may be lost alone. */
@@ -383,6 +389,8 @@ sim_run(const struct sim_conf *conf)
 	defaults(&s->c);
 	the_conf = s->c;
 	s->k = l4xkit_create(tweak);
+	l4xkit_advance(s->k, s->c.start_us);
+	l4xkit_discard(s->k);
 	if (s->c.no_tso) {
 		l4x_port_link(s->k->l, L4XKIT_PIF, true, L4X_OFFLOAD_CSUM);
 		s->k->limits.tso4 = s->k->limits.tso6 = false;
@@ -403,6 +411,7 @@ sim_run(const struct sim_conf *conf)
 	assert_int_equal(s->s.taken, s->c.up);
 	assert_int_equal(s->g.rcv_nxt, s->c.down);
 	s->r.took_us = s->k->now_us - began;
+	s->r.isn = s->g.peer_isn;
 	memcpy(s->r.counters, l4x_counters(s->k->l), sizeof(s->r.counters));
 	drain(s);
 	l4xkit_destroy(s->k);

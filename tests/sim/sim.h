@@ -4,7 +4,8 @@
  * repeats, delays and reorders (sim.c), the code under test, and a bridge with one socket that
  * takes and gives as it is told to (sim_sock.c). Every byte is compared where it arrives, every
  * promise of tcp.c where it is made: acknowledgements do not move back, nothing is acknowledged
- * that the socket has not taken, no credit is given that the guest's window does not have.
+ * that the socket has not taken, no window is told that the socket has no room for, no credit is
+ * given that the guest's window does not have.
  *
  * Equal configurations run equally. Asserts with cmocka. One thread.
  */
@@ -27,6 +28,7 @@
 /** Chances are of 10000. */
 struct sim_conf {
 	uint64_t seed;
+	uint64_t start_us; /**< the world begins so much later, and weir's ISN is another */
 	uint32_t loss, repeat, reorder;
 	uint32_t delay_us; /**< of the link, each way; 0: 20 */
 	bool v6, inbound;
@@ -56,6 +58,7 @@ struct sim_conf {
 
 struct sim_result {
 	uint64_t took_us;
+	uint32_t isn; /**< weir's */
 	uint64_t counters[L4X_COUNTERS];
 	uint64_t frames_up, frames_down;
 };

@@ -67,6 +67,7 @@ struct sim_sock {
 	uint64_t flow;
 	/* guest -> host */
 	uint64_t taken, drained, peer_acked, shut_off;
+	uint64_t edge; /**< furthest that room was told of */
 	bool shut_wanted, shut_done, low;
 	uint64_t drain_us;
 	/* acknowledgements of a remote peer on their way: taken at a time */

@@ -26,6 +26,7 @@ tell_sent(struct sim *s, enum l4x_event_type type, uint8_t flags)
 	ev.sent.space = space(s);
 	if (s->c.lies)
 		ev.sent.space += ev.sent.space / 2 + 3000;
+	s->s.edge = RTE_MAX(s->s.edge, s->s.taken + ev.sent.space);
 	ev.sent.rtt_us = 50;
 	ev.sent.flags = flags;
 	if (s->c.remote_us != 0) {

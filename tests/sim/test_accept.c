@@ -295,6 +295,67 @@ socket_without_room_says_so_in_the_syn_and_is_polled(void **state)
 	rig_destroy(r);
 }
 
+/** Everything that a bridge can tell of a flow, in one burst. */
+static void
+tell_all(struct rig *r, uint64_t flow, uint8_t first)
+{
+	struct l4x_event ev[5] = { { .type = first },
+		{ .type = L4X_EV_CONNECTED, .sent = { .taken = 5000, .acked = 5000 } },
+		{ .type = L4X_EV_SENT, .sent = { .taken = 6000, .flags = L4X_SENT_SHORT } },
+		{ .type = L4X_EV_DATA, .len = 100 }, { .type = L4X_EV_EOF, .data.off = 9000 } };
+	uint8_t bytes[100] = { 0 };
+
+	ev[3].data.m = l4xkit_payload(r->k, bytes, sizeof(bytes));
+	for (unsigned int i = 0; i < 5; i++)
+		ev[i].flow = flow;
+	ev[0].error.err = first == L4X_EV_ERROR ? ECONNRESET : 0;
+	l4xkit_events(r->k, ev, 5);
+}
+
+static void
+events_behind_the_error_that_ends_a_flow_are_nobodys(void **state)
+{
+	struct rig *r = rig_create(NULL);
+
+	rig_accept(r);
+	tell_all(r, r->flow, L4X_EV_ERROR);
+	rig_expect(r, PKT_RST | PKT_ACK);
+	rig_expect_close(r, true);
+	rig_quiet(r);
+	assert_int_equal(rig_flows(r), 0);
+	assert_int_equal(l4xkit_counter(r->k, L4X_DROP_FLOW_STALE), 4);
+	rig_destroy(r);
+}
+
+static void
+events_of_a_flow_that_is_gone_do_not_reach_the_one_in_its_place(void **state)
+{
+	struct rig *r = rig_create(NULL);
+	uint64_t old;
+
+	rig_accept(r);
+	old = r->flow;
+	rig_raw(r, PKT_RST, r->gisn + 1, 0, 0);
+	rig_expect_close(r, true);
+	r->pport++;
+	rig_accept(r);
+	assert_int_equal(flowtab_handle_index(r->flow), flowtab_handle_index(old));
+	assert_true(r->flow != old);
+	tell_all(r, old, L4X_EV_ERROR);
+	rig_quiet(r);
+	assert_int_equal(l4xkit_counter(r->k, L4X_DROP_FLOW_STALE), 5);
+	/* It has lost nothing of its own. */
+	rig_seg(r, PKT_ACK, 0, 100);
+	rig_expect_send(r, 0, 100);
+	rig_sent(r, 100);
+	rig_expect_ack(r, 100);
+	rig_data(r, 0, 50);
+	rig_expect_data(r, 0, 50);
+	rig_eof(r, 50);
+	rig_expect(r, PKT_FIN | PKT_ACK);
+	rig_destroy(r);
+}
+
 static void
 adopts_over_ipv6(void **state)
 {
@@ -325,6 +386,8 @@ main(void)
 		cmocka_unit_test(guest_without_window_scaling_gets_none),
 		cmocka_unit_test(end_of_stream_before_the_answer_is_kept),
 		cmocka_unit_test(socket_without_room_says_so_in_the_syn_and_is_polled),
+		cmocka_unit_test(events_behind_the_error_that_ends_a_flow_are_nobodys),
+		cmocka_unit_test(events_of_a_flow_that_is_gone_do_not_reach_the_one_in_its_place),
 		cmocka_unit_test(adopts_over_ipv6),
 	};
 

@@ -128,6 +128,29 @@ sequence_numbers_wrap_in_mid_stream(void **state)
 }
 
 static void
+our_sequence_numbers_wrap_in_mid_stream(void **state)
+{
+	struct sim_conf c = { .down = 1000 };
+
+	for (unsigned int inbound = 0; inbound < 2; inbound++) {
+		c = (struct sim_conf){ .down = 1000, .inbound = inbound };
+		/* The ISN is a hash and a clock that counts each 4 us (RFC 6528). */
+		c.start_us = 4ull * (uint32_t)(0xffff8000 - sim_run(&c).isn);
+		c.up = c.down = 1 * MB;
+		assert_in_range(sim_run(&c).isn, 0xffff7ff0, 0xffff8010);
+		c.loss = 200;
+		c.up = c.down = 300 * KB;
+		run_seeds(c);
+		/* Both at once, and the very last numbers on the segments of the handshake. */
+		c.start_us += 4 * 0x7ffe;
+		c.gisn = UINT32_MAX - 1;
+		c.loss = 1000;
+		c.up = c.down = 50 * KB;
+		run_seeds(c);
+	}
+}
+
+static void
 slow_peer_closes_the_window_and_opens_it(void **state)
 {
 	struct sim_conf c = {
@@ -160,6 +183,26 @@ socket_that_takes_less_than_it_said(void **state)
 	c.down = 300 * KB;
 	c.bridge_us = 300;
 	run_seeds(c);
+}
+
+static void
+never_more_window_than_the_socket_takes(void **state)
+{
+	for (uint64_t seed = 1; seed <= 32; seed++) {
+		struct sim_conf c = { .seed = seed, .up = 300 * KB, .down = 20 * KB };
+		struct sim_result r;
+
+		c.peer_rate = seed & 1 ? 3000 : 0;
+		c.sndbuf = seed & 2 ? 5000 : 48 * KB;
+		c.loss = seed & 4 ? 300 : 0;
+		c.reorder = c.repeat = seed & 8 ? 1000 : 0;
+		c.remote_us = seed & 16 ? 3000 : 0;
+		c.bridge_us = 100 * seed;
+		c.no_tso = seed % 3 == 0;
+		c.no_scale = seed % 5 == 0;
+		r = sim_run(&c);
+		assert_int_equal(r.counters[L4X_COUNT_TCP_SHORT], 0);
+	}
 }
 
 static void
@@ -290,8 +333,10 @@ main(int argc, char **argv)
 		cmocka_unit_test(survives_loss_both_ways),
 		cmocka_unit_test(survives_reordering_and_repetition),
 		cmocka_unit_test(sequence_numbers_wrap_in_mid_stream),
+		cmocka_unit_test(our_sequence_numbers_wrap_in_mid_stream),
 		cmocka_unit_test(slow_peer_closes_the_window_and_opens_it),
 		cmocka_unit_test(socket_that_takes_less_than_it_said),
+		cmocka_unit_test(never_more_window_than_the_socket_takes),
 		cmocka_unit_test(remote_peer_acknowledges_after_a_round_trip),
 		cmocka_unit_test(slow_guest_closes_its_window_and_opens_it),
 		cmocka_unit_test(guest_that_pauses_for_long),
