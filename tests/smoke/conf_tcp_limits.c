@@ -8,8 +8,9 @@
 
 /** VM a's limit of flows. */
 #define FLOWS 4
-/** What a worker's table holds. */
+/** What a worker's table holds, and what VM b gets of it: the last eighth is kept for others. */
 #define TABLE 64
+#define ROOM_B (TABLE - TABLE / 8)
 #define LIMIT_SAID "raise the limit of open files"
 
 static const struct guest_conf conf_b = {
@@ -89,7 +90,11 @@ asked(int ctl, const char *name)
 {
 	json_t *j = smoke_ctl_ask(ctl, "{\"cmd\":\"stats\"}\n");
 	const json_t *n = json_object_get(json_object_get(j, "total"), name);
-	long long value = json_integer_value(n);
+	long long value;
+
+	if (n == NULL)
+		n = json_object_get(json_object_get(j, "drops"), name);
+	value = json_integer_value(n);
 
 	assert_true(json_is_integer(n));
 	json_decref(j);
@@ -176,25 +181,26 @@ syn_at_the_guests_limit_is_reset_and_others_go_on(void **state)
 }
 
 static void
-syn_at_a_full_table_is_reset_and_others_go_on(void **state)
+syn_at_a_table_without_room_is_reset_and_others_go_on(void **state)
 {
-	struct smoke_conn k[TABLE];
+	struct smoke_conn k[ROOM_B];
 
 	assert_int_equal(smoke_flows(0), 0);
-	fill(b, k, TABLE, "flow-table");
-	serve_again(b, k, TABLE);
+	fill(b, k, ROOM_B, "flow-limit");
+	smoke_serves(smoke.g);
+	serve_again(b, k, ROOM_B);
 }
 
 static void
-connection_from_outside_at_a_full_table_is_reset(void **state)
+connection_from_outside_at_a_table_without_room_is_reset(void **state)
 {
-	struct smoke_conn k[TABLE], late;
+	struct smoke_conn k[ROOM_B], late;
 	long long refused = smoke_stat("bridge-refused");
 	char byte;
 	int fd;
 
 	assert_int_equal(smoke_flows(0), 0);
-	fill(b, k, TABLE, "flow-table");
+	fill(b, k, ROOM_B, "flow-limit");
 	fd = host_tcp_connect(LO, 8090);
 	assert_int_equal(host_recv(b, fd, &byte, 1, SOON), -ECONNRESET);
 	assert_int_equal(smoke_stat("bridge-refused"), refused + 1);
@@ -203,7 +209,7 @@ connection_from_outside_at_a_full_table_is_reset(void **state)
 	late = smoke_in(b, false, 8090, 90);
 	smoke_echo(b, &late);
 	smoke_drop(&late);
-	for (unsigned int i = 1; i < TABLE; i++)
+	for (unsigned int i = 1; i < ROOM_B; i++)
 		smoke_drop(&k[i]);
 }
 
@@ -234,8 +240,8 @@ main(void)
 		SMOKE(guests_syn_without_a_descriptor_is_reset_and_others_go_on),
 		SMOKE(connection_that_cannot_be_accepted_waits_and_nothing_spins),
 		SMOKE(syn_at_the_guests_limit_is_reset_and_others_go_on),
-		SMOKE(syn_at_a_full_table_is_reset_and_others_go_on),
-		SMOKE(connection_from_outside_at_a_full_table_is_reset),
+		SMOKE(syn_at_a_table_without_room_is_reset_and_others_go_on),
+		SMOKE(connection_from_outside_at_a_table_without_room_is_reset),
 	};
 
 	return cmocka_run_group_tests_name("conf_tcp_limits", tests, up, down);

@@ -141,9 +141,9 @@ resolvers_of_a_family_that_a_vm_has_not_are_left_out(void **state)
 	assert_addr(&c->vms[1]->port.dns[0], "9.9.9.9");
 	conf_destroy(c);
 	load_errors("[vm.a]\nsocket = /a\naddress6 = none\ndns = 2620:fe::fe\n");
-	assert_error("weir.conf:4: [vm.a] dns: none of the resolvers is of a family that the VM");
+	assert_error("weir.conf:4: [vm.a] dns: none of the resolvers is of a family that a has");
 	load_errors("[weir]\ndns = 2620:fe::fe\n[vm.a]\nsocket = /a\naddress6 = none\n");
-	assert_error("weir.conf:3: [vm.a] dns: none of the resolvers is of a family that the VM");
+	assert_error("weir.conf:2: [weir] dns: none of the resolvers is of a family that a has");
 }
 
 static void
