@@ -86,7 +86,7 @@ bool worker_settle(struct worker *w);
 	X(IDLE, "worker-idle", "iterations that found none")                                       \
 	X(SLEEPS, "worker-sleeps", "times it slept")                                               \
 	D(HANDOVER_FULL, "worker-handover-full", "frames dropped: another worker's ring was full") \
-	D(TX_DROPPED, "worker-tx-dropped", "frames dropped: the guest had no buffers")
+	D(TX_DROPPED, "worker-tx-dropped", "frames that the guest had no buffers for")
 
 enum worker_counter {
 #define X(e, name, help) WORKER_COUNT_##e,

@@ -133,20 +133,23 @@ worker_queue_other(struct worker *w, uint16_t pif)
 
 /** One run of frames for one queue. */
 static void
-worker_tx_run(struct worker *w, uint16_t pif, uint8_t queue, struct rte_mbuf **frames, uint16_t n)
+worker_tx_run(struct worker *w, const struct l4x_frame *run, uint16_t n)
 {
-	struct worker_queue *q = worker_queue_find(w, pif, queue);
-	uint16_t sent = 0;
+	struct worker_queue *q = worker_queue_find(w, run->pif, run->queue);
+	struct rte_mbuf *frames[WORKER_TX_BURST];
+	uint16_t sent = 0, i;
 
 	if (unlikely(q == NULL || !q->ready))
-		q = worker_queue_other(w, pif);
+		q = worker_queue_other(w, run->pif);
 	if (likely(q != NULL)) {
+		for (i = 0; i < n; i++)
+			frames[i] = run[i].m;
 		sent = vport_tx_burst(q->vq, frames, n);
 		q->dirty = true;
 	}
 	if (unlikely(sent < n)) {
 		worker_count(w, WORKER_COUNT_TX_DROPPED, n - sent);
-		rte_pktmbuf_free_bulk(&frames[sent], n - sent);
+		l4x_frames_unsent(w->p.l4x, &run[sent], n - sent, w->now_us);
 	}
 }
 
@@ -155,17 +158,14 @@ worker_ports_tx(struct worker *w)
 {
 	const struct l4x_frame *f = w->out->frames;
 	const uint32_t n = w->out->n_frames;
-	struct rte_mbuf *run[WORKER_TX_BURST];
-	uint16_t len = 0;
-	uint32_t i;
+	uint32_t i, first = 0;
 
-	for (i = 0; i < n; i++) {
-		run[len++] = f[i].m;
-		if (len == WORKER_TX_BURST || i + 1 == n || f[i + 1].pif != f[i].pif ||
-			f[i + 1].queue != f[i].queue) {
-			worker_tx_run(w, f[i].pif, f[i].queue, run, len);
-			len = 0;
-		}
+	for (i = 1; i <= n; i++) {
+		if (i < n && i - first < WORKER_TX_BURST && f[i].pif == f[first].pif &&
+			f[i].queue == f[first].queue)
+			continue;
+		worker_tx_run(w, &f[first], (uint16_t)(i - first));
+		first = i;
 	}
 }
 

@@ -75,7 +75,9 @@ struct l4x_tcp {
 	uint8_t dupacks : 4;
 	uint8_t gaps : 4;      /**< segments of this burst that came after a gap */
 	uint8_t retries;       /**< timeouts without an acknowledgement in between */
-	uint8_t backoff;       /**< doublings of the timeout, until a round trip was timed */
+	uint8_t backoff : 5;   /**< doublings of the timeout, until a round trip was timed */
+	uint8_t unsent : 1;    /**< something is owed that the guest had no buffer for */
+	uint8_t waits : 2;     /**< ... how often in a row, since the guest was heard */
 	uint8_t probes;        /**< keepalives and window probes without any answer */
 	uint8_t idle_polls;    /**< how often in a row QUERY has changed nothing */
 	uint8_t poll_ms : 5;   /**< half the socket's round trip, bounded */

@@ -34,15 +34,26 @@ send_empty(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct flo
 	l4x_frame_add(l, port, queue, m);
 }
 
+/** The frame that was added last, unless the output dropped it, is this flow's. */
+static void
+mark_frame(struct l4x *l, uint32_t idx, uint32_t n_before)
+{
+	if (l->out.n_frames > n_before)
+		l->out.frames[n_before].flow =
+			flowtab_handle_make(l->params.worker, l->ftf[idx].generation, idx);
+}
+
 static void
 flow_send_empty(struct l4x *l, uint32_t idx, const struct tcp_seg *s)
 {
+	uint32_t n_frames = l->out.n_frames;
 	struct flowtab_tuple guest;
 
 	if (flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0)
 		return;
 	l->ftf[idx].pkts[FLOWTAB_SIDE_OTHER]++;
 	send_empty(l, l4x_flow_port(l, idx), l->flows[idx].queue, &guest, s);
+	mark_frame(l, idx, n_frames);
 }
 
 void
@@ -147,6 +158,7 @@ l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
 	struct l4x_port *port = l4x_flow_port(l, idx);
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
 	struct tcp_seg s = { .flags = RTE_TCP_ACK_FLAG };
+	uint32_t n_frames = l->out.n_frames;
 	struct flowtab_tuple guest;
 	struct rte_tcp_hdr *th;
 	uint32_t len = rte_pktmbuf_pkt_len(m);
@@ -177,5 +189,6 @@ l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
 	t->answering = true;
 	l4x_ip_prepend(port, m, &guest, 0, 0);
 	l4x_frame_add(l, port, l->flows[idx].queue, m);
+	mark_frame(l, idx, n_frames);
 	return true;
 }

@@ -208,6 +208,7 @@ l4x_tcp_in(struct l4x *l, uint32_t idx, struct tcp_rx *r)
 	}
 	t->heard_us = l->now_us;
 	t->probes = 0;
+	t->waits = 0;
 	l4x_tcp_dirty(l, idx);
 	if (unlikely(!l4x_tcp_acked(l, idx, r))) {
 		l4x_drop(l, r->p->m, L4X_DROP_TCP_ACK);

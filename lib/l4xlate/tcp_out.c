@@ -213,6 +213,8 @@ una_advance(struct l4x *l, uint32_t idx, uint64_t off)
 		t->nxt = off;
 		rewind_to_nxt(l, idx);
 	}
+	/* It takes frames, and has buffers again, most likely. */
+	l4x_tcp_unsent_due(l, idx);
 }
 
 /**

@@ -7,6 +7,7 @@
  *   tcp_ack.c    what the guest is told: acknowledgements, windows; SENT events
  *   tcp_out.c    socket -> guest: DATA, EOF, credit, retransmission
  *   tcp_timer.c  deadlines
+ *   tcp_unsent.c segments that the guest had no buffer for
  *   tcp_opt.c    options, initial sequence numbers
  *   tcp_frame.c  segments as frames
  */
@@ -135,6 +136,11 @@ void l4x_tcp_rto_arm(struct l4x *l, uint32_t idx, bool restart);
 void l4x_tcp_poll_arm(struct l4x *l, uint32_t idx);
 /** Limit and keepalive of the state the flow is in. */
 void l4x_tcp_life_arm(struct l4x *l, uint32_t idx);
+
+/* ---- tcp_unsent.c ---- */
+
+/** Send what is owed since the guest had no buffer for it. */
+void l4x_tcp_unsent_due(struct l4x *l, uint32_t idx);
 
 /* ---- tcp_opt.c ---- */
 

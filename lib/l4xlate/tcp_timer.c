@@ -23,7 +23,7 @@ l4x_tcp_rto_us(const struct l4x_tcp *t)
 
 	if (t->srtt_us != 0)
 		rto = (uint64_t)t->srtt_us + RTE_MAX(4ull * t->rttvar_us, TCP_RTO_MIN_US);
-	rto <<= RTE_MIN(t->backoff, BACKOFF_MAX);
+	rto <<= t->backoff;
 	return RTE_MIN(rto, TCP_RTO_MAX_US);
 }
 
@@ -146,7 +146,7 @@ l4x_tcp_poll_arm(struct l4x *l, uint32_t idx)
 		at = l->now_us + ACK_WAIT_US;
 	if (l4x_tcp_poll_owed(t))
 		at = RTE_MIN(at, l->now_us + poll_interval(t));
-	if (at == UINT64_MAX)
+	if (at == UINT64_MAX && !t->unsent)
 		t->poll_at = UINT64_MAX;
 	else if (t->poll_at == UINT64_MAX || t->poll_at > at)
 		t->poll_at = at;
@@ -158,6 +158,7 @@ poll_fired(struct l4x *l, uint32_t idx)
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
 
 	t->poll_at = UINT64_MAX;
+	l4x_tcp_unsent_due(l, idx);
 	if (l4x_tcp_ack_waits(t)) {
 		t->answering = false;
 		t->flags |= L4X_TCP_ACK_NOW;

@@ -292,15 +292,30 @@ keep_frame(struct l4xkit *k, const struct l4x_frame *f)
 	o->bytes = flatten(f->m, &o->len);
 }
 
+static void
+keep_frames(struct l4xkit *k, const struct l4x_out *out)
+{
+	unsigned int sent = 0;
+
+	for (; sent < out->n_frames; sent++) {
+		if (k->full != NULL && k->full(k->full_arg, &out->frames[sent]))
+			break;
+		keep_frame(k, &out->frames[sent]);
+	}
+	if (sent == out->n_frames)
+		return;
+	k->n_unsent += out->n_frames - sent;
+	l4x_frames_unsent(k->l, &out->frames[sent], out->n_frames - sent, k->now_us);
+}
+
 void
 l4xkit_collect(struct l4xkit *k)
 {
 	struct l4x_out *out = l4x_out(k->l);
 
+	keep_frames(k, out);
 	for (unsigned int i = 0; i < out->n_ops; i++)
 		keep_op(k, &out->ops[i]);
-	for (unsigned int i = 0; i < out->n_frames; i++)
-		keep_frame(k, &out->frames[i]);
 	for (unsigned int i = 0; i < out->n_handover; i++) {
 		rte_pktmbuf_free(out->handover[i].m);
 		k->handover_worker = out->handover[i].worker;

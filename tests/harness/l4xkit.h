@@ -57,7 +57,11 @@ struct l4xkit {
 	unsigned int op_head, op_tail;
 	unsigned int n_handover; /**< frames for other workers, freed */
 	uint8_t handover_worker; /**< of the last one */
-	struct pkt_view view;    /**< of the last l4xkit_frame() */
+	/** Has the guest no buffer for this frame, and so for those after it? NULL: it has. */
+	bool (*full)(void *arg, const struct l4x_frame *f);
+	void *full_arg;
+	unsigned int n_unsent; /**< frames that were given back */
+	struct pkt_view view;  /**< of the last l4xkit_frame() */
 };
 
 /** EAL without huge pages. Once per process, before anything else. */

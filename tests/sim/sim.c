@@ -352,6 +352,16 @@ drain(struct sim *s)
 	}
 }
 
+static bool
+is_full(void *arg, const struct l4x_frame *f)
+{
+	struct sim *s = arg;
+
+	if (s->k->now_us >= s->full_until_us && sim_chance(s, s->c.full))
+		s->full_until_us = s->k->now_us + s->c.full_us;
+	return s->k->now_us < s->full_until_us;
+}
+
 static struct sim_conf the_conf;
 
 static void
@@ -395,6 +405,10 @@ sim_run(const struct sim_conf *conf)
 		l4x_port_link(s->k->l, L4XKIT_PIF, true, L4X_OFFLOAD_CSUM);
 		s->k->limits.tso4 = s->k->limits.tso6 = false;
 	}
+	if (s->c.full != 0) {
+		s->k->full = is_full;
+		s->k->full_arg = s;
+	}
 	s->rng = conf->seed * 0x9e3779b97f4a7c15ull + 1;
 	s->ops.tail = &s->ops.head;
 	s->events.tail = &s->events.head;
@@ -412,6 +426,7 @@ sim_run(const struct sim_conf *conf)
 	assert_int_equal(s->g.rcv_nxt, s->c.down);
 	s->r.took_us = s->k->now_us - began;
 	s->r.isn = s->g.peer_isn;
+	s->r.frames_unsent = s->k->n_unsent;
 	memcpy(s->r.counters, l4x_counters(s->k->l), sizeof(s->r.counters));
 	drain(s);
 	l4xkit_destroy(s->k);

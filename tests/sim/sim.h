@@ -30,6 +30,8 @@ struct sim_conf {
 	uint64_t seed;
 	uint64_t start_us; /**< the world begins so much later, and weir's ISN is another */
 	uint32_t loss, repeat, reorder;
+	uint32_t full;     /**< chance that a frame finds the guest without buffers ... */
+	uint32_t full_us;  /**< ... which it then is for so long */
 	uint32_t delay_us; /**< of the link, each way; 0: 20 */
 	bool v6, inbound;
 	uint64_t up, down; /**< bytes guest -> host, host -> guest */
@@ -60,7 +62,7 @@ struct sim_result {
 	uint64_t took_us;
 	uint32_t isn; /**< weir's */
 	uint64_t counters[L4X_COUNTERS];
-	uint64_t frames_up, frames_down;
+	uint64_t frames_up, frames_down, frames_unsent;
 };
 
 /** Run until both have everything and every flow is gone. */

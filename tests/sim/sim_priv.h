@@ -92,6 +92,7 @@ struct sim {
 	struct sim_sock s;
 	uint16_t gport, pport;
 	const char *peer;
+	uint64_t full_until_us;
 	/* promises made to the guest */
 	uint32_t last_ack;
 	bool ack_seen;

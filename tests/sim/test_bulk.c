@@ -256,6 +256,45 @@ guest_that_takes_its_window_back(void **state)
 }
 
 static void
+guest_that_runs_out_of_buffers(void **state)
+{
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
+		struct sim_conf c = { .seed = seed, .full = 300, .full_us = 3000 };
+		struct sim_result r;
+
+		c.no_tso = seed & 1;
+		c.v6 = seed & 2;
+		c.inbound = seed & 4;
+		c.down = 4 * MB;
+		c.up = seed % 3 == 0 ? 2 * MB : 0;
+		r = sim_run(&c);
+		assert_true(r.frames_unsent > 0);
+		assert_true(r.counters[L4X_COUNT_TCP_UNSENT] > 0);
+		/* Only SYN and FIN wait for a timeout. */
+		assert_in_range(r.counters[L4X_COUNT_TCP_RTO], 0, 3);
+		assert_int_equal(r.counters[L4X_COUNT_TCP_FAST], 0);
+	}
+}
+
+static void
+guest_that_runs_out_of_buffers_and_loses(void **state)
+{
+	struct sim_conf c = { .down = 1 * MB,
+		.up = 1 * MB,
+		.full = 300,
+		.full_us = 20000,
+		.loss = 100,
+		.reorder = 300,
+		.repeat = 100,
+		.peer_rate = 5000,
+		.app_rate = 5000,
+		.rcvbuf = 24 * KB,
+		.shrinks = true };
+
+	run_seeds(c);
+}
+
+static void
 trickle_from_the_peer(void **state)
 {
 	struct sim_conf c = { .down = 60 * KB, .up = 10 * KB, .source_rate = 300 };
@@ -341,6 +380,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(slow_guest_closes_its_window_and_opens_it),
 		cmocka_unit_test(guest_that_pauses_for_long),
 		cmocka_unit_test(guest_that_takes_its_window_back),
+		cmocka_unit_test(guest_that_runs_out_of_buffers),
+		cmocka_unit_test(guest_that_runs_out_of_buffers_and_loses),
 		cmocka_unit_test(trickle_from_the_peer),
 		cmocka_unit_test(ends_in_every_order),
 		cmocka_unit_test(slow_bridge),

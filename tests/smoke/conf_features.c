@@ -295,6 +295,42 @@ connection_goes_on_when_its_pair_is_disabled(void **state)
 	smoke.g->pair = 0;
 }
 
+/** A download, with frames for which there was no buffer, and no timeout for any of them. */
+static void
+runs_out_without_a_timeout(const struct guest_conf *conf, int least)
+{
+	for (int i = 0; i < 10; i++) {
+		const long long unsent = smoke_stat("tcp-unsent"), rto = smoke_stat("tcp-rto");
+
+		guest_close(smoke.g);
+		smoke.g = smoke_guest("a.sock", conf);
+		assert_non_null(smoke.g);
+		smoke_bulk(smoke.g, false, 0, BULK);
+		/* A test that is not run for 200 ms makes one. */
+		if (smoke_stat("tcp-unsent") - unsent >= least && smoke_stat("tcp-rto") == rto)
+			return;
+	}
+	fail_msg("a frame without a buffer costs a timeout");
+}
+
+static void
+runs_out_of_receive_buffers_that_are_copied_into(void **state)
+{
+	/* Too small for the largest frame, so nothing is lent; and few. */
+	const struct guest_conf whole = { .vhu.features = VHU_F_VERSION_1 | VHU_F_MTU,
+		.mtu = 1400,
+		.rx_bytes = 1500,
+		.rx_count = 8 };
+	/* Too small in front. */
+	const struct guest_conf parts = { .vhu.features = VHU_FEATURES_LINUX &
+			~(VHU_F_GUEST_TSO | VHU_F_ECN),
+		.rx_bytes = 130,
+		.rx_count = 40 };
+
+	runs_out_without_a_timeout(&whole, 0);
+	runs_out_without_a_timeout(&parts, 1);
+}
+
 static void
 guest_without_kick_descriptors_is_polled(void **state)
 {
@@ -368,6 +404,7 @@ main(void)
 		SMOKE(works_with_receive_buffers_of_many_descriptors),
 		SMOKE(works_with_few_receive_buffers),
 		SMOKE(works_with_receive_buffers_of_odd_sizes),
+		SMOKE(runs_out_of_receive_buffers_that_are_copied_into),
 		SMOKE(guest_without_kick_descriptors_is_polled),
 	};
 	const struct CMUnitTest pairs[] = {

@@ -20,6 +20,9 @@
  * l3_len and l4_len are set. Payload frames are the mbufs of L4X_EV_DATA with headers prepended in
  * place.
  *
+ * A frame that the port does not take, for want of buffers in the guest, goes back by
+ * l4x_frames_unsent().
+ *
  * Ownership: an mbuf passed in belongs to the context; an mbuf in the output to the caller.
  * Threads: one context belongs to one worker. l4x_steer() and the text functions are pure.
  * Time: now_us, monotonic, any origin, the same for all calls.
@@ -139,6 +142,7 @@ struct l4x_frame {
 	uint8_t queue;  /**< queue pair of the port */
 	uint8_t worker; /**< handover only: whose frame it is */
 	bool news;      /**< handover only: no frame, but what one worker has heard of the guest */
+	uint64_t flow;  /**< its handle, for l4x_frames_unsent(); 0: of none that would care */
 };
 
 /** Room in the output; what one call can make at most is below it. */
@@ -199,6 +203,14 @@ void l4x_events(struct l4x *l, const struct l4x_event *events, unsigned int n, u
 void l4x_timers(struct l4x *l, uint64_t now_us);
 /** When l4x_timers() is to be called next, for sleeping: us, UINT64_MAX = never. */
 uint64_t l4x_next_us(const struct l4x *l);
+
+/**
+ * Frames of the output for which the guest had no buffer. What a TCP flow had counted as sent is
+ * taken back and sent a few ms later; others are lost, as on any wire. Frees the mbufs, makes no
+ * output: to be called between the output's being taken and l4x_out_reset().
+ */
+void l4x_frames_unsent(
+	struct l4x *l, const struct l4x_frame *frames, unsigned int n, uint64_t now_us);
 
 struct l4x_out *l4x_out(struct l4x *l);
 /** Forget the output (its mbufs have gone their way). */

@@ -72,6 +72,7 @@
 	X(TCP_RETRANSMIT, "tcp-retransmit", "times data or FIN was sent to a guest again")      \
 	X(TCP_RTO, "tcp-rto", "retransmission timeouts")                                        \
 	X(TCP_FAST, "tcp-fast-retransmit", "fast retransmits")                                  \
+	X(TCP_UNSENT, "tcp-unsent", "segments taken back: the guest had no buffer")             \
 	X(TCP_PROBE, "tcp-probe", "zero-window probes and keepalives sent")                     \
 	X(TCP_RST_SENT, "tcp-rst-sent", "RST sent to guests")                                   \
 	X(TCP_SHORT, "tcp-short", "times a socket took less than it was given")                 \
