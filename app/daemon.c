@@ -179,7 +179,9 @@ start_vms(struct daemon *d)
 	for (i = 0; i < d->conf->n_vms; i++)
 		if (daemon_vm_create(d, d->conf->vms[i]) == NULL)
 			return -EIO;
-	ret = daemon_threads_start(d);
+	ret = daemon_guest_room(d, d->conf);
+	if (ret == 0)
+		ret = daemon_threads_start(d);
 	TAILQ_FOREACH (vm, &d->vms, next)
 		if (ret == 0)
 			ret = daemon_vm_start(vm);

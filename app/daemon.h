@@ -157,6 +157,11 @@ int daemon_eal_start(struct daemon *d);
 void daemon_eal_stop(struct daemon *d);
 /** An error line that tells that memory ran out for this, and what to do. @return -ENOMEM */
 int daemon_no_memory(const struct daemon *d, const char *what);
+/**
+ * Is there room for what librte_vhost takes when the guests of c connect? It would refuse them
+ * without a word. 0 or -ENOMEM, logged.
+ */
+int daemon_guest_room(const struct daemon *d, const struct conf *c);
 
 /* ---- daemon_threads.c: pools, workers, bridges ---- */
 

@@ -15,12 +15,16 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
+#include <rte_malloc.h>
 
 #include "log.h"
 
 #define EAL_ARGS 64
 /** Threads of DPDK's and librte_vhost's own. */
 #define THREADS_OWN 4
+/** What librte_vhost allocates for a connection, and for a queue pair with rings of 1024. */
+#define GUEST_BYTES (64u << 10)
+#define GUEST_PAIR_BYTES (128u << 10)
 
 /** What rte_eal_init() is given; it permutes argv and keeps pointers to the text. */
 struct eal_args {
@@ -448,6 +452,24 @@ daemon_eal_stop(struct daemon *d)
 	rte_eal_cleanup();
 	d->eal_up = false;
 	runtime_dir_remove(d);
+}
+
+int
+daemon_guest_room(const struct daemon *d, const struct conf *c)
+{
+	void **held = calloc(c->n_vms, sizeof(*held));
+	int ret = held != NULL ? 0 : -ENOMEM;
+	uint32_t i;
+
+	for (i = 0; i < c->n_vms && ret == 0; i++) {
+		held[i] = rte_malloc("room", GUEST_BYTES + c->vms[i]->queues * GUEST_PAIR_BYTES, 0);
+		if (held[i] == NULL)
+			ret = daemon_no_memory(d, "the rings of guests");
+	}
+	for (i = 0; held != NULL && i < c->n_vms; i++)
+		rte_free(held[i]);
+	free(held);
+	return ret;
 }
 
 int

@@ -91,6 +91,15 @@ too_little_memory_names_the_key_to_raise(void **state)
 }
 
 static void
+memory_that_leaves_nothing_for_guests_is_an_error(void **state)
+{
+	START("--vm", "a,socket=a.sock,queues=64", "--hugepages", "off", "--memory", "16",
+		"--max-flows", "1024", "--bridges", "1", "--control", "c");
+	assert_int_equal(end(), 1);
+	expect_one_error("memory: 16 MiB are not enough for the rings of guests", "raise memory");
+}
+
+static void
 more_memory_than_there_is_is_an_error(void **state)
 {
 	START("--vm", "a,socket=a.sock", "--memory", "1048576", "--control", "c");
@@ -176,6 +185,7 @@ main(int argc, char **argv)
 		TEST(a_directory_that_is_not_there_is_named),
 		TEST(a_port_in_use_is_named_and_nothing_is_left),
 		TEST(too_little_memory_names_the_key_to_raise),
+		TEST(memory_that_leaves_nothing_for_guests_is_an_error),
 		TEST(more_memory_than_there_is_is_an_error),
 		TEST(a_cpu_that_is_not_there_is_an_error),
 		TEST(bad_eal_arguments_are_an_error),
