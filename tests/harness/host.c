@@ -417,8 +417,10 @@ slow_loop(struct transfer *t, size_t piece, int timeout_ms)
 	piece = piece < CHUNK ? piece : CHUNK;
 	while (t->up_got < t->up && push_up(t)) {
 		if (vhu_now_ms() >= deadline) {
-			snprintf(t->why, sizeof(t->why), "stalled: %zu sent, %zu got, of %zu",
-				t->up_sent, t->up_got, t->up);
+			snprintf(t->why, sizeof(t->why),
+				"stalled: %zu sent, %zu got, of %zu; %u in flight, window %u",
+				t->up_sent, t->up_got, t->up, t->c->snd_nxt - t->c->snd_una,
+				t->c->snd_wnd);
 			return;
 		}
 		if (t->c->zero_windows == 0)
