@@ -2,6 +2,8 @@
 /* Deadlines, expiry, and the search for an expired flow when the table is full. */
 #include "flowtab.h"
 
+#include <netinet/in.h>
+
 #include "flowtab_priv.h"
 
 static uint64_t
@@ -160,5 +162,50 @@ flowtab_reclaim(struct flowtab *ft, struct flowtab_search *s, uint32_t vain, uin
 		return false;
 	}
 	flowtab_drop(ft, idx);
+	return true;
+}
+
+/** How little a flow is worth: the order in which a full table gives up those that live. */
+static unsigned int
+worth(const struct flowtab_flow *f)
+{
+	if (f->state == FLOWTAB_CLOSING)
+		return 0;
+	if (f->proto == IPPROTO_UDP &&
+		(f->pkts_lo[FLOWTAB_SIDE_GUEST] == 0 || f->pkts_lo[FLOWTAB_SIDE_OTHER] == 0))
+		return 1;
+	return f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6 ? 2 : 3;
+}
+
+/** Of two that are worth the same, the one that would end first. */
+static bool
+is_worth_less(const struct flowtab_flow *a, const struct flowtab_flow *b)
+{
+	unsigned int wa = worth(a), wb = worth(b);
+
+	return wa < wb || (wa == wb && a->deadline_ms < b->deadline_ms);
+}
+
+/*
+ * Some neighbours are looked at, each time the next ones. No list by worth is kept: it would cost
+ * every flow at its beginning and end.
+ */
+bool
+flowtab_evict(struct flowtab *ft)
+{
+	uint32_t best = ft->closing_head;
+
+	for (unsigned int i = 0; ft->closing_head == FLOWTAB_NONE && i < FLOWTAB_SEARCH_CALL; i++) {
+		uint32_t idx = ft->evict_at < ft->fresh ? ft->evict_at : 0;
+		const struct flowtab_flow *f = &ft->flows[idx];
+
+		ft->evict_at = idx + 1;
+		if (f->state != FLOWTAB_FREE && f->state != FLOWTAB_NEW &&
+			(best == FLOWTAB_NONE || is_worth_less(f, &ft->flows[best])))
+			best = idx;
+	}
+	if (best == FLOWTAB_NONE)
+		return false;
+	flowtab_drop(ft, best);
 	return true;
 }

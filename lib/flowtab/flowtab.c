@@ -65,6 +65,12 @@ create_arrays(struct flowtab *ft, const struct flowtab_params *p)
 	if (ft->flows == NULL || ft->keys4 == NULL || ft->keys6 == NULL || ft->live == NULL ||
 		ft->pifs == NULL)
 		return -ENOMEM;
+	if (p->zones == NULL) {
+		ft->own_zones = flowtab_zones_create(p->owner + 1U, s);
+		if (ft->own_zones == NULL)
+			return -rte_errno;
+	}
+	ft->zones = p->zones != NULL ? p->zones : ft->own_zones;
 	ft->wheel = flowtab_wheel_create(p->max_flows, FLOWTAB_TICK_MS, p->now_ms, s);
 	return ft->wheel != NULL ? 0 : -rte_errno;
 }
@@ -74,7 +80,8 @@ params_are_valid(const struct flowtab_params *p)
 {
 	return p->name != NULL && p->name[0] != '\0' &&
 		strnlen(p->name, FLOWTAB_NAME_MAX + 1) <= FLOWTAB_NAME_MAX && p->max_flows > 0 &&
-		p->max_flows <= MAX_FLOWS;
+		p->max_flows <= MAX_FLOWS &&
+		(p->zones == NULL || flowtab_zones_have_slot(p->zones, p->owner));
 }
 
 struct flowtab *
@@ -95,6 +102,8 @@ flowtab_create(const struct flowtab_params *p)
 	ft->max = p->max_flows;
 	ft->max_pifs = p->max_pifs;
 	ft->owner = p->owner;
+	ft->crc = p->crc;
+	ft->evict = p->evict;
 	ft->hash_mask = UINT32_MAX;
 	ft->free_head = FLOWTAB_NONE;
 	ft->closing_head = FLOWTAB_NONE;
@@ -117,6 +126,7 @@ flowtab_destroy(struct flowtab *ft)
 	if (ft == NULL)
 		return;
 	flowtab_wheel_destroy(ft->wheel);
+	flowtab_zones_destroy(ft->own_zones);
 	rte_free(ft->pifs);
 	rte_free(ft->live);
 	rte_free(ft->keys6);
@@ -194,6 +204,21 @@ check_limit(struct flowtab *ft, uint16_t pif, uint64_t now_ms)
 	return 0;
 }
 
+/** Count the flow in its zone. 0, or -EUSERS: see check_limit(). */
+static int
+enter_zone(struct flowtab *ft, uint16_t zone, uint64_t now_ms)
+{
+	unsigned int drops = 0;
+
+	while (!flowtab_zone_add(ft->zones, ft->owner, zone)) {
+		/* With a limit of 0 there is nothing to search for. */
+		if (flowtab_zone_count(ft->zones, zone) == 0 || drops++ == FLOWTAB_SEARCH_DROPS ||
+			!flowtab_reclaim(ft, &ft->zone_search, FLOWTAB_SEARCH_MS_PIF, now_ms))
+			return -EUSERS;
+	}
+	return 0;
+}
+
 /** Freed indices go first: only as many flows take memory as there were at one time. */
 static uint32_t
 take_index(struct flowtab *ft)
@@ -207,25 +232,44 @@ take_index(struct flowtab *ft)
 	return idx;
 }
 
+/** @return an index, or FLOWTAB_NONE: the table is full, and nothing in it can go */
+static uint32_t
+make_room(struct flowtab *ft, uint64_t now_ms)
+{
+	uint32_t i = take_index(ft);
+
+	if (i != FLOWTAB_NONE)
+		return i;
+	if (flowtab_reclaim(ft, &ft->search, FLOWTAB_SEARCH_MS_FULL, now_ms) ||
+		(ft->evict && flowtab_evict(ft)))
+		i = take_index(ft);
+	return i;
+}
+
 int
-flowtab_new(struct flowtab *ft, uint16_t pif, uint8_t proto, uint64_t now_ms, uint32_t *idx)
+flowtab_new(struct flowtab *ft, uint16_t pif, uint16_t zone, uint8_t proto, uint64_t now_ms,
+	uint32_t *idx)
 {
 	struct flowtab_flow *f;
 	uint32_t i, generation;
 
+	if (pif >= FLOWTAB_MAX_PIFS)
+		return -EINVAL;
 	if (check_limit(ft, pif, now_ms) != 0)
 		return -EDQUOT;
-	i = take_index(ft);
+	if (enter_zone(ft, zone, now_ms) != 0)
+		return -EUSERS;
+	i = make_room(ft, now_ms);
 	if (i == FLOWTAB_NONE) {
-		if (!flowtab_reclaim(ft, &ft->search, FLOWTAB_SEARCH_MS_FULL, now_ms))
-			return -ENFILE;
-		i = take_index(ft);
+		flowtab_zone_sub(ft->zones, ft->owner, zone);
+		return -ENFILE;
 	}
 
 	f = &ft->flows[i];
 	generation = f->generation != 0 ? f->generation : 1;
 	*f = (struct flowtab_flow){
 		.deadline_ms = FLOWTAB_NEVER,
+		.zone = zone,
 		.pif = pif,
 		.proto = proto,
 		.state = FLOWTAB_NEW,
@@ -234,6 +278,7 @@ flowtab_new(struct flowtab *ft, uint16_t pif, uint8_t proto, uint64_t now_ms, ui
 		.next = FLOWTAB_NONE,
 		.prev = FLOWTAB_NONE,
 		.parent = FLOWTAB_NONE,
+		.ext = FLOWTAB_NONE,
 	};
 	ft->live[i / 64] |= UINT64_C(1) << i % 64;
 	ft->count++;
@@ -287,6 +332,7 @@ flowtab_free(struct flowtab *ft, uint32_t idx)
 	ft->free_head = idx;
 	ft->live[idx / 64] &= ~(UINT64_C(1) << idx % 64);
 	ft->count--;
+	flowtab_zone_sub(ft->zones, ft->owner, f->zone);
 	if (f->pif < ft->max_pifs)
 		ft->pifs[f->pif].count--;
 }

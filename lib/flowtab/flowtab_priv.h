@@ -16,6 +16,7 @@
 #include "flowtab.h"
 #include "key.h"
 #include "wheel_priv.h"
+#include "zone_priv.h"
 
 /** Length of a near slot of the expiry wheel: 512 s near, 36 h far. */
 #define FLOWTAB_TICK_MS 1000
@@ -24,10 +25,10 @@
 /** Searches in vain within one ms: who knocks at a full table, or at its limit, gains no more. */
 #define FLOWTAB_SEARCH_MS_FULL 8
 #define FLOWTAB_SEARCH_MS_PIF 1
-/** Expired flows that one call of flowtab_new() drops to get a port below its limit, at most. */
-#define FLOWTAB_SEARCH_DROPS 32
-static_assert(FLOWTAB_SEARCH_DROPS + 1 + FLOWTAB_SIDES <= FLOWTAB_GONE_MAX,
-	"a port below its limit, one more for a full table, and one for each tuple");
+/** Expired flows that one call of flowtab_new() drops to get below a limit, at most. */
+#define FLOWTAB_SEARCH_DROPS 16
+static_assert(2 * FLOWTAB_SEARCH_DROPS + 1 + FLOWTAB_SIDES <= FLOWTAB_GONE_MAX,
+	"a port and a zone below their limits, one more for a full table, and one for each tuple");
 /** Values of flowtab_flow.bound: unbound is 0. */
 #define FLOWTAB_BOUND_V4 4
 #define FLOWTAB_BOUND_V6 6
@@ -56,6 +57,9 @@ struct flowtab {
 	struct flowtab_wheel *wheel;
 	uint64_t *live; /**< bitmap of indices that are not FREE */
 	struct flowtab_pif *pifs;
+	struct flowtab_zones *zones;
+	struct flowtab_zones *own_zones; /**< nobody gave any */
+	struct flowtab_search zone_search;
 	flowtab_gone_fn gone;
 	void *gone_arg;
 	uint32_t count;
@@ -63,8 +67,10 @@ struct flowtab {
 	uint32_t free_head;    /**< freed indices, or FLOWTAB_NONE */
 	uint32_t closing_head; /**< ring of CLOSING flows, or FLOWTAB_NONE */
 	struct flowtab_search search;
+	uint32_t evict_at; /**< where the next search for one that lives begins */
 	uint16_t max_pifs;
 	uint8_t owner;
+	bool crc, evict;
 };
 
 static inline bool
@@ -82,6 +88,8 @@ void flowtab_drop(struct flowtab *ft, uint32_t idx);
  * @return false when none was found
  */
 bool flowtab_reclaim(struct flowtab *ft, struct flowtab_search *s, uint32_t vain, uint64_t now_ms);
+/** Drop a flow that lives, the least worth of some at hand; false: there are none but NEW ones. */
+bool flowtab_evict(struct flowtab *ft);
 /** Remove the key of a side from its hash, if bound. */
 void flowtab_unbind(struct flowtab *ft, uint32_t idx, enum flowtab_side side);
 void flowtab_closing_add(struct flowtab *ft, uint32_t idx);

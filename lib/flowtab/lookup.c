@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <rte_branch_prediction.h>
+#include <rte_hash_crc.h>
 #include <rte_prefetch.h>
 
 #include "flowtab_priv.h"
@@ -38,11 +40,15 @@ make_key(const struct flowtab *ft, const struct flowtab_tuple *t, union any_key 
 {
 	if (flowtab_tuple_is_v4(t)) {
 		flowtab_key4_pack(&k->k4, t);
-		*hash = flowtab_key4_hash(&ft->sipkey, &k->k4) & ft->hash_mask;
+		*hash = unlikely(ft->crc) ? rte_hash_crc(&k->k4, sizeof(k->k4), 0)
+					  : flowtab_key4_hash(&ft->sipkey, &k->k4);
+		*hash &= ft->hash_mask;
 		return FLOWTAB_BOUND_V4;
 	}
 	flowtab_key6_pack(&k->k6, t);
-	*hash = flowtab_key6_hash(&ft->sipkey, &k->k6) & ft->hash_mask;
+	*hash = unlikely(ft->crc) ? rte_hash_crc(&k->k6, sizeof(k->k6), 0)
+				  : flowtab_key6_hash(&ft->sipkey, &k->k6);
+	*hash &= ft->hash_mask;
 	return FLOWTAB_BOUND_V6;
 }
 
@@ -180,7 +186,7 @@ flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 
 	assert(idx < ft->max);
 	if (side >= FLOWTAB_SIDES || !flowtab_tuple_is_valid(t) || f->state == FLOWTAB_FREE ||
-		f->state == FLOWTAB_CLOSING || f->bound[side] != 0)
+		f->state == FLOWTAB_CLOSING || f->bound[side] != 0 || t->zone != f->zone)
 		return -EINVAL;
 	family = make_key(ft, t, &k, &hash);
 	err = evict_expired(ft, hash_of(ft, family), &k, hash, idx, now_ms);
@@ -196,8 +202,8 @@ flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 		ft->keys6[idx][side] = k.k6;
 	f->hash[side] = hash;
 	f->bound[side] = family;
-	if (side == FLOWTAB_SIDE_GUEST || f->state == FLOWTAB_NEW)
-		f->zone = t->zone;
+	if (side == FLOWTAB_SIDE_OTHER)
+		f->opif = t->pif;
 	if (f->state == FLOWTAB_NEW)
 		f->state = FLOWTAB_TYPED;
 	return 0;

@@ -205,9 +205,9 @@ l4x_dgram_touch(struct l4x *l, uint32_t idx, enum flowtab_side side, uint32_t by
 	struct flowtab_flow *ff = &l->ftf[idx];
 	struct l4x_dgram_flow *d = &l->flows[idx].dgram;
 
-	ff->pkts[side]++;
-	ff->bytes[side] += bytes;
-	if (!d->both_ways && ff->pkts[FLOWTAB_SIDE_GUEST] > 0 && ff->pkts[FLOWTAB_SIDE_OTHER] > 0) {
+	flowtab_flow_count(ff, side, 1, bytes);
+	if (!d->both_ways && flowtab_flow_pkts(ff, FLOWTAB_SIDE_GUEST) > 0 &&
+		flowtab_flow_pkts(ff, FLOWTAB_SIDE_OTHER) > 0) {
 		d->both_ways = true;
 		flowtab_activate(l->ft, idx);
 	}

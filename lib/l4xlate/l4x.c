@@ -217,6 +217,19 @@ flow_bind(struct l4x *l, uint32_t idx, const struct flowtab_tuple *guest,
 	return flowtab_bind(l->ft, idx, FLOWTAB_SIDE_OTHER, host, l4x_now_ms(l));
 }
 
+static enum l4x_counter
+flow_refused(int rc)
+{
+	switch (rc) {
+	case -EDQUOT:
+		return L4X_DROP_FLOW_LIMIT;
+	case -EUSERS:
+		return L4X_DROP_ZONE_LIMIT;
+	default:
+		return L4X_DROP_FLOW_TABLE;
+	}
+}
+
 uint32_t
 l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *guest,
 	const struct flowtab_tuple *host, uint8_t queue, uint8_t bridge, bool inbound)
@@ -235,9 +248,9 @@ l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *g
 		l4x_count(l, L4X_DROP_FLOW_RATE);
 		return FLOWTAB_NONE;
 	}
-	rc = flowtab_new(l->ft, port->conf.pif, guest->proto, l4x_now_ms(l), &idx);
+	rc = flowtab_new(l->ft, port->conf.pif, guest->zone, guest->proto, l4x_now_ms(l), &idx);
 	if (rc < 0) {
-		l4x_count(l, rc == -EDQUOT ? L4X_DROP_FLOW_LIMIT : L4X_DROP_FLOW_TABLE);
+		l4x_count(l, flow_refused(rc));
 		return FLOWTAB_NONE;
 	}
 	f = &l->flows[idx];
@@ -251,7 +264,6 @@ l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *g
 	f->peer_port = host->eport;
 	f->local = host->oaddr;
 	f->local_port = host->oport;
-	l->ftf[idx].zone = guest->zone;
 	l->ftf[idx].mark = port->conf.mark;
 	rc = flow_bind(l, idx, guest, host);
 	if (rc < 0) {
@@ -328,9 +340,12 @@ l4x_flow_count(const struct l4x *l)
 static const char *
 dgram_state_name(const struct flowtab_flow *ff)
 {
-	if (ff->pkts[0] > 0 && ff->pkts[1] > 0)
+	uint64_t out = flowtab_flow_pkts(ff, FLOWTAB_SIDE_GUEST);
+	uint64_t in = flowtab_flow_pkts(ff, FLOWTAB_SIDE_OTHER);
+
+	if (out > 0 && in > 0)
 		return "both-ways";
-	return ff->pkts[0] + ff->pkts[1] > 1 ? "one-way" : "new";
+	return out + in > 1 ? "one-way" : "new";
 }
 
 static void
@@ -350,8 +365,10 @@ flow_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info, uint64_
 	info->host.eport = f->peer_port;
 	info->host.oaddr = f->local;
 	info->host.oport = f->local_port;
-	memcpy(info->pkts, ff->pkts, sizeof(info->pkts));
-	memcpy(info->bytes, ff->bytes, sizeof(info->bytes));
+	for (unsigned int side = 0; side < FLOWTAB_SIDES; side++) {
+		info->pkts[side] = flowtab_flow_pkts(ff, side);
+		info->bytes[side] = flowtab_flow_bytes(ff, side);
+	}
 	info->age_ms = now_ms > ff->created_ms ? now_ms - ff->created_ms : 0;
 	info->left_ms = UINT64_MAX;
 	if (ff->deadline_ms != FLOWTAB_NEVER)

@@ -155,7 +155,7 @@ flow_in(struct l4x *l, uint32_t idx, struct tcp_rx *r)
 {
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
 
-	l->ftf[idx].pkts[FLOWTAB_SIDE_GUEST]++;
+	flowtab_flow_count(&l->ftf[idx], FLOWTAB_SIDE_GUEST, 1, 0);
 	if (syn_after_end(l, idx, r)) {
 		rte_pktmbuf_free(r->p->m);
 		return;

@@ -51,7 +51,7 @@ flow_send_empty(struct l4x *l, uint32_t idx, const struct tcp_seg *s)
 
 	if (flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0)
 		return;
-	l->ftf[idx].pkts[FLOWTAB_SIDE_OTHER]++;
+	flowtab_flow_count(&l->ftf[idx], FLOWTAB_SIDE_OTHER, 1, 0);
 	send_empty(l, l4x_flow_port(l, idx), l->flows[idx].queue, &guest, s);
 	mark_frame(l, idx, n_frames);
 }
@@ -184,8 +184,7 @@ l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
 	t->last_data = L4X_TCP_NONE;
 	if (port->up && l->out.n_frames < L4X_OUT_FRAMES)
 		t->last_data = (uint16_t)l->out.n_frames;
-	l->ftf[idx].pkts[FLOWTAB_SIDE_OTHER]++;
-	l->ftf[idx].bytes[FLOWTAB_SIDE_OTHER] += len;
+	flowtab_flow_count(&l->ftf[idx], FLOWTAB_SIDE_OTHER, 1, len);
 	t->answering = true;
 	l4x_ip_prepend(port, m, &guest, 0, 0);
 	l4x_frame_add(l, port, l->flows[idx].queue, m);

@@ -106,7 +106,7 @@ data_in(struct l4x *l, uint32_t idx, struct tcp_rx *r, int64_t off)
 		t->flags |= L4X_TCP_ACK_NOW;
 	}
 	m = chain_cut_front(m, 0);
-	l->ftf[idx].bytes[FLOWTAB_SIDE_GUEST] += r->len;
+	flowtab_flow_count(&l->ftf[idx], FLOWTAB_SIDE_GUEST, 0, r->len);
 	t->active_us = l->now_us;
 	t->flags &= ~L4X_TCP_KICK;
 	send_append(l, idx, m);

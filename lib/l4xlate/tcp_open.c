@@ -121,7 +121,7 @@ l4x_tcp_syn_in(struct l4x *l, const struct l4x_pkt *p, const struct tcp_rx *r)
 	quote_keep(p, t);
 	op_open(l, idx, p, &host, t->mss);
 	flowtab_touch(l->ft, idx, l4x_now_ms(l) + OPENING_LIMIT_MS);
-	l->ftf[idx].pkts[FLOWTAB_SIDE_GUEST]++;
+	flowtab_flow_count(&l->ftf[idx], FLOWTAB_SIDE_GUEST, 1, 0);
 }
 
 void

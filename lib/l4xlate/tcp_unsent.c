@@ -23,8 +23,7 @@ take_back(struct l4x *l, uint32_t idx, uint32_t seq, uint32_t len)
 
 	if (off < (int64_t)t->una || off >= (int64_t)t->nxt)
 		return;
-	l->ftf[idx].pkts[FLOWTAB_SIDE_OTHER]--;
-	l->ftf[idx].bytes[FLOWTAB_SIDE_OTHER] -= len;
+	flowtab_flow_uncount(&l->ftf[idx], FLOWTAB_SIDE_OTHER, 1, len);
 	t->nxt = (uint64_t)off;
 	/* Karn: what is sent twice times nothing. What was read past nxt is no news any more. */
 	t->flags &= ~(L4X_TCP_TIMING | L4X_TCP_FIN_OUT);

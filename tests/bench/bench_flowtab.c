@@ -116,7 +116,7 @@ insert_all(struct bench *b, uint64_t now_ms)
 	for (uint32_t k = 0; k < b->flows; k++) {
 		uint32_t i = b->order[k];
 
-		if (flowtab_new(b->ft, 1, IPPROTO_TCP, now_ms, &b->index[i]) != 0 ||
+		if (flowtab_new(b->ft, 1, 0, IPPROTO_TCP, now_ms, &b->index[i]) != 0 ||
 			flowtab_bind(b->ft, b->index[i], FLOWTAB_SIDE_GUEST, &b->guest[i],
 				now_ms) != 0 ||
 			flowtab_bind(

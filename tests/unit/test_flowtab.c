@@ -142,7 +142,7 @@ fresh_flow_is_blank(void **state)
 	uint32_t idx, again;
 
 	assert_int_equal(flowtab_max(ft), 16);
-	assert_int_equal(flowtab_new(ft, 2, IPPROTO_UDP, T0 + 5, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 2, 0, IPPROTO_UDP, T0 + 5, &idx), 0);
 	f = &flowtab_flows(ft)[idx];
 	assert_int_equal(f->state, FLOWTAB_NEW);
 	assert_true(f->deadline_ms == FLOWTAB_NEVER);
@@ -155,18 +155,22 @@ fresh_flow_is_blank(void **state)
 	f->cookie = 1;
 	f->mark = 2;
 	f->label[1] = 3;
-	f->pkts[1] = 4;
-	f->bytes[0] = 5;
+	flowtab_flow_count(f, 1, 4, 0);
+	flowtab_flow_count(f, 0, 0, 5);
+	f->pkts_hi[1] = 1;
+	f->bytes_hi[0] = 1;
 	f->flags = 6;
 	f->tclass = 7;
 	f->track[7] = 8;
 	f->parent = 9;
 	flowtab_free(ft, idx);
 	assert_int_equal(flowtab_count(ft), 0);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 6, &again), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 6, &again), 0);
 	assert_int_equal(again, idx);
-	assert_true(f->cookie == 0 && f->mark == 0 && f->label[1] == 0 && f->pkts[1] == 0);
-	assert_true(f->bytes[0] == 0 && f->flags == 0 && f->tclass == 0 && f->track[7] == 0);
+	assert_true(f->cookie == 0 && f->mark == 0 && f->label[1] == 0);
+	assert_true(flowtab_flow_pkts(f, 1) == 0);
+	assert_true(flowtab_flow_bytes(f, 0) == 0 && f->flags == 0 && f->tclass == 0 &&
+		f->track[7] == 0);
 	assert_int_equal(f->parent, FLOWTAB_NONE);
 	flowtab_destroy(ft);
 }
@@ -179,7 +183,7 @@ flow_is_found_by_either_side(void **state)
 	uint8_t side = 9;
 	uint32_t idx;
 
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), 0);
 	assert_int_equal(flowtab_lookup(ft, &g, T0, NULL), FLOWTAB_NONE);
 	assert_int_equal(flowtab_bind(ft, idx, FLOWTAB_SIDE_GUEST, &g, T0), 0);
 	assert_int_equal(flowtab_flows(ft)[idx].state, FLOWTAB_TYPED);
@@ -220,6 +224,7 @@ tuple_of_a_bound_side_is_given_back(void **state)
 
 	/* addresses of two families, and dirt in the reserved bytes */
 	mixed = g;
+	assert_int_equal(flowtab_flows(ft)[idx].opif, 0);
 	mixed.oaddr = o.oaddr;
 	memset(mixed.reserved, 0xaa, sizeof(mixed.reserved));
 	idx = flow_new(ft, &mixed, T0, FLOWTAB_NEVER);
@@ -305,7 +310,7 @@ bind_refuses_what_it_must(void **state)
 	assert_int_equal(flowtab_bind(ft, one, FLOWTAB_SIDE_GUEST, &b, T0), -EINVAL);
 	assert_int_equal(flowtab_bind(ft, one, FLOWTAB_SIDE_OTHER, &a, T0), -EEXIST);
 	assert_int_equal(flowtab_bind(ft, one, FLOWTAB_SIDES, &b, T0), -EINVAL);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &two), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &two), 0);
 	assert_int_equal(flowtab_bind(ft, two, FLOWTAB_SIDE_GUEST, &a, T0), -EEXIST);
 	assert_int_equal(flowtab_flows(ft)[two].state, FLOWTAB_NEW);
 	bad = b;
@@ -331,7 +336,7 @@ states_allow_what_the_header_says(void **state)
 	struct flowtab_flow *f;
 	uint32_t i;
 
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &i), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &i), 0);
 	f = &flowtab_flows(ft)[i];
 	assert_int_equal(flowtab_activate(ft, i), -EINVAL);
 	assert_int_equal(flowtab_close(ft, i), -EINVAL);
@@ -519,7 +524,7 @@ dump_misses_no_flow_that_stays(void **state)
 	}
 	for (uint32_t i = 0; i < 300; i += 3)
 		flowtab_free(ft, i);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &fresh), 0); /* NEW: not shown */
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &fresh), 0); /* NEW: not shown */
 	cursor = 0;
 	while ((n = flowtab_dump(ft, &cursor, idx, 7)) != 0) {
 		assert_true(n <= 7);
@@ -558,7 +563,7 @@ both_sides_of_every_flow_fit_a_full_table(void **state)
 				assert_int_equal(
 					flowtab_bind(ft, idx, FLOWTAB_SIDE_OTHER, &o, T0), 0);
 			}
-			assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), -ENFILE);
+			assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), -ENFILE);
 			assert_int_equal(flowtab_count(ft), sizes[s]);
 			for (uint32_t i = 0; i < sizes[s]; i++)
 				flowtab_free(ft, i);

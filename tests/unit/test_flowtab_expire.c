@@ -174,7 +174,7 @@ bind_takes_the_tuple_of_an_expired_flow(void **state)
 	uint32_t old = flow_new(ft, &t, T0, T0 + 5000), idx;
 
 	assert_int_equal(flowtab_bind(ft, old, FLOWTAB_SIDE_OTHER, &o, T0), 0);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), 0);
 	assert_int_equal(flowtab_bind(ft, idx, FLOWTAB_SIDE_GUEST, &t, T0 + 4999), -EEXIST);
 	assert_int_equal(g.n, 0);
 	assert_int_equal(flowtab_bind(ft, idx, FLOWTAB_SIDE_GUEST, &t, T0 + 5000), 0);
@@ -202,7 +202,7 @@ full_table_gives_up_no_living_flow(void **state)
 	for (uint32_t i = 0; i < 32; i++)
 		assert_int_equal(flowtab_close(ft, i), 0);
 	for (uint64_t now = T0; now < T0 + 5000; now += 100)
-		assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, now, &idx), -ENFILE);
+		assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, now, &idx), -ENFILE);
 	assert_int_equal(idx, 77);
 	assert_int_equal(g.n, 0);
 	assert_int_equal(flowtab_count(ft), 64);
@@ -227,13 +227,13 @@ full_table_reclaims_expired_flows_closing_first(void **state)
 	/* within the tick: expiry has not come by yet */
 	assert_int_equal(flowtab_expire(ft, T0 + 600, 1000), 0);
 	for (uint32_t i = 0; i < 4; i++) {
-		assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 600, &idx), 0);
+		assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 600, &idx), 0);
 		assert_int_equal(g.n, i + 1);
 		assert_int_equal(idx, g.idx[i]);
 	}
 	assert_true((g.idx[0] == 30 && g.idx[1] == 50) || (g.idx[0] == 50 && g.idx[1] == 30));
 	assert_true((g.idx[2] == 20 && g.idx[3] == 40) || (g.idx[2] == 40 && g.idx[3] == 20));
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 600, &idx), -ENFILE);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 600, &idx), -ENFILE);
 	flowtab_destroy(ft);
 }
 
@@ -250,7 +250,7 @@ search_in_a_full_table_is_bounded_but_gets_there(void **state)
 	for (uint32_t i = 0; i < 4096; i += 2)
 		flowtab_close(ft, i);
 	flowtab_touch(ft, 2049, T0 + 90400);
-	while (flowtab_new(ft, 1, IPPROTO_TCP, now, &idx) != 0) {
+	while (flowtab_new(ft, 1, 0, IPPROTO_TCP, now, &idx) != 0) {
 		calls++;
 		assert_true(calls < 4096);
 		now += calls % 16 == 0; /* only the first of them search */
@@ -277,8 +277,8 @@ port_limit_is_exact(void **state)
 		flow_new(ft, &t, T0, T0 + 5000);
 	}
 	assert_int_equal(flowtab_pif_count(ft, 1), 10);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), -EDQUOT);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 4999, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 4999, &idx), -EDQUOT);
 	/* other ports are not touched by it, nor those that cannot have a limit */
 	t = tuple4(7, 99);
 	flow_new(ft, &t, T0, FLOWTAB_NEVER);
@@ -288,15 +288,15 @@ port_limit_is_exact(void **state)
 	/* one goes, one comes */
 	flowtab_free(ft, 3);
 	assert_int_equal(flowtab_pif_count(ft, 1), 9);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), 0);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), -EDQUOT);
 	/* lowered below what is there: nobody is thrown out, nobody comes in */
 	assert_int_equal(flowtab_pif_limit(ft, 1, 5), 0);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), -EDQUOT);
 	assert_int_equal(flowtab_pif_count(ft, 1), 10);
 	/* taken away */
 	assert_int_equal(flowtab_pif_limit(ft, 1, 0), 0);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), 0);
 	assert_int_equal(flowtab_pif_count(ft, 1), 11);
 	assert_int_equal(g.n, 0);
 	flowtab_destroy(ft);
@@ -316,19 +316,19 @@ what_is_left_of_the_table_is_for_those_who_have_least(void **state)
 		t = tuple4(1, i);
 		flow_new(ft, &t, T0, T0 + 5000);
 	}
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), -EDQUOT);
 	for (uint32_t i = 0; i < 6; i++)
-		assert_int_equal(flowtab_new(ft, 2, IPPROTO_TCP, T0, &idx), 0);
+		assert_int_equal(flowtab_new(ft, 2, 0, IPPROTO_TCP, T0, &idx), 0);
 	for (uint32_t i = 0; i < 2; i++)
-		assert_int_equal(flowtab_new(ft, 3, IPPROTO_TCP, T0, &idx), 0);
-	assert_int_equal(flowtab_new(ft, 3, IPPROTO_TCP, T0, &idx), -EDQUOT);
-	assert_int_equal(flowtab_new(ft, 2, IPPROTO_TCP, T0, &idx), -ENFILE);
+		assert_int_equal(flowtab_new(ft, 3, 0, IPPROTO_TCP, T0, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 3, 0, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 2, 0, IPPROTO_TCP, T0, &idx), -ENFILE);
 	/* One goes, and not the greediest gets its place. */
 	flowtab_free(ft, 0);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), -EDQUOT);
-	assert_int_equal(flowtab_new(ft, 2, IPPROTO_TCP, T0, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 2, 0, IPPROTO_TCP, T0, &idx), 0);
 	/* What has expired makes room for it again. */
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 5000, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 5000, &idx), 0);
 	flowtab_destroy(ft);
 }
 
@@ -341,10 +341,10 @@ expired_flows_do_not_count_against_the_limit(void **state)
 
 	assert_int_equal(flowtab_pif_limit(ft, 1, 10), 0);
 	fill(ft, 10, T0 + 500);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 499, &idx), -EDQUOT);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 499, &idx), -EDQUOT);
 	for (uint32_t i = 0; i < 10; i++)
-		assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 500, &idx), 0);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 500, &idx), -EDQUOT);
+		assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 500, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 500, &idx), -EDQUOT);
 	assert_int_equal(flowtab_pif_count(ft, 1), 10);
 	assert_int_equal(g.n, 10);
 	flowtab_destroy(ft);
@@ -363,9 +363,9 @@ knocking_at_a_limit_does_not_use_up_the_search_of_others(void **state)
 	flow_new(ft, &t, T0, FLOWTAB_NEVER);
 	fill(ft, 63, T0 + 90000);
 	for (int i = 0; i < 1000; i++)
-		assert_int_equal(flowtab_new(ft, 2, IPPROTO_TCP, T0 + 100, &idx), -EDQUOT);
+		assert_int_equal(flowtab_new(ft, 2, 0, IPPROTO_TCP, T0 + 100, &idx), -EDQUOT);
 	flowtab_touch(ft, 40, T0 + 100);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 100, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 100, &idx), 0);
 	assert_int_equal(idx, 40);
 	flowtab_destroy(ft);
 }
@@ -384,9 +384,9 @@ closing_flows_leave_in_any_order(void **state)
 	flowtab_free(ft, 4);
 	flowtab_free(ft, 7);
 	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), 0);
+		assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), 0);
 	flowtab_touch(ft, 6, T0 + 1);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 1, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 1, &idx), 0);
 	assert_int_equal(idx, 6);
 	for (uint32_t i = 1; i < 6; i++) {
 		if (i != 4)
@@ -394,10 +394,10 @@ closing_flows_leave_in_any_order(void **state)
 	}
 	/* the ring is empty, and begins anew */
 	for (uint32_t i = 0; i < 4; i++)
-		assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0, &idx), 0);
+		assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0, &idx), 0);
 	flowtab_close(ft, 33);
 	flowtab_touch(ft, 33, T0 + 2);
-	assert_int_equal(flowtab_new(ft, 1, IPPROTO_TCP, T0 + 2, &idx), 0);
+	assert_int_equal(flowtab_new(ft, 1, 0, IPPROTO_TCP, T0 + 2, &idx), 0);
 	assert_int_equal(idx, 33);
 	flowtab_destroy(ft);
 }

@@ -33,7 +33,7 @@ tuple_nr(int nr)
 	struct flowtab_tuple t = nr % 3 == 0 ? tuple6((uint16_t)(nr % PIFS), (uint32_t)nr / 6)
 					     : tuple4((uint16_t)(nr % PIFS), (uint32_t)nr / 6);
 
-	t.zone = (uint16_t)(nr % 2);
+	t.oport ^= (rte_be16_t)(nr % 2);
 	return t;
 }
 
@@ -105,7 +105,7 @@ step_new(struct model *m)
 	}
 	m->gone = 0;
 	m->gone_open = false;
-	err = flowtab_new(m->ft, pif, IPPROTO_TCP, m->now, &i);
+	err = flowtab_new(m->ft, pif, 0, IPPROTO_TCP, m->now, &i);
 	if (m->gone_open)
 		assert_true(m->gone > closing); /* the closing ones went first */
 	if (pif == 1 && pn == LIMIT && own == 0) {

@@ -121,7 +121,7 @@ flow_new(struct flowtab *ft, const struct flowtab_tuple *t, uint64_t now_ms, uin
 {
 	uint32_t idx = FLOWTAB_NONE;
 
-	assert_int_equal(flowtab_new(ft, t->pif, t->proto, now_ms, &idx), 0);
+	assert_int_equal(flowtab_new(ft, t->pif, t->zone, t->proto, now_ms, &idx), 0);
 	assert_int_equal(flowtab_bind(ft, idx, FLOWTAB_SIDE_GUEST, t, now_ms), 0);
 	flowtab_touch(ft, idx, deadline_ms);
 	return idx;

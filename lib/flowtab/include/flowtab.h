@@ -33,6 +33,7 @@
 
 #include "flowtab_addr.h"
 #include "flowtab_wheel.h"
+#include "flowtab_zone.h"
 
 /** "No such flow". */
 #define FLOWTAB_NONE UINT32_MAX
@@ -67,37 +68,51 @@ enum flowtab_side {
 	FLOWTAB_SIDES = 2,
 };
 
+/** What a flow's memory beyond the table's own holds, hence who looks after it. */
+enum flowtab_kind {
+	FLOWTAB_KIND_SOCKET = 0, /**< ends in a socket of the host */
+	FLOWTAB_KIND_TRACKED,    /**< ct.h: forwarded packet by packet */
+};
+
 /**
  * One flow. The first cache line holds what every packet touches, the second the rest.
- * Users may read all of it and write the fields marked (user).
+ * Users may read all of it and write the fields marked (user). Counters are 64 and 48 bits wide,
+ * their low halves in the first line: see flowtab_flow_count(), flowtab_flow_pkts(),
+ * flowtab_flow_bytes().
  */
 struct flowtab_flow {
-	uint64_t deadline_ms;          /**< (user, through flowtab_touch()) gone when now >= this */
-	uint64_t pkts[FLOWTAB_SIDES];  /**< (user) frames that came in at this side */
-	uint64_t bytes[FLOWTAB_SIDES]; /**< (user) bytes of L4 payload that came in at this side */
-	uint32_t mark;                 /**< (user) */
+	uint64_t deadline_ms; /**< (user, through flowtab_touch()) gone when now >= this */
+	uint32_t pkts_lo[FLOWTAB_SIDES];  /**< frames that came in at this side */
+	uint32_t bytes_lo[FLOWTAB_SIDES]; /**< bytes of L4 payload that came in at this side */
+	uint32_t mark;                    /**< (user) */
 	uint16_t zone;
-	uint16_t pif; /**< the guest side's port: limits are counted on it */
-	uint8_t proto;
-	uint8_t state;       /**< enum flowtab_state */
-	uint8_t flags;       /**< (user) */
-	uint8_t tclass;      /**< (user) timeout class */
-	uint32_t generation; /**< 24 bits, never 0 */
-	uint8_t track[8];    /**< zero; the connection tracker's */
+	uint16_t flags;           /**< (user) */
+	uint32_t generation : 24; /**< never 0 */
+	uint32_t proto : 8;
+	uint32_t pif : 10;   /**< the guest side's port: limits are counted on it */
+	uint32_t opif : 10;  /**< the other side's port, once it is bound */
+	uint32_t state : 3;  /**< enum flowtab_state */
+	uint32_t kind : 1;   /**< (user) enum flowtab_kind */
+	uint32_t policy : 4; /**< (user) set of timeouts */
+	uint32_t tclass : 4; /**< (user) timeout class */
+	uint8_t track[24];   /**< zero; the connection tracker's */
 
 	/* second cache line */
 	uint64_t created_ms;
-	uint32_t hash[FLOWTAB_SIDES]; /**< of each bound side's key */
+	uint32_t hash[FLOWTAB_SIDES];     /**< of each bound side's key */
+	uint32_t bytes_hi[FLOWTAB_SIDES]; /**< high halves of the counters */
+	uint16_t pkts_hi[FLOWTAB_SIDES];
+	uint32_t next;   /**< free list; CLOSING: ring of the closing flows */
+	uint32_t prev;   /**< CLOSING: ring of the closing flows */
+	uint32_t parent; /**< (user) index of the flow this is related to, or FLOWTAB_NONE */
+	uint32_t ext;    /**< (user) where more of this flow is kept, or FLOWTAB_NONE */
+	uint16_t cookie; /**< (user) */
 	uint8_t bound[FLOWTAB_SIDES]; /**< 0: not bound; 4, 6: by a key of this family */
-	uint16_t reserved;
-	uint32_t next;     /**< free list; CLOSING: ring of the closing flows */
-	uint32_t prev;     /**< CLOSING: ring of the closing flows */
-	uint32_t parent;   /**< (user) index of the flow this is related to, or FLOWTAB_NONE */
-	uint64_t cookie;   /**< (user) */
-	uint64_t label[2]; /**< (user) */
+	uint64_t label[2];            /**< (user) */
 } __rte_cache_aligned;
 static_assert(sizeof(struct flowtab_flow) == 128, "a flow is two cache lines");
 static_assert(offsetof(struct flowtab_flow, created_ms) == 64, "hot fields fill the first line");
+static_assert(FLOWTAB_MAX_PIFS == 1 << 10, "every pif fits the bits of a flow");
 
 struct flowtab_params {
 	const char *name;   /**< unique in the process; 1 .. FLOWTAB_NAME_MAX characters */
@@ -107,6 +122,11 @@ struct flowtab_params {
 	int socket_id;      /**< NUMA node, or SOCKET_ID_ANY */
 	uint64_t now_ms;
 	uint8_t hash_key[16]; /**< random; equal keys give equal hashes (tests) */
+	/** Of all tables; this one's slot is owner. NULL: zones of its own. Outlives the table. */
+	struct flowtab_zones *zones;
+	bool crc; /**< hash with CRC: to be compared with, a guest can make its keys collide */
+	/** A full table frees flows that live, too: see flowtab_new(). */
+	bool evict;
 };
 
 struct flowtab;
@@ -150,21 +170,25 @@ uint32_t flowtab_lookup(
 	struct flowtab *ft, const struct flowtab_tuple *t, uint64_t now_ms, uint8_t *side);
 
 /**
- * Take a free index for a flow whose guest side is on port pif. When the table is full, or the
- * port's limit is reached, expired flows are reclaimed first (closing ones before others); the user
- * hears of each by the function given to flowtab_on_gone(). The search for them is bounded by call
- * and by ms.
+ * Take a free index for a flow whose guest side is on port pif, in a zone. When the table is full,
+ * or the port's or the zone's limit is reached, expired flows are reclaimed first (closing ones
+ * before others); the user hears of each by the function given to flowtab_on_gone(). The search for
+ * them is bounded by call and by ms. With params.evict a full table then frees one that lives: of
+ * those at hand, in this order, a closing one, a UDP flow that was never answered, an ICMP flow,
+ * another.
  * @param idx receives the index; state NEW; counters and user fields zero, deadline FLOWTAB_NEVER,
- *            parent FLOWTAB_NONE
- * @return 0; -ENFILE the table is full; -EDQUOT the port's limit or share is reached
+ *            parent and ext FLOWTAB_NONE
+ * @return 0; -ENFILE the table is full; -EDQUOT the port's limit or share is reached; -EUSERS the
+ *         zone's; -EINVAL no such port number
  */
-int flowtab_new(struct flowtab *ft, uint16_t pif, uint8_t proto, uint64_t now_ms, uint32_t *idx);
+int flowtab_new(struct flowtab *ft, uint16_t pif, uint16_t zone, uint8_t proto, uint64_t now_ms,
+	uint32_t *idx);
 
 /**
  * Bind one side: from now on lookups of this tuple find the flow. NEW -> TYPED.
  * @return 0; -EEXIST the tuple is another flow's (an expired one is freed instead); -ENOSPC the
- * hash is full; -EINVAL side bound already, not in a state that allows it, or a tuple that is not
- *         valid (struct flowtab_tuple)
+ * hash is full; -EINVAL side bound already, not in a state that allows it, another zone than the
+ *         flow's, or a tuple that is not valid (struct flowtab_tuple)
  */
 int flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 	const struct flowtab_tuple *t, uint64_t now_ms);
@@ -185,6 +209,38 @@ int flowtab_tuple(
  * @param deadline_ms absolute; FLOWTAB_NEVER allowed
  */
 void flowtab_touch(struct flowtab *ft, uint32_t idx, uint64_t deadline_ms);
+
+static inline uint64_t
+flowtab_flow_pkts(const struct flowtab_flow *f, unsigned int side)
+{
+	return (uint64_t)f->pkts_hi[side] << 32 | f->pkts_lo[side];
+}
+
+static inline uint64_t
+flowtab_flow_bytes(const struct flowtab_flow *f, unsigned int side)
+{
+	return (uint64_t)f->bytes_hi[side] << 32 | f->bytes_lo[side];
+}
+
+/** Count packets and bytes that came in at a side. The second line is touched once in 2^32. */
+static inline void
+flowtab_flow_count(struct flowtab_flow *f, unsigned int side, uint32_t pkts, uint32_t bytes)
+{
+	if (__builtin_add_overflow(f->pkts_lo[side], pkts, &f->pkts_lo[side]))
+		f->pkts_hi[side]++;
+	if (__builtin_add_overflow(f->bytes_lo[side], bytes, &f->bytes_lo[side]))
+		f->bytes_hi[side]++;
+}
+
+/** Take back what was counted. */
+static inline void
+flowtab_flow_uncount(struct flowtab_flow *f, unsigned int side, uint32_t pkts, uint32_t bytes)
+{
+	if (__builtin_sub_overflow(f->pkts_lo[side], pkts, &f->pkts_lo[side]))
+		f->pkts_hi[side]--;
+	if (__builtin_sub_overflow(f->bytes_lo[side], bytes, &f->bytes_lo[side]))
+		f->bytes_hi[side]--;
+}
 
 /** Told of each flow that is about to be freed by expiry or reclaim; must not call into the table.
  */

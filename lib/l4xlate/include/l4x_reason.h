@@ -49,6 +49,7 @@
 	X(DHCP6_SERVER, "dhcp6-server", "DHCPv6 message for another server")              \
 	X(FLOW_TABLE, "flow-table", "flow table full")                                    \
 	X(FLOW_LIMIT, "flow-limit", "limit or share of flows of this guest reached")      \
+	X(ZONE_LIMIT, "zone-limit", "limit of flows of this zone reached")                \
 	X(FLOW_RATE, "flow-rate", "limit of new flows per second of this guest reached")  \
 	X(FLOW_STALE, "flow-stale", "event for a flow that is gone")                      \
 	X(EV_OFFSET, "ev-offset", "data read for an offset no longer wanted")             \
