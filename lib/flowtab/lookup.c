@@ -186,7 +186,7 @@ flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 
 	assert(idx < ft->max);
 	if (side >= FLOWTAB_SIDES || !flowtab_tuple_is_valid(t) || f->state == FLOWTAB_FREE ||
-		f->state == FLOWTAB_CLOSING || f->bound[side] != 0 || t->zone != f->zone)
+		f->state == FLOWTAB_CLOSING || f->bound[side] != 0)
 		return -EINVAL;
 	family = make_key(ft, t, &k, &hash);
 	err = evict_expired(ft, hash_of(ft, family), &k, hash, idx, now_ms);

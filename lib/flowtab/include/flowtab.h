@@ -85,9 +85,9 @@ struct flowtab_flow {
 	uint32_t pkts_lo[FLOWTAB_SIDES];  /**< frames that came in at this side */
 	uint32_t bytes_lo[FLOWTAB_SIDES]; /**< bytes of L4 payload that came in at this side */
 	uint32_t mark;                    /**< (user) */
-	uint16_t zone;
-	uint16_t flags;           /**< (user) */
-	uint32_t generation : 24; /**< never 0 */
+	uint16_t zone;                    /**< whose limit it counts for; keys may be in another */
+	uint16_t flags;                   /**< (user) */
+	uint32_t generation : 24;         /**< never 0 */
 	uint32_t proto : 8;
 	uint32_t pif : 10;   /**< the guest side's port: limits are counted on it */
 	uint32_t opif : 10;  /**< the other side's port, once it is bound */
@@ -187,8 +187,8 @@ int flowtab_new(struct flowtab *ft, uint16_t pif, uint16_t zone, uint8_t proto, 
 /**
  * Bind one side: from now on lookups of this tuple find the flow. NEW -> TYPED.
  * @return 0; -EEXIST the tuple is another flow's (an expired one is freed instead); -ENOSPC the
- * hash is full; -EINVAL side bound already, not in a state that allows it, another zone than the
- *         flow's, or a tuple that is not valid (struct flowtab_tuple)
+ * hash is full; -EINVAL side bound already, not in a state that allows it, or a tuple that is not
+ *         valid (struct flowtab_tuple)
  */
 int flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 	const struct flowtab_tuple *t, uint64_t now_ms);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * What the files of the connection tracker share. Who does what:
+ * - ct.c: a packet's way through the tracker; commit
+ * - ct_conf.c: creation, policies, counters
+ * - ct_pkt.c: taking packets apart, checking them
+ * - ct_tcp.c: TCP's states and windows
+ * - ct_dgram.c: everything else that has flows: UDP, ICMP queries, other protocols
+ * - ct_icmp.c: ICMP errors and the flows they are about
+ * - ct_nat.c: choosing what a flow is translated to
+ * - ct_rewrite.c: writing addresses and ports into packets, checksums by difference (RFC 1624)
+ * - ct_expect.c: flows to come
+ * - ct_ftp.c, ct_tftp.c: reading what those protocols announce
+ * - ct_show.c: flows as people see them; flushing
+ */
+#ifndef CT_PRIV_H
+#define CT_PRIV_H
+
+#include <netinet/in.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_mbuf.h>
+
+#include "ct.h"
+#include "flowtab_priv.h"
+
+/* flowtab_flow.flags of a tracked flow */
+#define CT_F_SNAT 0x01     /**< the source of the original direction is translated */
+#define CT_F_DNAT 0x02     /**< its destination */
+#define CT_F_ANSWERED 0x04 /**< packets are EST: both directions were seen */
+#define CT_F_EXPECTED 0x08 /**< a helper had expected it: its NEW packets are REL */
+#define CT_F_HELPED 0x10   /**< ext is the number of a struct ct_helped */
+
+/** What a packet of a flow did to it. */
+enum ct_update {
+	CT_UPDATE_VALID,     /**< belongs to it; EST once it was answered */
+	CT_UPDATE_VALID_NEW, /**< belongs to it, and begins it (again) */
+	CT_UPDATE_REOPEN,    /**< begins a new flow of the same tuple; the old one is over */
+	CT_UPDATE_INVALID,   /**< does not fit; the reason is set in the packet */
+};
+
+/** More of a flow that has a helper. Numbers, not pointers: nothing here outlives its flow. */
+struct ct_helped {
+	uint32_t flow; /**< index, or the next free one */
+	uint8_t helper;
+	/** Bytes that translation has added to each direction's stream, and from where on. */
+	struct ct_skew {
+		uint32_t seq;   /**< from this number on, as it came in ... */
+		int32_t before; /**< up to there so many were added (or taken) ... */
+		int32_t after;  /**< and from there on */
+	} skew[FLOWTAB_SIDES];
+	uint32_t expects; /**< expectations of this flow at present */
+};
+
+struct ct_expects;
+
+struct ct {
+	struct flowtab *ft;
+	struct flowtab_flow *flows; /**< flowtab_flows(ft) */
+	bool seq_check, pickup;
+	uint16_t slice, n_slices;
+	/** Flows that were made or ended in this tracker's life: what was looked up before may be
+	 * stale. */
+	uint64_t changes;
+	uint64_t rng;
+	struct flowtab_sipkey sipkey;
+	uint64_t timeout_ms[CT_POLICIES][CT_TIMEOUTS];
+	uint8_t *zone_policy; /**< FLOWTAB_ZONES */
+	struct ct_helped *helped;
+	uint32_t max_helped, helped_free;
+	struct ct_expects *expects;
+	uint64_t reasons[CT_REASON_COUNT];
+	uint64_t counts[CT_COUNTS_N];
+};
+
+static inline void
+ct_count(struct ct *ct, enum ct_count c)
+{
+	__atomic_store_n(&ct->counts[c], ct->counts[c] + 1, __ATOMIC_RELAXED);
+}
+
+/** The packet goes no further: verdict, reason and state say so. @return false */
+bool ct_refuse(struct ct *ct, struct ct_pkt *p, enum ct_verdict verdict, enum ct_reason reason);
+
+static inline bool
+ct_invalid(struct ct *ct, struct ct_pkt *p, enum ct_reason reason)
+{
+	return ct_refuse(ct, p, CT_INVALID, reason);
+}
+
+uint64_t ct_random(struct ct *ct);
+
+/** Refresh the flow's deadline by a class of its policy. */
+static inline void
+ct_touch(struct ct *ct, uint32_t idx, enum ct_timeout class, uint64_t now_ms)
+{
+	struct flowtab_flow *f = &ct->flows[idx];
+
+	f->tclass = class;
+	flowtab_touch(ct->ft, idx, now_ms + ct->timeout_ms[f->policy][class]);
+}
+
+/** Pointer into the first segment. */
+static inline void *
+ct_at(const struct ct_pkt *p, uint32_t off)
+{
+	return rte_pktmbuf_mtod_offset(p->m, void *, off);
+}
+
+/** Bytes of L4 payload. */
+static inline uint32_t
+ct_payload_len(const struct ct_pkt *p)
+{
+	return p->l4_len - (uint32_t)(p->data_off - p->l4_off);
+}
+
+/* ---- ct_pkt.c ---- */
+
+#define CT_ICMP_UNREACH 3
+#define CT_ICMP_QUENCH 4
+#define CT_ICMP_REDIRECT 5
+#define CT_ICMP_TIME 11
+#define CT_ICMP_PARAMPROB 12
+#define CT_ICMP_ECHO_REPLY 0
+#define CT_ICMP_ECHO 8
+#define CT_ICMP6_ERROR_MAX 127
+#define CT_ICMP6_ECHO 128
+#define CT_ICMP6_ECHO_REPLY 129
+
+/** Checksum and lengths of the transport. False: the packet was refused. */
+bool ct_pkt_check(struct ct *ct, struct ct_pkt *p);
+/** One's complement sum of len bytes at off of the chain, folded, not complemented. */
+uint16_t ct_cksum(const struct rte_mbuf *m, uint32_t off, uint32_t len);
+/** Is it an ICMP or ICMPv6 error? */
+bool ct_pkt_is_icmp_error(const struct ct_pkt *p);
+/** Is it an ICMP or ICMPv6 query that is answered (*reply false), or an answer? */
+bool ct_pkt_is_icmp_query(const struct ct_pkt *p, bool *reply);
+/**
+ * Addresses, protocol and the first transport bytes of an IP packet that lies in memory: that of a
+ * frame, or one that an ICMP error quotes.
+ * @param len   bytes at ip
+ * @param quote the packet may be cut short behind the first 8 bytes of the transport
+ * @param tuple receives addresses, ports (or id) and protocol, source as e; pif, zone left alone
+ * @param l4_off receives where the transport begins
+ * @param l4_len receives how long the transport says the header is, see above
+ * @return 0, -EINVAL, -EPROTONOSUPPORT, -EAGAIN: see ct_pkt_parse()
+ */
+int ct_ip_parse(const uint8_t *ip, uint32_t len, bool quote, struct flowtab_tuple *tuple,
+	uint16_t *l4_off, uint32_t *l4_len);
+
+/* ---- ct.c ---- */
+
+/** Would the flow's next packet of the original direction be EST, of answers REL ...? CT_* bits. */
+uint8_t ct_state_of(const struct flowtab_flow *f, unsigned int side);
+
+/* ---- ct_tcp.c ---- */
+
+/** May the segment begin a flow? Refuses it if not. */
+bool ct_tcp_may_begin(struct ct *ct, struct ct_pkt *p);
+/** It does: set up what is tracked. */
+void ct_tcp_begin(struct ct *ct, const struct ct_pkt *p, uint32_t idx, uint64_t now_ms);
+/** A segment of a flow, at p->side. */
+enum ct_update ct_tcp_update(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
+/** @param buf receives the state of both ends; @return buf */
+const char *ct_tcp_state_name(const struct flowtab_flow *f, char *buf, size_t size);
+
+/* ---- ct_dgram.c: the same for all other protocols ---- */
+
+bool ct_dgram_may_begin(struct ct *ct, struct ct_pkt *p);
+void ct_dgram_begin(struct ct *ct, const struct ct_pkt *p, uint32_t idx, uint64_t now_ms);
+enum ct_update ct_dgram_update(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
+const char *ct_dgram_state_name(const struct flowtab_flow *f);
+
+/* ---- ct_icmp.c ---- */
+
+/** An ICMP error (ct_pkt_is_icmp_error()): all output of the packet is written. */
+void ct_icmp_error(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
+
+/* ---- ct_nat.c ---- */
+
+/**
+ * What answers to the packet will look like once it is translated.
+ * @param reply in: the answers' tuple without translation; out: with it, no other flow's
+ * @param flags receives CT_F_SNAT, CT_F_DNAT for what differs
+ * @return 0; -ENOSPC nothing in the range is free; -EINVAL a range of the other family
+ */
+int ct_nat_choose(struct ct *ct, const struct ct_pkt *p, const struct ct_nat *nat, uint64_t now_ms,
+	struct flowtab_tuple *reply, uint16_t *flags);
+
+/* ---- ct_rewrite.c ---- */
+
+/** What is to stand in a packet; all fields, changed or not. */
+struct ct_rewrite {
+	struct flowtab_addr src, dst;
+	rte_be16_t sport, dport; /**< ICMP queries: sport is the id */
+};
+/**
+ * Translate a packet of a flow, as it came in at p->side, to what leaves at the other side: the
+ * inverse of the other side's tuple. Does nothing for a flow without translation.
+ */
+void ct_nat_packet(struct ct *ct, struct ct_pkt *p);
+/**
+ * Write addresses and ports (or id) into the headers of the packet, and mend the checksums of IP
+ * and transport by the difference; a partial one (CT_PKT_CSUM_PARTIAL) by that of the addresses.
+ */
+void ct_rewrite(struct ct_pkt *p, const struct ct_rewrite *to);
+/** The inverse of the tuple of the flow's other side. */
+void ct_rewrite_of(struct ct *ct, uint32_t idx, unsigned int side, struct ct_rewrite *to);
+/**
+ * The same for a packet that an ICMP error quotes: as far as its first bytes go.
+ * @param ip   the quoted IP header, len bytes from it on are there
+ * @return by how much the sum of the quoted bytes has changed (one's complement, folded), to be
+ *         added to the error's own checksum
+ */
+uint16_t ct_rewrite_quote(uint8_t *ip, uint32_t len, const struct ct_rewrite *to);
+/** RFC 1624, equation 3: the checksum after old bytes became new ones. len even. */
+uint16_t ct_cksum_delta(uint16_t cksum, const void *old, const void *new, uint32_t len);
+
+/* ---- ct_expect.c ---- */
+
+/** A flow to come: what its first packet will look like; parts may be open. */
+struct ct_expect {
+	struct flowtab_tuple tuple; /**< eport 0: any; eaddr unspecified: any */
+	uint64_t deadline_ms;
+	uint64_t parent; /**< handle */
+	/** With CT_F_DNAT / CT_F_SNAT in nat: what the child is translated to. */
+	uint16_t nat;
+	struct flowtab_addr dst;
+	rte_be16_t dport;
+	struct flowtab_addr src;
+	uint8_t helper;      /**< of the child */
+	uint32_t next, prev; /**< of its hash chain */
+};
+
+struct ct_expects *ct_expects_create(const struct ct_params *p);
+void ct_expects_destroy(struct ct_expects *x);
+/** @return number of a living expectation that the tuple meets, or FLOWTAB_NONE */
+uint32_t ct_expect_find(struct ct *ct, const struct flowtab_tuple *t, uint64_t now_ms);
+/** Keep it for its parent; the oldest of the parent's gives way at its cap. 0; -ENOSPC (counted) */
+int ct_expect_add(struct ct *ct, const struct ct_expect *e);
+const struct ct_expect *ct_expect_get(const struct ct *ct, uint32_t nr);
+/** It was met, or is not wanted any more. */
+void ct_expect_del(struct ct *ct, uint32_t nr);
+/** The flow ends: its expectations do, too. */
+void ct_expect_flush(struct ct *ct, uint64_t parent);
+/** Give the flow a helper; 0, or -ENOSPC. */
+int ct_helped_add(struct ct *ct, uint32_t idx, enum ct_helper helper);
+void ct_helped_del(struct ct *ct, uint32_t idx);
+
+/**
+ * A packet of a flow with a helper, valid, not translated yet: read what it announces. Addresses
+ * in its payload are translated as the headers will be; the payload may change its length.
+ * @return false: the packet was refused
+ */
+bool ct_helper_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
+/** Numbers as the sender counts them, where payload has changed its length: after tracking. */
+void ct_helper_adjust(struct ct *ct, struct ct_pkt *p);
+
+/* ct_ftp.c, ct_tftp.c: called by ct_helper_packet() */
+bool ct_ftp_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
+bool ct_tftp_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
+
+#endif
