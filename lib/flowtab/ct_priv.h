@@ -30,6 +30,23 @@
 #define CT_F_ANSWERED 0x04 /**< packets are EST: both directions were seen */
 #define CT_F_EXPECTED 0x08 /**< a helper had expected it: its NEW packets are REL */
 #define CT_F_HELPED 0x10   /**< ext is the number of a struct ct_helped */
+#define CT_F_LABEL 0x20    /**< label is not zero: else the second line is not looked at */
+
+/** The tuple of answers to t, without translation, that come from port pif. */
+static inline void
+ct_tuple_reverse(const struct flowtab_tuple *t, uint16_t pif, struct flowtab_tuple *r)
+{
+	*r = (struct flowtab_tuple){
+		.eaddr = t->oaddr,
+		.oaddr = t->eaddr,
+		.eport = t->oport,
+		.oport = t->eport,
+		.pif = pif,
+		.zone = t->zone,
+		.proto = t->proto,
+		.answer = !t->answer && (t->proto == IPPROTO_ICMP || t->proto == IPPROTO_ICMPV6),
+	};
+}
 
 /** What a packet of a flow did to it. */
 enum ct_update {
@@ -62,7 +79,7 @@ struct ct {
 	/** Flows that were made or ended in this tracker's life: what was looked up before may be
 	 * stale. */
 	uint64_t changes;
-	uint64_t rng;
+	uint64_t rng; /**< see ct_random() */
 	struct flowtab_sipkey sipkey;
 	uint64_t timeout_ms[CT_POLICIES][CT_TIMEOUTS];
 	uint8_t *zone_policy; /**< FLOWTAB_ZONES */
@@ -152,6 +169,8 @@ int ct_ip_parse(const uint8_t *ip, uint32_t len, bool quote, struct flowtab_tupl
 
 /** Would the flow's next packet of the original direction be EST, of answers REL ...? CT_* bits. */
 uint8_t ct_state_of(const struct flowtab_flow *f, unsigned int side);
+/** Mark and label of its flow, for the packet. */
+void ct_tell(const struct ct *ct, struct ct_pkt *p);
 
 /* ---- ct_tcp.c ---- */
 
@@ -161,6 +180,8 @@ bool ct_tcp_may_begin(struct ct *ct, struct ct_pkt *p);
 void ct_tcp_begin(struct ct *ct, const struct ct_pkt *p, uint32_t idx, uint64_t now_ms);
 /** A segment of a flow, at p->side. */
 enum ct_update ct_tcp_update(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
+/** Is seq a number that the end at this side may have sent lately? Against forged ICMP errors. */
+bool ct_tcp_has_sent(const struct flowtab_flow *f, unsigned int side, uint32_t seq);
 /** @param buf receives the state of both ends; @return buf */
 const char *ct_tcp_state_name(const struct flowtab_flow *f, char *buf, size_t size);
 
@@ -243,6 +264,8 @@ const struct ct_expect *ct_expect_get(const struct ct *ct, uint32_t nr);
 void ct_expect_del(struct ct *ct, uint32_t nr);
 /** The flow ends: its expectations do, too. */
 void ct_expect_flush(struct ct *ct, uint64_t parent);
+/** The array of flows with a helper, all free. 0, -ENOMEM. */
+int ct_helped_create(struct ct *ct, const struct ct_params *p);
 /** Give the flow a helper; 0, or -ENOSPC. */
 int ct_helped_add(struct ct *ct, uint32_t idx, enum ct_helper helper);
 void ct_helped_del(struct ct *ct, uint32_t idx);
@@ -253,8 +276,12 @@ void ct_helped_del(struct ct *ct, uint32_t idx);
  * @return false: the packet was refused
  */
 bool ct_helper_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
-/** Numbers as the sender counts them, where payload has changed its length: after tracking. */
+/** Before tracking: acknowledgements (SACK, too) as the other end counts what it sent. */
+void ct_helper_enter(struct ct *ct, struct ct_pkt *p);
+/** After translation: sequence numbers as the receiver counts, where payload changed its length. */
 void ct_helper_adjust(struct ct *ct, struct ct_pkt *p);
+/** Forget expectations that nothing came of, looking at so many at most. @return how many went */
+uint32_t ct_expects_expire(struct ct *ct, uint64_t now_ms, uint32_t budget);
 
 /* ct_ftp.c, ct_tftp.c: called by ct_helper_packet() */
 bool ct_ftp_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);

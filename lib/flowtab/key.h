@@ -46,6 +46,10 @@ struct flowtab_key6 {
 };
 static_assert(sizeof(struct flowtab_key6) == 48, "an IPv6 key is 48 bytes");
 
+/** Codes of answers to ICMP queries; no protocol has them. */
+#define FLOWTAB_CODE_ICMP_ANSWER 8
+#define FLOWTAB_CODE_ICMPV6_ANSWER 9
+
 /** @return a code from 1 for protocols with ports (or an id in their place), 0 for all others */
 static inline unsigned int
 flowtab_proto_code(uint8_t proto)
@@ -82,6 +86,8 @@ flowtab_proto_of_code(unsigned int code)
 		[5] = IPPROTO_SCTP,
 		[6] = IPPROTO_UDPLITE,
 		[7] = IPPROTO_DCCP,
+		[FLOWTAB_CODE_ICMP_ANSWER] = IPPROTO_ICMP,
+		[FLOWTAB_CODE_ICMPV6_ANSWER] = IPPROTO_ICMPV6,
 	};
 
 	return proto[code & ((1 << FLOWTAB_KEY_PROTO_BITS) - 1)];
@@ -97,7 +103,9 @@ flowtab_tuple_is_v4(const struct flowtab_tuple *t)
 static inline bool
 flowtab_tuple_is_valid(const struct flowtab_tuple *t)
 {
-	return t->pif < FLOWTAB_MAX_PIFS &&
+	bool icmp = t->proto == IPPROTO_ICMP || t->proto == IPPROTO_ICMPV6;
+
+	return t->pif < FLOWTAB_MAX_PIFS && t->answer <= icmp &&
 		(flowtab_proto_code(t->proto) != 0 || (t->eport | t->oport) == 0);
 }
 
@@ -106,6 +114,9 @@ flowtab_key4_pack(struct flowtab_key4 *k, const struct flowtab_tuple *t)
 {
 	unsigned int code = flowtab_proto_code(t->proto);
 
+	if (t->answer)
+		code = t->proto == IPPROTO_ICMP ? FLOWTAB_CODE_ICMP_ANSWER
+						: FLOWTAB_CODE_ICMPV6_ANSWER;
 	k->eaddr = t->eaddr.v4;
 	k->oaddr = t->oaddr.v4;
 	k->eport = code != 0 ? t->eport : t->proto;
@@ -128,6 +139,7 @@ flowtab_key4_unpack(const struct flowtab_key4 *k, struct flowtab_tuple *t)
 	if (code != 0) {
 		t->eport = k->eport;
 		t->proto = flowtab_proto_of_code(code);
+		t->answer = code == FLOWTAB_CODE_ICMP_ANSWER || code == FLOWTAB_CODE_ICMPV6_ANSWER;
 	} else {
 		t->proto = (uint8_t)k->eport;
 	}

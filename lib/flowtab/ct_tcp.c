@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TCP: states and windows of both ends.
+ *
+ * For each end are kept the end of what it has sent (end), how far the other end allows it to go
+ * (maxend), and the largest window it has offered itself (maxwin). A segment of seq .. seq + len
+ * with acknowledgement ack is valid if (van Rooij, "Real Stateful TCP Packet Filtering in IP
+ * Filter", 2000)
+ *   I   seq + len <= maxend of its sender,
+ *   II  seq >= end of its sender - maxwin of the other,
+ *   III ack <= end of the other,
+ *   IV  ack >= end of the other - the larger of its sender's maxwin and 66000.
+ *
+ * Three kinds of segments outside of the windows are let through because TCP recovers by them; they
+ * change nothing that is kept:
+ *   - a SYN into a living connection: its receiver answers with a challenge (RFC 5961, 4);
+ *   - an ACK in answer to the first SYN: the challenge of an end that still has an old connection;
+ *   - an RST by who sent the first SYN, before it was accepted: the answer to that challenge
+ *     (RFC 9293, 3.5.1).
+ */
+#include <stdio.h>
+
+#include <rte_tcp.h>
+
+#include "ct_priv.h"
+
+#define FLAG_FIN RTE_TCP_FIN_FLAG
+#define FLAG_SYN RTE_TCP_SYN_FLAG
+#define FLAG_RST RTE_TCP_RST_FLAG
+#define FLAG_ACK RTE_TCP_ACK_FLAG
+#define FLAG_URG RTE_TCP_URG_FLAG
+
+/** Acknowledgements may be as old as this, whatever the window. */
+#define ACK_WINDOW 66000
+#define SCALE_MAX 14
+#define OPT_END 0
+#define OPT_NOP 1
+#define OPT_SCALE 3
+
+/** What one end has done, in order. A segment moves its sender's state; an ACK the other's. */
+enum end_state {
+	END_UNSEEN = 0,
+	END_SYN_SENT,
+	END_ESTABLISHED, /**< its SYN is acknowledged */
+	END_FIN_SENT,
+	END_FIN_ACKED,
+	END_RESET, /**< both ends, by the RST of either */
+};
+
+/* tcp_end.flags */
+#define END_SCALE 0x0f   /**< shift of its windows */
+#define END_OFFERED 0x10 /**< its SYN had the option */
+#define END_SCALED 0x20  /**< so had the other's: in effect, and maxwin is in units of the shift */
+#define END_ANY_WINDOW 0x40 /**< maxend is a guess: the other end has not shown its window yet */
+
+struct tcp_end {
+	uint32_t end;
+	uint32_t maxend;
+	uint16_t maxwin;
+	uint8_t flags;
+	uint8_t state; /**< enum end_state */
+};
+
+struct tcp_track {
+	struct tcp_end ends[FLOWTAB_SIDES];
+};
+static_assert(sizeof(struct tcp_track) <= sizeof(((struct flowtab_flow *)0)->track), "fits a flow");
+
+/** A segment's header in host order. */
+struct segment {
+	uint32_t seq, ack, len; /**< len: payload, SYN and FIN */
+	uint16_t win;
+	uint8_t flags;
+};
+
+static inline bool
+seq_le(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) <= 0;
+}
+
+static inline struct tcp_track *
+track_of(struct ct *ct, uint32_t idx)
+{
+	return (struct tcp_track *)ct->flows[idx].track;
+}
+
+static inline void
+segment_read(const struct ct_pkt *p, struct segment *s)
+{
+	struct rte_tcp_hdr h;
+
+	memcpy(&h, ct_at(p, p->l4_off), sizeof(h));
+	s->seq = rte_be_to_cpu_32(h.sent_seq);
+	s->ack = rte_be_to_cpu_32(h.recv_ack);
+	s->win = rte_be_to_cpu_16(h.rx_win);
+	s->flags = h.tcp_flags;
+	s->len = ct_payload_len(p) + ((h.tcp_flags & FLAG_SYN) != 0) +
+		((h.tcp_flags & FLAG_FIN) != 0);
+}
+
+static inline bool
+is_syn_alone(const struct segment *s)
+{
+	return (s->flags & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN;
+}
+
+/** Combinations that no TCP sends. */
+static inline bool
+flags_ok(uint8_t flags)
+{
+	switch (flags & (FLAG_SYN | FLAG_RST | FLAG_FIN | FLAG_ACK)) {
+	case FLAG_SYN:
+	case FLAG_RST:
+	case FLAG_ACK:
+	case FLAG_SYN | FLAG_ACK:
+	case FLAG_RST | FLAG_ACK:
+	case FLAG_FIN | FLAG_ACK:
+		return true;
+	case FLAG_RST | FLAG_FIN | FLAG_ACK:
+		/* Seen of old stacks. */
+		return true;
+	default:
+		return false;
+	}
+}
+
+/** The window scale that a SYN offers (RFC 7323, 2.2); false: none. */
+static bool
+read_scale(const struct ct_pkt *p, uint8_t *scale)
+{
+	const uint8_t *opt = ct_at(p, p->l4_off + sizeof(struct rte_tcp_hdr));
+	uint32_t n = p->data_off - p->l4_off - (uint32_t)sizeof(struct rte_tcp_hdr);
+
+	for (uint32_t i = 0; i < n && opt[i] != OPT_END;) {
+		if (opt[i] == OPT_NOP) {
+			i++;
+			continue;
+		}
+		if (i + 1 >= n || opt[i + 1] < 2 || i + opt[i + 1] > n)
+			return false;
+		if (opt[i] == OPT_SCALE && opt[i + 1] == 3) {
+			*scale = RTE_MIN(opt[i + 2], SCALE_MAX);
+			return true;
+		}
+		i += opt[i + 1];
+	}
+	return false;
+}
+
+static inline unsigned int
+shift_of(const struct tcp_end *e)
+{
+	return (e->flags & END_SCALED) != 0 ? e->flags & END_SCALE : 0;
+}
+
+static inline uint32_t
+maxwin_bytes(const struct tcp_end *e)
+{
+	return (uint32_t)e->maxwin << shift_of(e);
+}
+
+/** From here on the end's windows are scaled: what it offered unscaled is rounded up. */
+static void
+scale_begin(struct tcp_end *e)
+{
+	if ((e->flags & END_SCALED) != 0)
+		return;
+	e->flags |= END_SCALED;
+	if ((e->flags & END_SCALE) != 0)
+		e->maxwin = (uint16_t)((e->maxwin >> (e->flags & END_SCALE)) + 1);
+}
+
+/** A SYN: scaling is in effect once both have offered it. */
+static void
+learn_scale(const struct ct_pkt *p, struct tcp_end *src, struct tcp_end *dst)
+{
+	uint8_t scale = 0;
+
+	if ((src->flags & END_SCALED) != 0)
+		return;
+	src->flags &= (uint8_t) ~(END_SCALE | END_OFFERED);
+	if (!read_scale(p, &scale))
+		return;
+	src->flags |= END_OFFERED | scale;
+	if ((dst->flags & END_OFFERED) != 0) {
+		scale_begin(src);
+		scale_begin(dst);
+	}
+}
+
+/** What the segment offers. A SYN's window is never scaled (RFC 7323, 2.2). */
+static inline uint32_t
+window_of(const struct segment *s, const struct tcp_end *src)
+{
+	return (s->flags & FLAG_SYN) != 0 ? s->win : (uint32_t)s->win << shift_of(src);
+}
+
+static inline void
+offer_window(struct tcp_end *src, const struct segment *s)
+{
+	unsigned int shift = shift_of(src);
+	uint32_t units = s->win;
+
+	if ((s->flags & FLAG_SYN) != 0 && shift != 0)
+		units = (units >> shift) + 1;
+	if (units > src->maxwin)
+		src->maxwin = (uint16_t)units;
+}
+
+/** How far the other end may go, by an acknowledgement and its window; a probe always fits. */
+static inline void
+allow(struct tcp_end *dst, uint32_t to)
+{
+	if ((dst->flags & END_ANY_WINDOW) != 0) {
+		dst->flags &= (uint8_t)~END_ANY_WINDOW;
+		dst->maxend = to;
+	} else if (!seq_le(to, dst->maxend)) {
+		dst->maxend = to;
+	}
+}
+
+/** I to IV, see above. */
+static inline bool
+in_window(const struct segment *s, const struct tcp_end *src, const struct tcp_end *dst)
+{
+	uint32_t oldest = RTE_MAX(maxwin_bytes(src), (uint32_t)ACK_WINDOW);
+
+	if (!seq_le(s->seq + s->len, src->maxend) || !seq_le(src->end - maxwin_bytes(dst), s->seq))
+		return false;
+	return (s->flags & FLAG_ACK) == 0 ||
+		(seq_le(s->ack, dst->end) && seq_le(dst->end - oldest, s->ack));
+}
+
+static enum ct_timeout
+timeout_class(const struct tcp_track *t)
+{
+	uint8_t a = t->ends[0].state, b = t->ends[1].state;
+	uint8_t least = RTE_MIN(a, b), most = RTE_MAX(a, b);
+
+	if (least >= END_FIN_ACKED)
+		return CT_TIMEOUT_TCP_CLOSED;
+	if (least >= END_FIN_SENT)
+		return CT_TIMEOUT_TCP_FIN_WAIT;
+	if (least == END_UNSEEN && most == END_SYN_SENT)
+		return CT_TIMEOUT_TCP_FIRST;
+	if (least < END_ESTABLISHED)
+		return CT_TIMEOUT_TCP_OPENING;
+	return most >= END_FIN_SENT ? CT_TIMEOUT_TCP_CLOSING : CT_TIMEOUT_TCP_ESTABLISHED;
+}
+
+/** The first SYN, or it again, perhaps with another number. */
+static void
+syn_begin(const struct ct_pkt *p, const struct segment *s, struct tcp_track *t, unsigned int side)
+{
+	struct tcp_end *src = &t->ends[side];
+	uint8_t scale;
+
+	*t = (struct tcp_track){ 0 };
+	src->end = s->seq + s->len;
+	src->maxend = src->end;
+	src->maxwin = RTE_MAX(s->win, 1);
+	src->state = END_SYN_SENT;
+	if (read_scale(p, &scale))
+		src->flags = END_OFFERED | scale;
+}
+
+/** In the middle: nobody knows how windows are scaled, so the largest scale is assumed. */
+static void
+pickup_begin(const struct segment *s, struct tcp_track *t)
+{
+	struct tcp_end *src = &t->ends[FLOWTAB_SIDE_GUEST], *dst = &t->ends[FLOWTAB_SIDE_OTHER];
+
+	*src = (struct tcp_end){
+		.end = s->seq + s->len,
+		.maxwin = RTE_MAX(s->win, 1),
+		.flags = END_SCALED | SCALE_MAX | END_ANY_WINDOW,
+		.state = (s->flags & FLAG_FIN) != 0 ? END_FIN_SENT : END_ESTABLISHED,
+	};
+	src->maxend = src->end + ((uint32_t)UINT16_MAX << SCALE_MAX);
+	*dst = (struct tcp_end){
+		.end = s->ack,
+		.maxend = s->ack + ((uint32_t)RTE_MAX(s->win, 1) << SCALE_MAX),
+		.maxwin = UINT16_MAX,
+		.flags = END_SCALED | SCALE_MAX,
+		.state = END_ESTABLISHED,
+	};
+}
+
+bool
+ct_tcp_may_begin(struct ct *ct, struct ct_pkt *p)
+{
+	struct segment s;
+
+	segment_read(p, &s);
+	if (!flags_ok(s.flags))
+		return ct_invalid(ct, p, CT_REASON_TCP_FLAGS);
+	if ((s.flags & FLAG_RST) != 0 || (s.flags & (FLAG_SYN | FLAG_ACK)) == (FLAG_SYN | FLAG_ACK))
+		return ct_invalid(ct, p, CT_REASON_TCP_STATE);
+	if ((s.flags & FLAG_SYN) == 0 && !ct->pickup)
+		return ct_invalid(ct, p, CT_REASON_TCP_PICKUP);
+	return true;
+}
+
+void
+ct_tcp_begin(struct ct *ct, const struct ct_pkt *p, uint32_t idx, uint64_t now_ms)
+{
+	struct tcp_track *t = track_of(ct, idx);
+	struct segment s;
+
+	segment_read(p, &s);
+	if ((s.flags & FLAG_SYN) != 0) {
+		syn_begin(p, &s, t, FLOWTAB_SIDE_GUEST);
+	} else {
+		pickup_begin(&s, t);
+		ct_count(ct, CT_COUNT_PICKUPS);
+	}
+	ct_touch(ct, idx, timeout_class(t), now_ms);
+}
+
+/** What the segment tells of its sender and, by its acknowledgement, of the other. */
+static inline void
+advance(const struct segment *s, struct tcp_end *src, struct tcp_end *dst)
+{
+	if (!seq_le(s->seq + s->len, src->end))
+		src->end = s->seq + s->len;
+	offer_window(src, s);
+	if ((s->flags & FLAG_SYN) != 0 && src->state < END_SYN_SENT)
+		src->state = END_SYN_SENT;
+	if ((s->flags & FLAG_FIN) != 0 && src->state < END_FIN_SENT)
+		src->state = END_FIN_SENT;
+	if ((s->flags & FLAG_ACK) == 0)
+		return;
+	allow(dst, s->ack + RTE_MAX(window_of(s, src), 1U));
+	if (dst->state == END_SYN_SENT)
+		dst->state = END_ESTABLISHED;
+	else if (unlikely(dst->state == END_FIN_SENT) && s->ack == dst->end)
+		dst->state = END_FIN_ACKED;
+}
+
+/** The first segment that is seen of the end that was spoken to. */
+static enum ct_update
+first_answer(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *src,
+	struct tcp_end *dst)
+{
+	bool acks_it = (s->flags & FLAG_ACK) != 0 && s->ack == dst->end;
+
+	if ((s->flags & FLAG_RST) != 0) {
+		if (ct->seq_check && !acks_it) {
+			ct_invalid(ct, p, CT_REASON_TCP_RST);
+			return CT_UPDATE_INVALID;
+		}
+		src->state = dst->state = END_RESET;
+		return CT_UPDATE_VALID;
+	}
+	if ((s->flags & FLAG_SYN) == 0)
+		return CT_UPDATE_VALID;
+	if (ct->seq_check && (s->flags & FLAG_ACK) != 0 &&
+		!(seq_le(s->ack, dst->end) && seq_le(dst->end - maxwin_bytes(dst) - 1, s->ack))) {
+		ct_invalid(ct, p, CT_REASON_TCP_SEQ);
+		return CT_UPDATE_INVALID;
+	}
+	/* What the first SYN offered is what this end may send. */
+	src->end = s->seq + s->len;
+	src->maxend = src->end + RTE_MAX(maxwin_bytes(dst), 1U);
+	src->maxwin = 1;
+	learn_scale(p, src, dst);
+	if ((s->flags & FLAG_ACK) == 0)
+		allow(dst, dst->end + RTE_MAX(window_of(s, src), 1U));
+	advance(s, src, dst);
+	return CT_UPDATE_VALID;
+}
+
+/** An RST of an end that has been seen. */
+static enum ct_update
+reset(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *src,
+	struct tcp_end *dst)
+{
+	if (dst->state == END_UNSEEN && s->seq != src->end)
+		return CT_UPDATE_VALID;
+	if (ct->seq_check && s->seq != src->end) {
+		ct_invalid(ct, p, CT_REASON_TCP_RST);
+		return CT_UPDATE_INVALID;
+	}
+	src->state = dst->state = END_RESET;
+	return CT_UPDATE_VALID;
+}
+
+static enum ct_update
+segment_of_flow(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *src,
+	struct tcp_end *dst)
+{
+	if (unlikely(src->state == END_UNSEEN))
+		return first_answer(ct, p, s, src, dst);
+	if (unlikely((s->flags & FLAG_RST) != 0))
+		return reset(ct, p, s, src, dst);
+	if (unlikely((s->flags & FLAG_SYN) != 0))
+		learn_scale(p, src, dst);
+	if (ct->seq_check && unlikely(!in_window(s, src, dst))) {
+		if (is_syn_alone(s))
+			return CT_UPDATE_VALID;
+		ct_invalid(ct, p, CT_REASON_TCP_SEQ);
+		return CT_UPDATE_INVALID;
+	}
+	advance(s, src, dst);
+	return CT_UPDATE_VALID;
+}
+
+enum ct_update
+ct_tcp_update(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
+{
+	struct tcp_track *t = track_of(ct, p->flow);
+	struct tcp_end *src = &t->ends[p->side], *dst = &t->ends[!p->side];
+	enum ct_timeout class;
+	enum ct_update update;
+	struct segment s;
+
+	segment_read(p, &s);
+	if (unlikely(!flags_ok(s.flags))) {
+		ct_invalid(ct, p, CT_REASON_TCP_FLAGS);
+		return CT_UPDATE_INVALID;
+	}
+	if (unlikely(is_syn_alone(&s))) {
+		if (src->state >= END_FIN_SENT && dst->state >= END_FIN_SENT)
+			return CT_UPDATE_REOPEN;
+		if (src->state == END_SYN_SENT && dst->state == END_UNSEEN) {
+			syn_begin(p, &s, t, p->side);
+			ct_touch(ct, p->flow, CT_TIMEOUT_TCP_FIRST, now_ms);
+			return CT_UPDATE_VALID_NEW;
+		}
+	}
+	update = segment_of_flow(ct, p, &s, src, dst);
+	if (unlikely(update == CT_UPDATE_INVALID))
+		return update;
+	class = timeout_class(t);
+	if (unlikely(class == CT_TIMEOUT_TCP_CLOSED || class == CT_TIMEOUT_TCP_FIN_WAIT))
+		flowtab_close(ct->ft, p->flow);
+	ct_touch(ct, p->flow, class, now_ms);
+	return update;
+}
+
+bool
+ct_tcp_has_sent(const struct flowtab_flow *f, unsigned int side, uint32_t seq)
+{
+	const struct tcp_end *e = &((const struct tcp_track *)f->track)->ends[side];
+	const struct tcp_end *other = &((const struct tcp_track *)f->track)->ends[!side];
+	uint32_t oldest = RTE_MAX(maxwin_bytes(other), (uint32_t)ACK_WINDOW);
+
+	return e->state != END_UNSEEN && seq_le(seq, e->end) && seq_le(e->end - oldest, seq);
+}
+
+const char *
+ct_tcp_state_name(const struct flowtab_flow *f, char *buf, size_t size)
+{
+	static const char *const names[] = { "UNSEEN", "SYN_SENT", "ESTABLISHED", "FIN_SENT",
+		"FIN_ACKED", "RESET" };
+	const struct tcp_track *t = (const struct tcp_track *)f->track;
+	const char *a = names[t->ends[0].state], *b = names[t->ends[1].state];
+
+	if (a == b)
+		snprintf(buf, size, "%s", a);
+	else
+		snprintf(buf, size, "%s/%s", a, b);
+	return buf;
+}
