@@ -144,22 +144,22 @@ ct_payload_len(const struct ct_pkt *p)
 #define CT_ICMP6_ECHO 128
 #define CT_ICMP6_ECHO_REPLY 129
 
-/** Checksum and lengths of the transport. False: the packet was refused. */
+/** Checksum and lengths of the transport. p->tuple is set. False: the packet was refused. */
 bool ct_pkt_check(struct ct *ct, struct ct_pkt *p);
 /** One's complement sum of len bytes at off of the chain, folded, not complemented. */
 uint16_t ct_cksum(const struct rte_mbuf *m, uint32_t off, uint32_t len);
-/** Is it an ICMP or ICMPv6 error? */
+/** Is it an ICMP or ICMPv6 error? p->tuple is set. */
 bool ct_pkt_is_icmp_error(const struct ct_pkt *p);
 /** Is it an ICMP or ICMPv6 query that is answered (*reply false), or an answer? */
 bool ct_pkt_is_icmp_query(const struct ct_pkt *p, bool *reply);
 /**
- * Addresses, protocol and the first transport bytes of an IP packet that lies in memory: that of a
- * frame, or one that an ICMP error quotes.
- * @param len   bytes at ip
- * @param quote the packet may be cut short behind the first 8 bytes of the transport
+ * Addresses, protocol and the first 8 transport bytes of an IP packet that lies in memory: that of
+ * a frame, or one that an ICMP error quotes.
+ * @param len   bytes at ip: at least the headers, up to those 8 bytes, must be there
+ * @param quote the packet may have been a first fragment
  * @param tuple receives addresses, ports (or id) and protocol, source as e; pif, zone left alone
- * @param l4_off receives where the transport begins
- * @param l4_len receives how long the transport says the header is, see above
+ * @param l4_off receives where the transport begins, from ip on
+ * @param l4_len receives how long it is by the IP header, whether there or not
  * @return 0, -EINVAL, -EPROTONOSUPPORT, -EAGAIN: see ct_pkt_parse()
  */
 int ct_ip_parse(const uint8_t *ip, uint32_t len, bool quote, struct flowtab_tuple *tuple,
