@@ -172,7 +172,8 @@ worth(const struct flowtab_flow *f)
 	if (f->state == FLOWTAB_CLOSING)
 		return 0;
 	if (f->proto == IPPROTO_UDP &&
-		(f->pkts_lo[FLOWTAB_SIDE_GUEST] == 0 || f->pkts_lo[FLOWTAB_SIDE_OTHER] == 0))
+		(flowtab_flow_pkts(f, FLOWTAB_SIDE_GUEST) == 0 ||
+			flowtab_flow_pkts(f, FLOWTAB_SIDE_OTHER) == 0))
 		return 1;
 	return f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6 ? 2 : 3;
 }

@@ -66,11 +66,12 @@ create_arrays(struct flowtab *ft, const struct flowtab_params *p)
 		ft->pifs == NULL)
 		return -ENOMEM;
 	if (p->zones == NULL) {
-		ft->own_zones = flowtab_zones_create(p->owner + 1U, s);
+		ft->own_zones = flowtab_zones_create(1, s);
 		if (ft->own_zones == NULL)
 			return -rte_errno;
 	}
 	ft->zones = p->zones != NULL ? p->zones : ft->own_zones;
+	ft->zone_slot = p->zones != NULL ? p->owner : 0;
 	ft->wheel = flowtab_wheel_create(p->max_flows, FLOWTAB_TICK_MS, p->now_ms, s);
 	return ft->wheel != NULL ? 0 : -rte_errno;
 }
@@ -120,11 +121,22 @@ flowtab_create(const struct flowtab_params *p)
 	return ft;
 }
 
+/** Zones that others share are left without the flows of this table. */
+static void
+leave_zones(struct flowtab *ft)
+{
+	for (uint32_t i = 0; i < ft->fresh; i++) {
+		if (ft->flows[i].state != FLOWTAB_FREE)
+			flowtab_zone_sub(ft->zones, ft->zone_slot, ft->flows[i].zone);
+	}
+}
+
 void
 flowtab_destroy(struct flowtab *ft)
 {
 	if (ft == NULL)
 		return;
+	leave_zones(ft);
 	flowtab_wheel_destroy(ft->wheel);
 	flowtab_zones_destroy(ft->own_zones);
 	rte_free(ft->pifs);
@@ -204,16 +216,20 @@ check_limit(struct flowtab *ft, uint16_t pif, uint64_t now_ms)
 	return 0;
 }
 
-/** Count the flow in its zone. 0, or -EUSERS: see check_limit(). */
+/**
+ * Count the flow in its zone. 0, or -EUSERS: see check_limit(). A search counts for the port that
+ * knocks, so that it cannot use up that of other zones.
+ */
 static int
-enter_zone(struct flowtab *ft, uint16_t zone, uint64_t now_ms)
+enter_zone(struct flowtab *ft, uint16_t pif, uint16_t zone, uint64_t now_ms)
 {
+	struct flowtab_search *s = pif < ft->max_pifs ? &ft->pifs[pif].search : &ft->zone_search;
 	unsigned int drops = 0;
 
-	while (!flowtab_zone_add(ft->zones, ft->owner, zone)) {
+	while (!flowtab_zone_add(ft->zones, ft->zone_slot, zone)) {
 		/* With a limit of 0 there is nothing to search for. */
 		if (flowtab_zone_count(ft->zones, zone) == 0 || drops++ == FLOWTAB_SEARCH_DROPS ||
-			!flowtab_reclaim(ft, &ft->zone_search, FLOWTAB_SEARCH_MS_PIF, now_ms))
+			!flowtab_reclaim(ft, s, FLOWTAB_SEARCH_MS_PIF, now_ms))
 			return -EUSERS;
 	}
 	return 0;
@@ -257,11 +273,11 @@ flowtab_new(struct flowtab *ft, uint16_t pif, uint16_t zone, uint8_t proto, uint
 		return -EINVAL;
 	if (check_limit(ft, pif, now_ms) != 0)
 		return -EDQUOT;
-	if (enter_zone(ft, zone, now_ms) != 0)
+	if (enter_zone(ft, pif, zone, now_ms) != 0)
 		return -EUSERS;
 	i = make_room(ft, now_ms);
 	if (i == FLOWTAB_NONE) {
-		flowtab_zone_sub(ft->zones, ft->owner, zone);
+		flowtab_zone_sub(ft->zones, ft->zone_slot, zone);
 		return -ENFILE;
 	}
 
@@ -332,7 +348,7 @@ flowtab_free(struct flowtab *ft, uint32_t idx)
 	ft->free_head = idx;
 	ft->live[idx / 64] &= ~(UINT64_C(1) << idx % 64);
 	ft->count--;
-	flowtab_zone_sub(ft->zones, ft->owner, f->zone);
+	flowtab_zone_sub(ft->zones, ft->zone_slot, f->zone);
 	if (f->pif < ft->max_pifs)
 		ft->pifs[f->pif].count--;
 }

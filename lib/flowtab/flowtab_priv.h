@@ -59,7 +59,8 @@ struct flowtab {
 	struct flowtab_pif *pifs;
 	struct flowtab_zones *zones;
 	struct flowtab_zones *own_zones; /**< nobody gave any */
-	struct flowtab_search zone_search;
+	uint8_t zone_slot;
+	struct flowtab_search zone_search; /**< of ports without a record of their own */
 	flowtab_gone_fn gone;
 	void *gone_arg;
 	uint32_t count;

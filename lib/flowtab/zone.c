@@ -92,8 +92,10 @@ flowtab_zone_limit_set(struct flowtab_zones *z, uint32_t zone, uint32_t max)
 uint32_t
 flowtab_zone_limit(const struct flowtab_zones *z, uint32_t zone)
 {
-	if (zone >= FLOWTAB_ZONES)
+	if (zone == FLOWTAB_ZONE_DEFAULT)
 		return unpack(atomic_load_explicit(&z->limit_default, memory_order_relaxed));
+	if (zone >= FLOWTAB_ZONES)
+		return FLOWTAB_LIMIT_UNSET;
 	return unpack(atomic_load_explicit(&z->limits[zone], memory_order_relaxed));
 }
 
