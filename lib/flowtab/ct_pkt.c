@@ -168,6 +168,7 @@ static int
 walk_ports(const struct walk *w, struct flowtab_tuple *t)
 {
 	const uint8_t *l4 = w->ip + w->off;
+	enum icmp_role role;
 
 	if (flowtab_proto_code(w->next) == 0)
 		return 0;
@@ -177,8 +178,10 @@ walk_ports(const struct walk *w, struct flowtab_tuple *t)
 		/* Of the link alone (RFC 4861). */
 		if (!w->v4 && l4[0] >= ICMP6_ND_FIRST && l4[0] <= ICMP6_ND_LAST)
 			return -EPROTONOSUPPORT;
-		if (icmp_role(w->next, l4[0]) == ICMP_NEITHER)
+		role = icmp_role(w->next, l4[0]);
+		if (role == ICMP_NEITHER)
 			return 0;
+		t->answer = role == ICMP_ANSWER;
 		memcpy(&t->eport, l4 + 4, sizeof(t->eport));
 		t->oport = t->eport;
 		return 0;
@@ -201,6 +204,7 @@ ct_ip_parse(const uint8_t *ip, uint32_t len, bool quote, struct flowtab_tuple *t
 		return -EINVAL;
 	tuple->eport = 0;
 	tuple->oport = 0;
+	tuple->answer = 0;
 	memset(tuple->reserved, 0, sizeof(tuple->reserved));
 	w.v4 = ip[0] >> 4 == 4;
 	if (w.v4)
@@ -222,9 +226,9 @@ ct_ip_parse(const uint8_t *ip, uint32_t len, bool quote, struct flowtab_tuple *t
 	return 0;
 }
 
-/** Of TCP or DCCP: the header's length, by its data offset in words. 0: wrong. */
+/** Length of TCP's or DCCP's header, by its data offset in words. 0: wrong. */
 static uint32_t
-offset_ok(uint8_t words, uint32_t min, uint32_t left)
+header_of_words(uint8_t words, uint32_t min, uint32_t left)
 {
 	uint32_t len = words * 4U;
 
@@ -244,7 +248,7 @@ transport_header(uint8_t proto, const uint8_t *l4, uint32_t left, uint32_t *l4_l
 
 	switch (proto) {
 	case IPPROTO_TCP:
-		hdr = left >= 20 ? offset_ok(l4[12] >> 4, 20, left) : 0;
+		hdr = left >= 20 ? header_of_words(l4[12] >> 4, 20, left) : 0;
 		break;
 	case IPPROTO_UDP:
 		len = left >= 8 ? get_be16(l4 + 4) : 0;
@@ -261,7 +265,7 @@ transport_header(uint8_t proto, const uint8_t *l4, uint32_t left, uint32_t *l4_l
 		hdr = left >= 12 ? 12 : 0;
 		break;
 	case IPPROTO_DCCP: /* RFC 4340, 5.1 */
-		hdr = left >= 12 ? offset_ok(l4[4], 12, left) : 0;
+		hdr = left >= 12 ? header_of_words(l4[4], 12, left) : 0;
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:

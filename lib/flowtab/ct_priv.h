@@ -157,7 +157,7 @@ bool ct_pkt_is_icmp_query(const struct ct_pkt *p, bool *reply);
  * a frame, or one that an ICMP error quotes.
  * @param len   bytes at ip: at least the headers, up to those 8 bytes, must be there
  * @param quote the packet may have been a first fragment
- * @param tuple receives addresses, ports (or id) and protocol, source as e; pif, zone left alone
+ * @param tuple receives all but pif and zone; source as e
  * @param l4_off receives where the transport begins, from ip on
  * @param l4_len receives how long it is by the IP header, whether there or not
  * @return 0, -EINVAL, -EPROTONOSUPPORT, -EAGAIN: see ct_pkt_parse()

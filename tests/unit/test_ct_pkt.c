@@ -153,6 +153,7 @@ expect_ports(const struct flowtab_tuple *t, uint8_t proto, uint16_t eport, uint1
 	assert_int_equal(t->proto, proto);
 	assert_int_equal(rte_be_to_cpu_16(t->eport), eport);
 	assert_int_equal(rte_be_to_cpu_16(t->oport), oport);
+	assert_true(proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6 || t->answer == 0);
 }
 
 static void
@@ -261,6 +262,7 @@ expect_icmp(const struct pkt_ip *ip, uint8_t type, char role)
 	assert_int_equal(parse(build_icmp(ip, type), &p, &t), 0);
 	expect_ports(&t, ip->dst.len == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, id ? 0x1234 : 0,
 		id ? 0x1234 : 0);
+	assert_int_equal(t.answer, role == 'a');
 	assert_int_equal(ct_pkt_is_icmp_query(&p, &reply), id);
 	if (id)
 		assert_int_equal(reply, role == 'a');
