@@ -84,7 +84,7 @@ struct ct {
 	uint64_t timeout_ms[CT_POLICIES][CT_TIMEOUTS];
 	uint8_t *zone_policy; /**< FLOWTAB_ZONES */
 	struct ct_helped *helped;
-	uint32_t max_helped, helped_free;
+	uint32_t helped_free; /**< first of those without a flow, chained by flow; FLOWTAB_NONE */
 	struct ct_expects *expects;
 	uint64_t reasons[CT_REASON_COUNT];
 	uint64_t counts[CT_COUNTS_N];
@@ -242,46 +242,61 @@ uint16_t ct_cksum_delta(uint16_t cksum, const void *old, const void *new, uint32
 /** A flow to come: what its first packet will look like; parts may be open. */
 struct ct_expect {
 	struct flowtab_tuple tuple; /**< eport 0: any; eaddr unspecified: any */
-	uint64_t deadline_ms;
-	uint64_t parent; /**< handle */
+	uint64_t deadline_ms;       /**< set by ct_expect_add() */
+	uint64_t parent;            /**< handle */
 	/** With CT_F_DNAT / CT_F_SNAT in nat: what the child is translated to. */
 	uint16_t nat;
 	struct flowtab_addr dst;
 	rte_be16_t dport;
 	struct flowtab_addr src;
-	uint8_t helper;      /**< of the child */
-	uint32_t next, prev; /**< of its hash chain */
+	uint8_t helper; /**< of the child */
 };
 
+/** How long one is kept: a peer that was told where to connect does so at once. */
+#define CT_EXPECT_MS 30000
+
+/** @return rte_errno EINVAL, ENOMEM with NULL */
 struct ct_expects *ct_expects_create(const struct ct_params *p);
 void ct_expects_destroy(struct ct_expects *x);
 /** @return number of a living expectation that the tuple meets, or FLOWTAB_NONE */
 uint32_t ct_expect_find(struct ct *ct, const struct flowtab_tuple *t, uint64_t now_ms);
-/** Keep it for its parent; the oldest of the parent's gives way at its cap. 0; -ENOSPC (counted) */
-int ct_expect_add(struct ct *ct, const struct ct_expect *e);
+/**
+ * Keep it for its parent, which has a helper; one with the same tuple and parent is written anew,
+ * the oldest of the parent's gives way at its cap. 0; -ENOSPC (counted)
+ */
+int ct_expect_add(struct ct *ct, const struct ct_expect *e, uint64_t now_ms);
 const struct ct_expect *ct_expect_get(const struct ct *ct, uint32_t nr);
 /** It was met, or is not wanted any more. */
 void ct_expect_del(struct ct *ct, uint32_t nr);
 /** The flow ends: its expectations do, too. */
 void ct_expect_flush(struct ct *ct, uint64_t parent);
+/** Remove those that have expired, budget at most. @return how many */
+uint32_t ct_expects_expire(struct ct *ct, uint64_t now_ms, uint32_t budget);
 /** The array of flows with a helper, all free. 0, -ENOMEM. */
 int ct_helped_create(struct ct *ct, const struct ct_params *p);
 /** Give the flow a helper; 0, or -ENOSPC. */
 int ct_helped_add(struct ct *ct, uint32_t idx, enum ct_helper helper);
+/** Take it away, and the flow's expectations; does nothing for a flow without. */
 void ct_helped_del(struct ct *ct, uint32_t idx);
 
 /**
- * A packet of a flow with a helper, valid, not translated yet: read what it announces. Addresses
- * in its payload are translated as the headers will be; the payload may change its length.
+ * What helpers do to a packet of a flow with CT_F_HELPED, in this order; p->flow and p->side are
+ * set. Each end of a connection counts the bytes that it has sent, or received; where a helper has
+ * changed their number, the tracker goes by the sender's count:
+ * 1. ct_helper_enter(): acknowledgement and SACK blocks become what the other end has sent
+ * 2. tracking
+ * 3. ct_helper_packet(): the payload, also of the packet whose flow is committed
+ * 4. ct_nat_packet(): the headers
+ * 5. ct_helper_adjust(): the sequence number becomes what the other end has received
+ */
+void ct_helper_enter(struct ct *ct, struct ct_pkt *p);
+/**
+ * Read what the packet announces. Addresses in its payload are translated as the headers will be;
+ * the payload may change its length.
  * @return false: the packet was refused
  */
 bool ct_helper_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
-/** Before tracking: acknowledgements (SACK, too) as the other end counts what it sent. */
-void ct_helper_enter(struct ct *ct, struct ct_pkt *p);
-/** After translation: sequence numbers as the receiver counts, where payload changed its length. */
 void ct_helper_adjust(struct ct *ct, struct ct_pkt *p);
-/** Forget expectations that nothing came of, looking at so many at most. @return how many went */
-uint32_t ct_expects_expire(struct ct *ct, uint64_t now_ms, uint32_t budget);
 
 /* ct_ftp.c, ct_tftp.c: called by ct_helper_packet() */
 bool ct_ftp_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
