@@ -121,7 +121,9 @@ track_flow(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	}
 	if (unlikely(update == CT_UPDATE_INVALID))
 		return;
-	if (p->side == FLOWTAB_SIDE_OTHER && unlikely((f->flags & CT_F_ANSWERED) == 0))
+	if (unlikely(update == CT_UPDATE_VALID_NEW))
+		f->flags &= (uint16_t)~CT_F_ANSWERED;
+	else if (p->side == FLOWTAB_SIDE_OTHER && unlikely((f->flags & CT_F_ANSWERED) == 0))
 		answered(ct, p->flow);
 	p->state = ct_state_of(f, p->side);
 	pass(ct, p, now_ms);

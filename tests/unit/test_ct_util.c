@@ -92,8 +92,8 @@ ctkit_udp(struct ctkit *k, struct ctkit_pkt *c, const struct ctkit_way *w, size_
 	static uint8_t frame[PKT_MAX];
 	struct pkt_ip ip = ip_of(w);
 
-	ctkit_frame(k, c, w->pif, frame,
-		pkt_build_udp(frame, &ip, w->sport, w->dport, data, data_len));
+	ctkit_frame(
+		k, c, w->pif, frame, pkt_build_udp(frame, &ip, w->sport, w->dport, data, data_len));
 }
 
 void

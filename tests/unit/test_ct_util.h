@@ -36,8 +36,8 @@ struct ctkit_pkt {
 };
 
 /** An mbuf with a frame, parsed; comes in at pif. */
-void ctkit_frame(struct ctkit *k, struct ctkit_pkt *c, uint16_t pif, const uint8_t *frame,
-	size_t len);
+void ctkit_frame(
+	struct ctkit *k, struct ctkit_pkt *c, uint16_t pif, const uint8_t *frame, size_t len);
 void ctkit_free(struct ctkit_pkt *c);
 
 /** One direction: who sends to whom. */
