@@ -247,6 +247,12 @@ turn_udp_rr(struct gen *g, struct result *r)
 	return done;
 }
 
+static uint64_t
+turn_pair(struct gen *g, struct result *r)
+{
+	return gen_pair_turn(g);
+}
+
 static const struct gen_case {
 	const char *name, *unit;
 	turn_fn turn;
@@ -259,6 +265,7 @@ static const struct gen_case {
 	{ "udp-out", "datagram", turn_udp_out, gen_host_udp_learn },
 	{ "udp-in", "datagram", turn_udp_in, gen_host_udp_learn },
 	{ "udp-rr", "transaction", turn_udp_rr, NULL },
+	{ "east-west", "frame", turn_pair, gen_pair_open },
 };
 
 static int
@@ -333,18 +340,20 @@ static const char usage[] =
 	"A guest and its host peer in one thread, as a load for a vhost-user back-end whose guest "
 	"is\n"
 	"10.0.2.15 and whose gateway 10.0.2.2 stands for the host's loopback.\n\n"
-	"  --case NAME        tcp-out tcp-in tcp-rr tcp-crr udp-out udp-in udp-rr\n"
+	"  --case NAME        tcp-out tcp-in tcp-rr tcp-crr udp-out udp-in udp-rr east-west\n"
 	"  --connections N    connections or flows (1)\n"
 	"  --mtu N            of the guest (1500)\n"
 	"  --no-tso           the guest declines TSO and sends no large frames\n"
-	"  --size N           payload of a datagram (64)\n"
+	"  --size N           payload of a datagram (64); east-west: bytes of a frame\n"
 	"  --train N          udp-in: datagrams per send of the peer (1)\n"
 	"  --ms N             how long to measure (1000)\n"
 	"  --ring N           ring size (256)\n"
 	"  --rx-buf N         bytes of a receive buffer (4096)\n"
 	"  --interrupts       the guest wants one for each frame\n"
 	"  --guest-ip A --gateway A\n"
-	"  --pid N            back-end, for its CPU time\n";
+	"  --pid N            back-end, for its CPU time\n"
+	"  --peer-socket PATH --peer-ip A    east-west: the guest that receives (10.0.2.16)\n"
+	"  --no-arp           the back-end forwards frames whatever they say\n";
 
 static bool
 options(struct gen *g, int argc, char **argv)
@@ -354,7 +363,8 @@ options(struct gen *g, int argc, char **argv)
 		{ "no-tso", 0, NULL, 'T' }, { "size", 1, NULL, 'z' }, { "train", 1, NULL, 't' },
 		{ "ms", 1, NULL, 'd' }, { "ring", 1, NULL, 'r' }, { "rx-buf", 1, NULL, 'b' },
 		{ "guest-ip", 1, NULL, 'g' }, { "gateway", 1, NULL, 'w' }, { "pid", 1, NULL, 'p' },
-		{ "interrupts", 0, NULL, 'i' }, { NULL, 0, NULL, 0 } };
+		{ "interrupts", 0, NULL, 'i' }, { "peer-socket", 1, NULL, 'P' },
+		{ "peer-ip", 1, NULL, 'G' }, { "no-arp", 0, NULL, 'A' }, { NULL, 0, NULL, 0 } };
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -402,6 +412,15 @@ options(struct gen *g, int argc, char **argv)
 			break;
 		case 'p':
 			g->daemon_pid = (int)n;
+			break;
+		case 'P':
+			g->peer_path = optarg;
+			break;
+		case 'G':
+			g->peer_ip = ntohl(inet_addr(optarg));
+			break;
+		case 'A':
+			g->no_arp = g->gw_known = true;
 			break;
 		default:
 			return false;
@@ -470,6 +489,7 @@ main(int argc, char **argv)
 		.mac = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 },
 		.ip = 0x0a00020f,
 		.gw_ip = 0x0a000202,
+		.peer_ip = 0x0a000210,
 		.next_port = 2000 };
 	const struct gen_case *k = NULL;
 	unsigned int i;
@@ -490,6 +510,7 @@ main(int argc, char **argv)
 		return 1;
 	ret = run(&g, k);
 	gen_host_close_all(&g);
+	gen_pair_close(&g);
 	vhu_close(g.v);
 	return ret;
 }

@@ -11,6 +11,7 @@
  *   gen_ring.c   descriptors: slots to send, buffers to receive
  *   gen_guest.c  the guest's ARP, TCP and UDP
  *   gen_host.c   the peer's sockets
+ *   gen_pair.c   a second guest in the peer's place
  */
 #ifndef GEN_H
 #define GEN_H
@@ -29,6 +30,8 @@
 /** Ethernet, IPv4 and TCP headers. */
 #define GEN_TCP_HEAD 54
 #define GEN_UDP_HEAD 42
+/** Largest frame that lies in a slot as a whole. */
+#define GEN_FRAME_MAX 112
 /** Descriptors of a slot: headers, and payload in halves as a Linux guest's page fragments lie. */
 #define GEN_SLOT_DESCS 3
 #define GEN_HALF_BYTES 32768
@@ -81,6 +84,7 @@ struct gen {
 	uint8_t mac[6], gw_mac[6];
 	uint32_t ip, gw_ip; /**< host order */
 	bool gw_known;
+	bool no_arp; /**< the back-end answers no ARP, and looks at no address */
 	uint16_t host_port;
 	struct gen_conn *conns;
 	uint16_t next_port; /**< of the next short connection */
@@ -102,6 +106,11 @@ struct gen {
 	struct sockaddr_in *udp_peers; /**< n_udp_peers, as learnt */
 	unsigned int n_udp_peers, udp_turn;
 	uint8_t *host_buf;
+	/* a second guest in its place */
+	const char *peer_path;
+	uint32_t peer_ip;
+	unsigned int frame_bytes; /**< of the frames that the peer counts */
+	struct gen *peer;
 };
 
 #define GEN_NO_SLOT UINT16_MAX
@@ -130,6 +139,8 @@ uint32_t gen_guest_send(struct gen *g, struct gen_conn *c, uint32_t bytes);
 /** ACKs that are owed, and go back where nothing has moved for long. */
 void gen_guest_tick(struct gen *g);
 bool gen_guest_udp(struct gen *g, struct gen_conn *c, unsigned int bytes);
+/** Headers of a datagram into a slot. */
+void gen_guest_udp_head(struct gen *g, uint16_t slot, uint16_t port, unsigned int bytes);
 
 /* gen_host.c */
 int gen_host_init(struct gen *g);
@@ -148,5 +159,12 @@ void gen_host_udp_echo(struct gen *g);
 bool gen_host_udp_learn(struct gen *g);
 /** Send one datagram, or one train of them, to the next flow in turn. */
 void gen_host_udp_fill(struct gen *g);
+
+/* gen_pair.c */
+/** Open the second guest, and lay the frames out. */
+bool gen_pair_open(struct gen *g);
+/** @return frames that the second guest received */
+uint64_t gen_pair_turn(struct gen *g);
+void gen_pair_close(struct gen *g);
 
 #endif

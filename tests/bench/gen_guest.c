@@ -362,21 +362,28 @@ gen_guest_tick(struct gen *g)
 	}
 }
 
+void
+gen_guest_udp_head(struct gen *g, uint16_t slot, uint16_t port, unsigned int bytes)
+{
+	struct frame *f = (struct frame *)(void *)g->slots[slot].head;
+
+	frame_head(g, f, IPPROTO_UDP, (unsigned int)sizeof(f->udp) + bytes);
+	f->udp.source = htons(port);
+	f->udp.dest = htons(g->host_port);
+	f->udp.len = htons((uint16_t)(sizeof(f->udp) + bytes));
+	f->udp.check = pseudo_sum(f, (unsigned int)sizeof(f->udp) + bytes);
+}
+
 bool
 gen_guest_udp(struct gen *g, struct gen_conn *c, unsigned int bytes)
 {
 	const uint16_t slot = gen_slot_get(g);
-	struct frame *f;
 
 	if (slot == GEN_NO_SLOT)
 		return false;
-	f = (struct frame *)(void *)g->slots[slot].head;
-	frame_head(g, f, IPPROTO_UDP, (unsigned int)sizeof(f->udp) + bytes);
-	f->udp.source = htons(c->port);
-	f->udp.dest = htons(g->host_port);
-	f->udp.len = htons((uint16_t)(sizeof(f->udp) + bytes));
-	f->udp.check = pseudo_sum(f, (unsigned int)sizeof(f->udp) + bytes);
-	gen_slot_send(g, slot, (unsigned int)sizeof(f->vnet) + GEN_UDP_HEAD, bytes);
+	gen_guest_udp_head(g, slot, c->port, bytes);
+	gen_slot_send(
+		g, slot, (unsigned int)sizeof(((struct frame *)0)->vnet) + GEN_UDP_HEAD, bytes);
 	g->udp_sent++;
 	return true;
 }

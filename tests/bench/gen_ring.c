@@ -5,7 +5,7 @@
 #include <string.h>
 
 /** vnet header, Ethernet, IPv4, TCP with options. */
-#define HEAD_BYTES 128
+#define HEAD_BYTES (GEN_FRAME_MAX + 16)
 
 static struct vhu_ring *
 tx_ring(struct gen *g)
