@@ -145,6 +145,8 @@ out_init(struct ct_pkt *p)
 static inline void
 track_looked_up(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 {
+	bool answer;
+
 	out_init(p);
 	ct_count(ct, CT_COUNT_PKTS);
 	if (unlikely(p->tuple == NULL)) {
@@ -154,16 +156,15 @@ track_looked_up(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	}
 	if (unlikely(!ct_pkt_check(ct, p)))
 		return;
-	if (p->flow == FLOWTAB_NONE) {
-		if (ct_pkt_is_icmp_error(p))
-			ct_icmp_error(ct, p, now_ms);
-		else
-			track_new(ct, p, now_ms);
-	} else if (likely(ct->flows[p->flow].kind == FLOWTAB_KIND_TRACKED)) {
+	/* What has no id may have been found as a packet of the flow whose id is 0. */
+	if (unlikely(ct_is_icmp(p->tuple->proto)) && !ct_pkt_is_icmp_query(p, &answer))
+		ct_icmp_error(ct, p, now_ms);
+	else if (p->flow == FLOWTAB_NONE)
+		track_new(ct, p, now_ms);
+	else if (likely(ct->flows[p->flow].kind == FLOWTAB_KIND_TRACKED))
 		track_flow(ct, p, now_ms);
-	} else {
+	else
 		ct_invalid(ct, p, CT_REASON_UNTRACKABLE);
-	}
 }
 
 static inline void

@@ -28,12 +28,7 @@ timeout_class(const struct flowtab_flow *f)
 bool
 ct_dgram_may_begin(struct ct *ct, struct ct_pkt *p)
 {
-	uint8_t proto = p->tuple->proto;
-	bool answer;
-
-	if (proto != IPPROTO_ICMP && proto != IPPROTO_ICMPV6)
-		return true;
-	if (ct_pkt_is_icmp_query(p, &answer) && !answer)
+	if (p->tuple->answer == 0)
 		return true;
 	return ct_invalid(ct, p, CT_REASON_ICMP_TYPE);
 }

@@ -132,34 +132,29 @@ walk_ip6(struct walk *w, struct flowtab_tuple *t)
 	return len;
 }
 
-/** What an ICMP message is to others that bear the same id. */
-enum icmp_role {
-	ICMP_NEITHER,
-	ICMP_QUERY,
-	ICMP_ANSWER,
-};
-
-static enum icmp_role
-icmp_role(uint8_t proto, uint8_t type)
+bool
+ct_icmp_has_id(uint8_t proto, uint8_t type, bool *answer)
 {
 	if (proto == IPPROTO_ICMPV6) {
-		if (type == CT_ICMP6_ECHO)
-			return ICMP_QUERY;
-		return type == CT_ICMP6_ECHO_REPLY ? ICMP_ANSWER : ICMP_NEITHER;
+		*answer = type == CT_ICMP6_ECHO_REPLY;
+		return *answer || type == CT_ICMP6_ECHO;
 	}
 	switch (type) {
 	case CT_ICMP_ECHO:
 	case 13: /* timestamp */
 	case 15: /* information */
 	case 17: /* address mask (RFC 950) */
-		return ICMP_QUERY;
+		*answer = false;
+		return true;
 	case CT_ICMP_ECHO_REPLY:
 	case 14:
 	case 16:
 	case 18:
-		return ICMP_ANSWER;
+		*answer = true;
+		return true;
 	default:
-		return ICMP_NEITHER;
+		*answer = false;
+		return false;
 	}
 }
 
@@ -168,20 +163,19 @@ static int
 walk_ports(const struct walk *w, struct flowtab_tuple *t)
 {
 	const uint8_t *l4 = w->ip + w->off;
-	enum icmp_role role;
+	bool answer;
 
 	if (flowtab_proto_code(w->next) == 0)
 		return 0;
-	if (w->next == IPPROTO_ICMP || w->next == IPPROTO_ICMPV6) {
+	if (ct_is_icmp(w->next)) {
 		if ((w->next == IPPROTO_ICMP) != w->v4)
 			return -EPROTONOSUPPORT;
 		/* Of the link alone (RFC 4861). */
 		if (!w->v4 && l4[0] >= ICMP6_ND_FIRST && l4[0] <= ICMP6_ND_LAST)
 			return -EPROTONOSUPPORT;
-		role = icmp_role(w->next, l4[0]);
-		if (role == ICMP_NEITHER)
+		if (!ct_icmp_has_id(w->next, l4[0], &answer))
 			return 0;
-		t->answer = role == ICMP_ANSWER;
+		t->answer = answer;
 		memcpy(&t->eport, l4 + 4, sizeof(t->eport));
 		t->oport = t->eport;
 		return 0;
@@ -413,7 +407,7 @@ ct_pkt_is_icmp_error(const struct ct_pkt *p)
 {
 	uint8_t proto = p->tuple->proto, type;
 
-	if (proto != IPPROTO_ICMP && proto != IPPROTO_ICMPV6)
+	if (!ct_is_icmp(proto))
 		return false;
 	type = *(const uint8_t *)ct_at(p, p->l4_off);
 	if (proto == IPPROTO_ICMPV6)
@@ -426,11 +420,8 @@ bool
 ct_pkt_is_icmp_query(const struct ct_pkt *p, bool *reply)
 {
 	uint8_t proto = p->tuple->proto;
-	enum icmp_role role;
 
-	if (proto != IPPROTO_ICMP && proto != IPPROTO_ICMPV6)
-		return false;
-	role = icmp_role(proto, *(const uint8_t *)ct_at(p, p->l4_off));
-	*reply = role == ICMP_ANSWER;
-	return role != ICMP_NEITHER;
+	*reply = false;
+	return ct_is_icmp(proto) &&
+		ct_icmp_has_id(proto, *(const uint8_t *)ct_at(p, p->l4_off), reply);
 }

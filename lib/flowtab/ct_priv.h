@@ -32,6 +32,12 @@
 #define CT_F_HELPED 0x10   /**< ext is the number of a struct ct_helped */
 #define CT_F_LABEL 0x20    /**< label is not zero: else the second line is not looked at */
 
+static inline bool
+ct_is_icmp(uint8_t proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
 /** The tuple of answers to t, without translation, that come from port pif. */
 static inline void
 ct_tuple_reverse(const struct flowtab_tuple *t, uint16_t pif, struct flowtab_tuple *r)
@@ -44,7 +50,7 @@ ct_tuple_reverse(const struct flowtab_tuple *t, uint16_t pif, struct flowtab_tup
 		.pif = pif,
 		.zone = t->zone,
 		.proto = t->proto,
-		.answer = !t->answer && (t->proto == IPPROTO_ICMP || t->proto == IPPROTO_ICMPV6),
+		.answer = !t->answer && ct_is_icmp(t->proto),
 	};
 }
 
@@ -153,6 +159,11 @@ bool ct_pkt_is_icmp_error(const struct ct_pkt *p);
 /** Is it an ICMP or ICMPv6 query that is answered (*reply false), or an answer? */
 bool ct_pkt_is_icmp_query(const struct ct_pkt *p, bool *reply);
 /**
+ * Do ICMP (ICMPv6) messages of this type have an id: are they queries, or answers to them?
+ * @param answer receives which
+ */
+bool ct_icmp_has_id(uint8_t proto, uint8_t type, bool *answer);
+/**
  * Addresses, protocol and the first 8 transport bytes of an IP packet that lies in memory: that of
  * a frame, or one that an ICMP error quotes.
  * @param len   bytes at ip: at least the headers, up to those 8 bytes, must be there
@@ -194,7 +205,7 @@ const char *ct_dgram_state_name(const struct flowtab_flow *f);
 
 /* ---- ct_icmp.c ---- */
 
-/** An ICMP error (ct_pkt_is_icmp_error()): all output of the packet is written. */
+/** Any ICMP message but queries and answers (ct_pkt_is_icmp_query()): its output is written. */
 void ct_icmp_error(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
 
 /* ---- ct_nat.c ---- */

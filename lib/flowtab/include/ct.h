@@ -70,6 +70,7 @@ enum ct_verdict {
 	X(ICMP_TYPE, "ct-icmp-type", "ICMP answer without a question, or unknown type")        \
 	X(ICMP_QUOTE, "ct-icmp-quote", "ICMP error whose quote is cut short or wrong")         \
 	X(ICMP_UNRELATED, "ct-icmp-unrelated", "ICMP error about no flow")                     \
+	X(ICMP_FORGED, "ct-icmp-forged", "ICMP error about what its flow has not sent")        \
 	X(TABLE, "ct-table-full", "flow table full")                                           \
 	X(PIF_LIMIT, "ct-flow-limit", "limit or share of flows of the port reached")           \
 	X(ZONE_LIMIT, "ct-zone-limit", "limit of flows of the zone reached")                   \
