@@ -4,7 +4,8 @@
  *
  * Theory of operation. A struct rules is made of a list of struct rule and does not change
  * afterwards; the first that matches decides, and the policy when none does. Matching is by
- * rte_acl, all families and directions in one or two tries. Changing rules is making new ones: who
+ * rte_acl, for all directions together: a context for each family, or, of long lists, several that
+ * are asked one after the other. Changing rules is making new ones: who
  * uses them is given the new pointer, looks at its live flows again (rules_find()), and only then
  * are the old ones freed.
  *
@@ -23,6 +24,9 @@
 #define RULES_MAX 16384
 /** As the number of a rule: none matched, the policy decided. */
 #define RULES_NONE 0
+/** Longest name, without the terminating zero. */
+#define RULES_NAME_MAX 24
+#define RULES_THREADS_MAX 64
 
 enum rules_direction {
 	RULES_OUT = 0x01,       /**< a guest to the host's sockets */
@@ -52,15 +56,18 @@ struct rule {
 	uint16_t to_pif;  /**< EAST_WEST: of the other guest; 0: any */
 	uint16_t network; /**< number + 1 of the guest's network; 0: any */
 	bool by_zone;
-	uint16_t zone; /**< of the guest */
+	uint16_t zone;  /**< of the guest */
+	uint8_t family; /**< 4, 6; 0: both, or as src, dst and nat say */
 	struct rules_net src, dst;
-	uint16_t sport_min, sport_max, dport_min, dport_max; /**< host order; 0 .. 65535: any */
+	/** Host order; 0 .. 65535, or a maximum of 0: any. Identifiers of ICMP are no ports. */
+	uint16_t sport_min, sport_max, dport_min, dport_max;
 	/* what becomes of them */
 	uint8_t action; /**< enum rules_action */
 	bool log;
 	uint8_t helper;    /**< enum ct_helper */
 	struct ct_nat nat; /**< nat.what 0: none */
-	bool redirect;     /**< OUT: nat.dst is a socket of the host's own */
+	/** OUT: nat.dst is a socket of the host's own; unspecified: on the flow's loopback. */
+	bool redirect;
 	bool set_mark, set_zone;
 	uint32_t mark;
 	uint16_t to_zone; /**< EAST_WEST: the zone that the flow is tracked in */
@@ -82,11 +89,16 @@ struct rules_params {
 	uint32_t n_rules;
 	/** What holds for a direction when no rule matches: enum rules_action by bit number. */
 	uint8_t policy[3];
-	unsigned int n_threads; /**< that count hits: 1 .. 64 */
+	unsigned int n_threads; /**< that count hits: 1 .. RULES_THREADS_MAX */
 	int socket_id;
 };
 
-/** Copies the list. @return the rules, or NULL with rte_errno set (EINVAL, ENOMEM, ...) */
+/**
+ * Copies the list.
+ * @return the rules, or NULL with rte_errno set: EINVAL, among others for a rule whose addresses
+ *         are of different families; EEXIST the name is taken; ENOMEM, also when the rules are too
+ *         many of too different kinds for rte_acl
+ */
 struct rules *rules_create(const struct rules_params *p);
 void rules_destroy(struct rules *r);
 
@@ -104,8 +116,9 @@ bool rules_have_dnat(const struct rules *r, enum rules_direction direction);
 /** Count a flow that the rule (NULL: the policy of a direction) has decided about. */
 void rules_hit(struct rules *r, unsigned int thread, const struct rule *rule,
 	enum rules_direction direction);
-/** Sum of all threads. Any thread. number RULES_NONE: those that the policy decided. */
+/** Sum of all threads. Any thread. number RULES_NONE: those that a policy decided. */
 uint64_t rules_hits(const struct rules *r, uint32_t number);
+uint64_t rules_policy_hits(const struct rules *r, enum rules_direction direction);
 uint32_t rules_count(const struct rules *r);
 /** The i-th, in order. */
 const struct rule *rules_at(const struct rules *r, uint32_t i);
