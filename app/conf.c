@@ -96,6 +96,40 @@ network_find(const struct conf *c, const char *name)
 	return NULL;
 }
 
+/** The number is nobody's, neither now nor before. */
+static uint16_t
+network_number_free(const struct conf *c, const struct conf *old, uint32_t n_numbered)
+{
+	uint16_t number = 0;
+	bool taken;
+	uint32_t i;
+
+	do {
+		taken = false;
+		for (i = 0; i < n_numbered; i++)
+			taken |= c->networks[i]->number == number;
+		for (i = 0; i < old->n_networks; i++)
+			taken |= old->networks[i]->number == number;
+	} while (taken && ++number != 0);
+	return number;
+}
+
+void
+conf_networks_number(struct conf *c, const struct conf *old)
+{
+	const struct conf_network *n;
+	uint32_t i;
+
+	for (i = 0; i < c->n_networks; i++) {
+		n = network_find(old, c->networks[i]->name);
+		c->networks[i]->number = n != NULL ? n->number : network_number_free(c, old, i);
+	}
+	for (i = 0; i < c->n_vms; i++) {
+		n = network_find(c, c->vms[i]->network);
+		c->vms[i]->port.network = n->number;
+	}
+}
+
 static struct conf_vm *
 vm_add(struct conf_loader *l, const char *name)
 {
@@ -122,6 +156,7 @@ network_add(struct conf_loader *l, const char *name)
 	if (n == NULL)
 		return NULL;
 	snprintf(n->name, sizeof(n->name), "%s", name);
+	n->number = (uint16_t)l->conf->n_networks;
 	l->conf->networks[l->conf->n_networks++] = n;
 	return n;
 }

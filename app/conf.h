@@ -112,6 +112,7 @@ struct conf_forwards {
 
 struct conf_network {
 	char name[CONF_NAME_MAX];
+	uint16_t number; /**< l4x_port_conf.network: see conf_networks_number() */
 	struct conf_where section;
 	struct conf_where where[CONF_MAX_KEYS]; /**< by position in conf_network_keys */
 	struct conf_prefix subnet, subnet6;
@@ -268,6 +269,12 @@ unsigned int conf_diff_fixed(
 
 /** Memory in MiB that the flows of all workers need, with everything else. */
 uint32_t conf_memory_needed(const struct conf *c);
+
+/**
+ * Give networks the numbers that they had in the old configuration, and new ones others: what is
+ * known of a number stays true while ports change from one configuration to the next.
+ */
+void conf_networks_number(struct conf *c, const struct conf *old);
 
 /** Ports of the host that a tcp or udp key forwards. */
 uint32_t conf_ports_count(const struct conf_forwards *f);

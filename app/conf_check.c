@@ -311,6 +311,7 @@ complete_vm_own(struct conf_loader *l, struct conf_vm *vm)
 	n = vm_network(l, vm);
 	if (n == NULL)
 		return NULL;
+	p->network = n->number;
 	p->zone = (uint16_t)vm->zone;
 	p->mtu = (uint16_t)(vm->mtu != 0 ? vm->mtu : n->mtu);
 	p->lease_s = vm->lease_s != 0 ? vm->lease_s : n->lease_s;

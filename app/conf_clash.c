@@ -154,11 +154,18 @@ check_addresses(struct conf_loader *l, const struct conf_vm *a, const struct con
 	if (a->port.ipv6 && b->port.ipv6 && !flowtab_addr_is_zero(&a->port.address6) &&
 		flowtab_addr_eq(&a->port.address6, &b->port.address6))
 		clash(l, a, b, "address6", flowtab_addr_format(&a->port.address6, text));
-	if (rte_is_same_ether_addr(&a->port.guest_mac, &b->port.guest_mac)) {
-		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x",
-			RTE_ETHER_ADDR_BYTES(&a->port.guest_mac));
-		clash(l, a, b, "mac", text);
-	}
+}
+
+static void
+check_mac(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm *b)
+{
+	char text[RTE_ETHER_ADDR_FMT_SIZE];
+
+	if (!rte_is_same_ether_addr(&a->port.guest_mac, &b->port.guest_mac))
+		return;
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x",
+		RTE_ETHER_ADDR_BYTES(&a->port.guest_mac));
+	clash(l, a, b, "mac", text);
 }
 
 /** A guest could not reach the other one at an address that stands for the host. */
@@ -256,7 +263,10 @@ check_pair(struct conf_loader *l, const struct conf_vm *a, const struct conf_vm 
 			clash(l, a, b, "socket", a->socket);
 		if (a->ethdev[0] != '\0' && strcmp(a->ethdev, b->ethdev) == 0)
 			clash(l, a, b, "port", a->ethdev);
-		if (strcmp(a->network, b->network) == 0) {
+		if (strcmp(a->network, b->network) == 0)
+			check_mac(l, a, b);
+		/* Guests of two zones never see each other. */
+		if (strcmp(a->network, b->network) == 0 && a->zone == b->zone) {
 			check_addresses(l, a, b);
 			check_loopback(l, a, b);
 			check_loopback(l, b, a);

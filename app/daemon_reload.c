@@ -145,6 +145,7 @@ read_new(struct daemon *d)
 
 	if (new == NULL)
 		return NULL;
+	conf_networks_number(new, d->conf);
 	if (conf_diff_fixed(d->conf, new, report, NULL) != 0 || daemon_permit_check(d, new) != 0) {
 		conf_destroy(new);
 		return NULL;

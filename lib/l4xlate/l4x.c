@@ -2,6 +2,7 @@
 #include "l4x_priv.h"
 
 #include <rte_errno.h>
+#include <rte_hash.h>
 #include <rte_malloc.h>
 
 #include <flowtab_siphash.h>
@@ -79,6 +80,9 @@ context_fill(struct l4x *l)
 	l->frags = l4x_frags_create(p->socket_id);
 	if (l->flows == NULL || l->ports == NULL || l->frags == NULL)
 		return -ENOMEM;
+	l->neighbours = l4x_neighbours_create(p->name, p->socket_id);
+	if (l->neighbours == NULL)
+		return -rte_errno;
 	return 0;
 }
 
@@ -126,6 +130,7 @@ l4x_destroy(struct l4x *l)
 	for (uint32_t i = 0; i < l->out.n_handover; i++)
 		rte_pktmbuf_free(l->out.handover[i].m);
 	l4x_frags_destroy(l->frags);
+	rte_hash_free(l->neighbours);
 	flowtab_wheel_destroy(l->timers);
 	flowtab_destroy(l->ft);
 	rte_free(l->ports);

@@ -10,6 +10,7 @@
  * - frag.c: reassembly of the guest's fragments
  * - frame.c: payload out -> frame: L2 and L3 headers, fragments for the guest
  * - error.c: ICMP errors for the guest
+ * - neigh.c: which port of a network has an address
  * - addr.c: which address stands for which: loopback, gateway, DNS forwarding, peers; steering
  * - reason.c: names and help of the counters
  * - arp.c nd.c dhcp.c dhcp6*.c: the guest's own configuration; answered without flows
@@ -151,6 +152,8 @@ struct l4x_flow {
 	};
 };
 
+struct rte_hash;
+
 struct l4x {
 	struct flowtab *ft;
 	struct flowtab_flow *ftf; /**< flowtab_flows(ft) */
@@ -161,9 +164,10 @@ struct l4x {
 	struct flowtab_wheel *timers;
 	struct l4x_params params;
 	struct l4x_frags *frags;
-	uint64_t now_us;        /**< of the call under way */
-	uint64_t rng;           /**< see l4x_random() */
-	uint64_t next_ra_us;    /**< the earliest of all ports */
+	struct rte_hash *neighbours; /**< see neigh.c */
+	uint64_t now_us;             /**< of the call under way */
+	uint64_t rng;                /**< see l4x_random() */
+	uint64_t next_ra_us;         /**< the earliest of all ports */
 	uint64_t flows_made;    /**< in this context's life: tells a burst that a lookup is stale */
 	uint32_t close_cursor;  /**< how far l4x_shutdown() has come */
 	struct l4x_tcp_ctx tcp; /**< per-burst lists and the like of tcp*.c */
@@ -291,6 +295,19 @@ uint32_t l4x_queues_in_use(const struct l4x_port_conf *conf);
 /** The queue pair that l4x_steer() finds; conf->queue_worker[] of it is the owner. */
 uint8_t l4x_steer_queue(const struct l4x_port_conf *conf, const uint8_t key[16],
 	const struct flowtab_tuple *guest_side);
+
+/* ---- neigh.c: who has an address ---- */
+
+/** The map, empty; NULL with rte_errno set. */
+struct rte_hash *l4x_neighbours_create(const char *name, int socket_id);
+/** Ports have come, gone or changed: make the map anew. 0 or -ENOSPC */
+int l4x_neighbours_update(struct l4x *l);
+/**
+ * The other port of this one's network and zone that the address is assigned to.
+ * @return its pif; 0: no other port's
+ */
+uint16_t l4x_neighbour(
+	const struct l4x *l, const struct l4x_port *port, const struct flowtab_addr *a);
 
 /* ---- pkt.c ---- */
 

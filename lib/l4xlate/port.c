@@ -149,7 +149,7 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 	}
 	l->max_pif = RTE_MAX(l->max_pif, conf->pif);
 	share_flows(l);
-	return 0;
+	return l4x_neighbours_update(l);
 }
 
 int
@@ -165,6 +165,8 @@ l4x_port_remove(struct l4x *l, uint16_t pif)
 		port->removing = true;
 		port->close_cursor = 0;
 		l4x_frags_flush(l, pif);
+		/* Fewer than there were always fit. */
+		l4x_neighbours_update(l);
 	}
 	if (l4x_flows_close(l, pif, &port->close_cursor) > 0)
 		return 1;

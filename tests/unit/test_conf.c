@@ -375,6 +375,44 @@ two_vms_cannot_share_socket_address_or_mac(void **state)
 }
 
 static void
+one_address_in_two_zones_is_allowed(void **state)
+{
+	conf_destroy(load_ok("[vm.a]\nsocket = /a\naddress = 10.0.2.30\naddress6 = fd00:2::30\n"
+			     "zone = 1\n[vm.b]\nsocket = /b\naddress = 10.0.2.30\n"
+			     "address6 = fd00:2::30\nzone = 2\nloopback = 10.0.2.99\n"
+			     "[vm.c]\nsocket = /c\naddress = 10.0.2.99\nzone = 3\n"));
+	load_errors("[vm.a]\nsocket = /a\naddress = 10.0.2.30\naddress6 = fd00:2::30\nzone = 1\n"
+		    "[vm.b]\nsocket = /b\naddress = 10.0.2.30\naddress6 = fd00:2::30\nzone = 1\n");
+	assert_error("weir.conf:8: [vm.b] address: 10.0.2.30 is also a's");
+	assert_error("weir.conf:9: [vm.b] address6: fd00:2::30 is also a's");
+	assert_int_equal(n_errors, 2);
+	/* A card is one on its network, whatever the zones. */
+	load_errors("[vm.a]\nsocket = /a\nmac = 02:00:00:00:00:01\nzone = 1\n"
+		    "[vm.b]\nsocket = /b\nmac = 02:00:00:00:00:01\nzone = 2\n");
+	assert_error("weir.conf:7: [vm.b] mac: 02:00:00:00:00:01 is also a's");
+}
+
+static void
+networks_keep_their_numbers_when_others_go(void **state)
+{
+	struct conf *old = load_ok("[network.x]\nsubnet = 10.0.3.0/24\n"
+				   "[network.y]\nsubnet = 10.0.4.0/24\n[vm.a]\nsocket = /a\n"
+				   "network = y\n");
+	struct conf *new = load_ok("[network.y]\nsubnet = 10.0.4.0/24\n"
+				   "[network.z]\nsubnet = 10.0.5.0/24\n[vm.a]\nsocket = /a\n"
+				   "network = y\n[vm.b]\nsocket = /b\nnetwork = z\n"
+				   "[vm.c]\nsocket = /c\n");
+
+	assert_int_equal(conf_vm_find(old, "a")->port.network, 2);
+	conf_networks_number(new, old);
+	assert_int_equal(conf_vm_find(new, "a")->port.network, 2);
+	assert_int_equal(conf_vm_find(new, "b")->port.network, 3);
+	assert_int_equal(conf_vm_find(new, "c")->port.network, 0);
+	conf_destroy(old);
+	conf_destroy(new);
+}
+
+static void
 one_address_in_two_networks_is_allowed(void **state)
 {
 	conf_destroy(load_ok("[network.x]\nsubnet = 10.0.2.0/24\n[vm.a]\nsocket = /a\n"
@@ -454,6 +492,8 @@ main(void)
 		cmocka_unit_test(address_mistakes_are_named),
 		cmocka_unit_test(an_mtu_too_small_for_ipv6_is_an_error),
 		cmocka_unit_test(two_vms_cannot_share_socket_address_or_mac),
+		cmocka_unit_test(one_address_in_two_zones_is_allowed),
+		cmocka_unit_test(networks_keep_their_numbers_when_others_go),
 		cmocka_unit_test(one_address_in_two_networks_is_allowed),
 		cmocka_unit_test(cpu_lists_are_read_and_checked),
 		cmocka_unit_test(mac_addresses_are_checked),

@@ -70,6 +70,8 @@ struct l4x_forward {
 /** Everything about one guest's port that translation needs. Plain data, copied. */
 struct l4x_port_conf {
 	uint16_t pif; /**< 1 .. L4X_MAX_PIFS-1 */
+	/** Ports of one network and one zone are neighbours: see "East-west" above. */
+	uint16_t network;
 	uint16_t zone;
 	uint16_t mtu; /**< 68 (1280 with IPv6) .. 65520 */
 	struct rte_ether_addr
