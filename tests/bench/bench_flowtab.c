@@ -1,367 +1,318 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * What the flow table costs per flow: time by TSC, on one core, and resident memory.
+ * What flows cost the connection tracker: time on one core, and resident memory.
  *
- * Both sides of each flow are bound. Order is random throughout, so that with many flows each
- * access misses the caches, as it does with many guests. Without huge pages (the default here), the
- * TLB misses are part of the figures.
+ * Each case runs in a process of its own, so that memory that an earlier one has used is not there
+ * already; with --runs, each figure is the median of so many processes.
  */
 #include <getopt.h>
-#include <netinet/in.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <rte_cycles.h>
-#include <rte_eal.h>
-#include <rte_errno.h>
-#include <rte_malloc.h>
+#include <rte_common.h>
 
-#include <flowtab.h>
+#include "bench_flowtab.h"
 
-#define LIFE_MS 60000
+#define MAX_SIZES 16
+#define MAX_RUNS 99
 
-struct bench {
-	struct flowtab *ft;
-	struct flowtab_tuple *guest, *other;
-	uint32_t *order, *index;
-	uint32_t flows;
-	bool v6, huge;
-	double insert_ns, lookup_ns, miss_ns, touch_ns, delete_ns, expire_ns;
-	size_t resident, allocated;
+struct options {
+	uint32_t flows[MAX_SIZES];
+	unsigned int n_flows;
+	unsigned int runs;
+	unsigned int family; /**< 4, 6 or 0: both */
+	unsigned int burst;  /**< 0: 32 and 1 */
+	bool sip, crc, huge, json;
 };
 
-static uint64_t
-next_random(void)
-{
-	static uint64_t s = 88172645463325252ULL;
+#define N_FIGURES (sizeof(struct bench_result) / sizeof(double))
 
-	s ^= s << 13;
-	s ^= s >> 7;
-	s ^= s << 17;
-	return s;
-}
-
-static double
-ns_each(uint64_t cycles, uint32_t n)
-{
-	return (double)cycles * 1e9 / (double)rte_get_tsc_hz() / n;
-}
-
-static size_t
-resident_bytes(void)
-{
-	unsigned long size = 0, resident = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-
-	if (f == NULL)
-		return 0;
-	if (fscanf(f, "%lu %lu", &size, &resident) != 2)
-		resident = 0;
-	fclose(f);
-	return resident * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static size_t
-allocated_bytes(void)
-{
-	struct rte_malloc_socket_stats s;
-
-	return rte_malloc_get_socket_stats(0, &s) == 0 ? s.heap_allocsz_bytes : 0;
-}
-
-static struct flowtab_addr
-make_addr(bool v6, uint32_t v4)
-{
-	uint8_t b[16] = { 0xfd, 0, 0, 2 };
-
-	v4 = rte_cpu_to_be_32(v4);
-	if (!v6)
-		return flowtab_addr_v4(v4);
-	memcpy(b + 12, &v4, sizeof(v4));
-	return flowtab_addr_v6(b);
-}
-
-static void
-make_tuples(struct bench *b)
-{
-	for (uint32_t i = 0; i < b->flows; i++) {
-		b->guest[i] = (struct flowtab_tuple){
-			.eaddr = make_addr(b->v6, 0x0a000000 + i / 60000),
-			.oaddr = make_addr(b->v6, 0xc0000201),
-			.eport = rte_cpu_to_be_16((uint16_t)(1024 + i % 60000)),
-			.oport = rte_cpu_to_be_16(443),
-			.pif = 1,
-			.proto = IPPROTO_TCP,
-		};
-		b->other[i] = b->guest[i];
-		b->other[i].pif = FLOWTAB_PIF_HOST;
-		b->order[i] = i;
-	}
-	for (uint32_t i = b->flows - 1; i > 0; i--) {
-		uint32_t j = (uint32_t)(next_random() % (i + 1)), t = b->order[i];
-
-		b->order[i] = b->order[j];
-		b->order[j] = t;
-	}
-}
-
-static int
-insert_all(struct bench *b, uint64_t now_ms)
-{
-	uint64_t start = rte_rdtsc_precise();
-
-	for (uint32_t k = 0; k < b->flows; k++) {
-		uint32_t i = b->order[k];
-
-		if (flowtab_new(b->ft, 1, 0, IPPROTO_TCP, now_ms, &b->index[i]) != 0 ||
-			flowtab_bind(b->ft, b->index[i], FLOWTAB_SIDE_GUEST, &b->guest[i],
-				now_ms) != 0 ||
-			flowtab_bind(
-				b->ft, b->index[i], FLOWTAB_SIDE_OTHER, &b->other[i], now_ms) != 0)
-			return -1;
-		flowtab_touch(b->ft, b->index[i], now_ms + LIFE_MS);
-	}
-	b->insert_ns = ns_each(rte_rdtsc_precise() - start, b->flows);
-	return 0;
-}
-
-/** @return ns per lookup, or below 0 when the number of hits is not what it should be */
-static double
-lookup_all(struct bench *b, const struct flowtab_tuple *tuples, uint64_t now_ms, uint32_t want)
-{
-	struct flowtab_tuple parsed[FLOWTAB_BURST];
-	const struct flowtab_tuple *ptr[FLOWTAB_BURST];
-	uint32_t idx[FLOWTAB_BURST], hits = 0;
-	uint8_t side[FLOWTAB_BURST];
-	uint64_t cycles = 0, start;
-
-	for (uint32_t k = 0; k < b->flows; k += FLOWTAB_BURST) {
-		uint32_t n = RTE_MIN(b->flows - k, (uint32_t)FLOWTAB_BURST);
-
-		/* The parser has just written a packet's tuple: it is in the cache. */
-		for (uint32_t i = 0; i < n; i++) {
-			parsed[i] = tuples[b->order[k + i]];
-			ptr[i] = &parsed[i];
-		}
-		start = rte_rdtsc_precise();
-		hits += flowtab_lookup_burst(b->ft, ptr, n, now_ms, idx, side);
-		cycles += rte_rdtsc_precise() - start;
-	}
-	return hits == want ? ns_each(cycles, b->flows) : -1;
-}
-
-static void
-touch_all(struct bench *b, uint64_t deadline_ms)
-{
-	uint64_t start = rte_rdtsc_precise();
-
-	for (uint32_t k = 0; k < b->flows; k++)
-		flowtab_touch(b->ft, b->index[b->order[k]], deadline_ms);
-	b->touch_ns = ns_each(rte_rdtsc_precise() - start, b->flows);
-}
-
-static void
-delete_all(struct bench *b)
-{
-	uint64_t start = rte_rdtsc_precise();
-
-	for (uint32_t k = 0; k < b->flows; k++)
-		flowtab_free(b->ft, b->index[b->order[b->flows - 1 - k]]);
-	b->delete_ns = ns_each(rte_rdtsc_precise() - start, b->flows);
-}
-
-static int
-expire_all(struct bench *b, uint64_t now_ms)
-{
-	uint64_t start = rte_rdtsc_precise();
-
-	while (flowtab_count(b->ft) > 0) {
-		if (flowtab_expire(b->ft, now_ms, 1024) == 0)
-			return -1;
-	}
-	b->expire_ns = ns_each(rte_rdtsc_precise() - start, b->flows);
-	return 0;
-}
-
-static int
-run(struct bench *b)
-{
-	struct flowtab_params p = {
-		.name = "bench",
-		.max_flows = b->flows,
-		.max_pifs = 2,
-		.socket_id = SOCKET_ID_ANY,
-		.now_ms = 1000,
-		.hash_key = "fixed bench key",
-	};
-	struct flowtab_tuple *absent;
-	size_t resident = resident_bytes(), allocated = allocated_bytes();
-
-	b->ft = flowtab_create(&p);
-	if (b->ft == NULL) {
-		fprintf(stderr, "bench_flowtab: flowtab_create: %s\n", rte_strerror(rte_errno));
-		return -1;
-	}
-	if (insert_all(b, p.now_ms) != 0)
-		return -1;
-	b->resident = resident_bytes() - resident;
-	b->allocated = allocated_bytes() - allocated;
-	b->lookup_ns = lookup_all(b, b->guest, p.now_ms, b->flows);
-
-	absent = b->other;
-	for (uint32_t i = 0; i < b->flows; i++)
-		absent[i].oport = rte_cpu_to_be_16(444);
-	b->miss_ns = lookup_all(b, absent, p.now_ms, 0);
-	for (uint32_t i = 0; i < b->flows; i++)
-		absent[i].oport = rte_cpu_to_be_16(443);
-	touch_all(b, p.now_ms + 2 * LIFE_MS);
-	delete_all(b);
-	if (flowtab_count(b->ft) != 0 || insert_all(b, p.now_ms) != 0)
-		return -1;
-	return expire_all(b, p.now_ms + LIFE_MS + 1000);
-}
-
-static void
-print_result(const struct bench *b, bool json)
-{
-	static const char *const text =
-		"flows %u, %s, %s pages\n"
-		"insert  %8.1f ns (both sides, deadline)\nlookup  %8.1f ns (hit, bursts of 32)\n"
-		"miss    %8.1f ns\ntouch   %8.1f ns\ndelete  %8.1f ns\nexpire  %8.1f ns\n"
-		"memory  %8.1f bytes per flow resident, %.1f reserved\n";
-	static const char *const object =
-		"{\"flows\":%u,\"family\":\"%s\",\"pages\":\"%s\",\"insert_ns\":%.1f,"
-		"\"lookup_ns\":%.1f,\"miss_ns\":%.1f,\"touch_ns\":%.1f,\"delete_ns\":%.1f,"
-		"\"expire_ns\":%.1f,\"bytes_per_flow\":%.1f,\"reserved_bytes_per_flow\":%.1f}\n";
-
-	printf(json ? object : text, b->flows, b->v6 ? "ipv6" : "ipv4", b->huge ? "huge" : "small",
-		b->insert_ns, b->lookup_ns, b->miss_ns, b->touch_ns, b->delete_ns, b->expire_ns,
-		(double)b->resident / b->flows, (double)b->allocated / b->flows);
-}
-
-static int
-start_eal(bool huge, uint32_t flows)
-{
-	char prog[] = "bench_flowtab", mem[24], cpu[16], prefix[64], m[] = "-m", l[] = "-l";
-	char pages[16], shconf[] = "--no-shconf", tel[] = "--no-telemetry", pci[] = "--no-pci";
-	char *argv[] = { prog, pages, m, mem, l, cpu, prefix, shconf, tel, pci };
-	int n = huge ? RTE_DIM(argv) - 2 : RTE_DIM(argv);
-
-	/* 22.11: --in-memory implies --no-shconf. */
-	snprintf(pages, sizeof(pages), "%s", huge ? "--in-memory" : "--no-huge");
-	if (huge) {
-		argv[7] = tel;
-		argv[8] = pci;
-		n = 9;
-	}
-	snprintf(mem, sizeof(mem), "%u", 64 + (uint32_t)((uint64_t)flows * 800 >> 20));
-	snprintf(cpu, sizeof(cpu), "%d", RTE_MAX(sched_getcpu(), 0));
-	snprintf(prefix, sizeof(prefix), "--file-prefix=bench-flowtab-%d", (int)getpid());
-	return rte_eal_init(n, argv);
-}
-
-/** The directory of a prefix made of the pid would stay for ever. */
-static void
-stop_eal(void)
-{
-	char dir[256];
-
-	snprintf(dir, sizeof(dir), "%s", rte_eal_get_runtime_dir());
-	rte_eal_cleanup();
-	rmdir(dir);
-}
+static const char *const figure_name[] = {
+#define X(name, help) #name,
+	BENCH_FIGURES(X)
+#undef X
+};
 
 static void
 usage(FILE *to)
 {
 	fprintf(to,
-		"usage: bench_flowtab [--flows N] [--ipv6] [--huge] [--json]\n"
-		"  --flows N  flows in the table, 1 .. 16777216 (100000)\n"
-		"  --ipv6     IPv6 tuples\n"
-		"  --huge     huge pages\n"
-		"  --json     one JSON object\n");
+		"usage: bench_flowtab [OPTION]...\n"
+		"  --flows N[,N...]  flows in the table, 1 .. 16777216\n"
+		"                    (1000,100000,1000000,4000000)\n"
+		"  --family 4|6      one family of addresses, not both\n"
+		"  --hash sip|crc    one hash, not both\n"
+		"  --burst N         packets given at a time, 1 .. 32, not both 32 and 1\n"
+		"  --runs N          medians of so many runs (1)\n"
+		"  --huge            huge pages\n"
+		"  --json            one JSON object\n"
+		"Figures of each case:\n");
+#define X(name, help) fprintf(to, "  %-24s " help "\n", #name);
+	BENCH_FIGURES(X)
+#undef X
+}
+
+/* ---- running ---- */
+
+/** One case in a child, which starts the EAL; 0, or -1 after somebody has said why. */
+static int
+run_once(const struct bench_case *c, struct bench_result *r)
+{
+	int fd[2], status = -1;
+	ssize_t n;
+	pid_t pid;
+
+	fflush(NULL);
+	if (pipe(fd) != 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		int err = bench_run(c, r);
+
+		if (err == 0 && write(fd[1], r, sizeof(*r)) != sizeof(*r))
+			err = -1;
+		_exit(err == 0 ? 0 : 1);
+	}
+	close(fd[1]);
+	n = pid > 0 ? read(fd[0], r, sizeof(*r)) : -1;
+	close(fd[0]);
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	return status == 0 && n == sizeof(*r) ? 0 : -1;
 }
 
 static int
-parse_args(struct bench *b, bool *json, int argc, char **argv)
+compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int
+run_case(const struct bench_case *c, unsigned int runs, double median[N_FIGURES])
+{
+	struct bench_result r[MAX_RUNS];
+	double v[MAX_RUNS];
+
+	for (unsigned int i = 0; i < runs; i++) {
+		if (run_once(c, &r[i]) != 0)
+			return -1;
+	}
+	for (unsigned int f = 0; f < N_FIGURES; f++) {
+		for (unsigned int i = 0; i < runs; i++)
+			v[i] = ((const double *)&r[i])[f];
+		qsort(v, runs, sizeof(v[0]), compare_doubles);
+		median[f] = v[runs / 2];
+	}
+	return 0;
+}
+
+/** What a case needs at most, its own arrays included: see start_eal(). */
+static bool
+memory_permits(uint32_t flows)
+{
+	uint64_t kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	if (f == NULL)
+		return true;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, "MemAvailable: %lu", &kib) == 1)
+			break;
+	}
+	fclose(f);
+	return kib == 0 || kib / 2 > (uint64_t)flows * 800 / 1024;
+}
+
+static void
+print_case(const struct options *o, const struct bench_case *c, const double *v, bool first)
+{
+	const char *family = c->v6 ? "ipv6" : "ipv4", *hash = c->crc ? "crc" : "siphash";
+	const char *pages = c->huge ? "huge" : "small";
+
+	if (!o->json) {
+		printf("%u flows, %s, %s, bursts of %u, %s pages\n", c->flows, family, hash,
+			c->burst, pages);
+		for (unsigned int f = 0; f < N_FIGURES; f++)
+			printf("  %-24s %9.1f\n", figure_name[f], v[f]);
+	} else {
+		printf("%s\n{\"flows\":%u,\"family\":\"%s\",\"hash\":\"%s\",\"burst\":%u,"
+		       "\"pages\":\"%s\"",
+			first ? "" : ",", c->flows, family, hash, c->burst, pages);
+		for (unsigned int f = 0; f < N_FIGURES; f++)
+			printf(",\"%s\":%.1f", figure_name[f], v[f]);
+		printf("}");
+	}
+	fflush(stdout);
+}
+
+/** The n-th of the 8 combinations, or false: it is not asked for. */
+static bool
+case_of(const struct options *o, uint32_t flows, unsigned int n, struct bench_case *c)
+{
+	*c = (struct bench_case){
+		.flows = flows,
+		.burst = (n & 1) != 0   ? 1
+			: o->burst != 0 ? o->burst
+					: 32,
+		.crc = (n & 2) != 0,
+		.v6 = (n & 4) != 0,
+		.huge = o->huge,
+	};
+	return ((n & 1) == 0 || o->burst == 0) && (c->crc ? o->crc : o->sip) &&
+		(o->family == 0 || c->v6 == (o->family == 6));
+}
+
+static int
+run_all(const struct options *o)
+{
+	double v[N_FIGURES];
+	struct bench_case c;
+	bool first = true;
+
+	if (o->json)
+		printf("{\"benchmark\":\"flowtab\",\"runs\":%u,\"results\":[", o->runs);
+	for (unsigned int i = 0; i < o->n_flows; i++) {
+		if (!memory_permits(o->flows[i])) {
+			fprintf(stderr, "bench_flowtab: %u flows: too little memory, left out\n",
+				o->flows[i]);
+			continue;
+		}
+		for (unsigned int n = 0; n < 8; n++) {
+			if (!case_of(o, o->flows[i], n, &c))
+				continue;
+			if (run_case(&c, o->runs, v) != 0)
+				return -1;
+			print_case(o, &c, v, first);
+			first = false;
+		}
+	}
+	if (o->json)
+		printf("\n]}\n");
+	return 0;
+}
+
+/* ---- options ---- */
+
+static bool
+parse_number(const char *text, unsigned long max, uint32_t *value, char **end)
+{
+	unsigned long n = strtoul(text, end, 10);
+
+	*value = (uint32_t)n;
+	return *end != text && n >= 1 && n <= max;
+}
+
+static bool
+parse_flows(struct options *o, const char *text)
+{
+	char *end;
+
+	o->n_flows = 0;
+	do {
+		if (o->n_flows == MAX_SIZES ||
+			!parse_number(text, 1 << 24, &o->flows[o->n_flows++], &end))
+			return false;
+		text = end + 1;
+	} while (*end == ',');
+	return *end == '\0';
+}
+
+static bool
+parse_option(struct options *o, int c, const char *arg)
+{
+	uint32_t n = 0;
+	char *end = NULL;
+
+	switch (c) {
+	case 'f':
+		return parse_flows(o, arg);
+	case 'F':
+		if (!parse_number(arg, 6, &n, &end) || *end != '\0')
+			return false;
+		o->family = n;
+		return n == 4 || n == 6;
+	case 's':
+		o->sip = strcmp(arg, "sip") == 0;
+		o->crc = strcmp(arg, "crc") == 0;
+		return o->sip || o->crc;
+	case 'b':
+		if (!parse_number(arg, 32, &n, &end) || *end != '\0')
+			return false;
+		o->burst = n;
+		return true;
+	case 'r':
+		if (!parse_number(arg, MAX_RUNS, &n, &end) || *end != '\0')
+			return false;
+		o->runs = n;
+		return true;
+	case 'H':
+		o->huge = true;
+		return true;
+	default:
+		o->json = true;
+		return true;
+	}
+}
+
+static int
+parse_args(struct options *o, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "flows", required_argument, NULL, 'f' },
-		{ "ipv6", no_argument, NULL, '6' },
+		{ "family", required_argument, NULL, 'F' },
+		{ "hash", required_argument, NULL, 's' },
+		{ "burst", required_argument, NULL, 'b' },
+		{ "runs", required_argument, NULL, 'r' },
 		{ "huge", no_argument, NULL, 'H' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	unsigned long n;
-	char *end;
-	int c;
+	int c, at;
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			n = strtoul(optarg, &end, 10);
-			if (*end != '\0' || n < 1 || n > 1 << 24) {
-				fprintf(stderr, "bench_flowtab: --flows %s: not in range\n",
-					optarg);
-				return -1;
-			}
-			b->flows = (uint32_t)n;
-			break;
-		case '6':
-			b->v6 = true;
-			break;
-		case 'H':
-			b->huge = true;
-			break;
-		case 'j':
-			*json = true;
-			break;
-		case 'h':
+	while ((c = getopt_long(argc, argv, "h", options, &at)) != -1) {
+		if (c == 'h') {
 			usage(stdout);
 			exit(0);
-		default:
+		}
+		if (c == '?') {
 			usage(stderr);
 			return -1;
 		}
+		if (!parse_option(o, c, optarg)) {
+			fprintf(stderr, "bench_flowtab: --%s %s: not in range\n", options[at].name,
+				optarg);
+			return -1;
+		}
 	}
-	return 0;
+	if (optind == argc)
+		return 0;
+	usage(stderr);
+	return -1;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct bench b = { .flows = 100000 };
-	bool json = false;
-	int err = -1;
+	struct options o = {
+		.flows = { 1000, 100000, 1000000, 4000000 },
+		.n_flows = 4,
+		.runs = 1,
+		.sip = true,
+		.crc = true,
+	};
 
-	if (parse_args(&b, &json, argc, argv) != 0)
+	if (parse_args(&o, argc, argv) != 0)
 		return 2;
-	if (start_eal(b.huge, b.flows) < 0) {
-		fprintf(stderr, "bench_flowtab: rte_eal_init: %s\n", rte_strerror(rte_errno));
+	if (run_all(&o) != 0) {
+		fprintf(stderr, "bench_flowtab: failed\n");
 		return 1;
 	}
-	b.guest = calloc(b.flows, sizeof(b.guest[0]));
-	b.other = calloc(b.flows, sizeof(b.other[0]));
-	b.order = calloc(b.flows, sizeof(b.order[0]));
-	b.index = calloc(b.flows, sizeof(b.index[0]));
-	if (b.guest != NULL && b.other != NULL && b.order != NULL && b.index != NULL) {
-		make_tuples(&b);
-		memset(b.index, 0xff, b.flows * sizeof(b.index[0]));
-		err = run(&b);
-	}
-	if (err == 0 && b.lookup_ns >= 0 && b.miss_ns >= 0)
-		print_result(&b, json);
-	else
-		err = fprintf(stderr, "bench_flowtab: failed\n");
-	flowtab_destroy(b.ft);
-	free(b.guest);
-	free(b.other);
-	free(b.order);
-	free(b.index);
-	stop_eal();
-	return err == 0 ? 0 : 1;
+	return 0;
 }
