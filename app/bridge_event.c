@@ -135,6 +135,18 @@ bridge_event(struct bridge *b, struct bridge_worker *w, uint8_t type)
 	return ev;
 }
 
+/** The name that the kernel has chosen for a socket of ours. */
+static void
+tell_name(const struct bridge_rec *r, struct l4x_event *ev)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (getsockname(r->fd, (struct sockaddr *)&ss, &len) == 0 &&
+		sock_addr_get(&ss, &ev->sent.local, &ev->sent.local_port))
+		ev->sent.flags |= L4X_SENT_NAMED;
+}
+
 static void
 tell_one(struct bridge *b, struct bridge_worker *w, struct bridge_rec *r)
 {
@@ -148,6 +160,8 @@ tell_one(struct bridge *b, struct bridge_worker *w, struct bridge_rec *r)
 		ev->flow = r->handle;
 		r->flags &= ~(REC_DUE_CONNECTED | REC_DUE_SENT);
 		bridge_tcp_tell(b, r, ev);
+		if (first && r->flags & REC_NAMED)
+			tell_name(r, ev);
 		if (first)
 			return;
 	}

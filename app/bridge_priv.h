@@ -87,6 +87,7 @@ enum bridge_kind {
 #define REC_ERRQ 0x0400u     /* DGRAM, PING: the error queue may hold something */
 #define REC_NO_GSO 0x0800u   /* UDP_SEGMENT was refused */
 #define REC_CONSUME 0x1000u  /* bytes acknowledged are to be consumed */
+#define REC_NAMED 0x4000u    /* CONNECTED is to tell the socket's own name */
 #define REC_DYING 0x2000u    /* it has failed with err; what has come before is read first */
 /* What is due to be told, in this order. */
 #define REC_DUE_CONNECTED 0x10000u

@@ -148,6 +148,8 @@ bridge_tcp_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 		return;
 	}
 	r->kind = BRIDGE_CONNECTING;
+	if (op->open.flags & L4X_OPEN_NAMED)
+		r->flags |= REC_NAMED;
 	/* Whether the peer is on this host is known of loopback at once, else when connected. */
 	if (!flowtab_addr_is_loopback(&op->open.peer))
 		r->flags |= REC_REMOTE;

@@ -211,6 +211,10 @@ l4x_tcp_connected(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 		t->state = L4X_TCP_SYN_SENT;
 	else
 		return;
+	if ((ev->sent.flags & L4X_SENT_NAMED) != 0) {
+		l->flows[idx].local = ev->sent.local;
+		l->flows[idx].local_port = ev->sent.local_port;
+	}
 	t->heard_us = l->now_us;
 	t->active_us = l->now_us;
 	l4x_tcp_sent(l, idx, ev);

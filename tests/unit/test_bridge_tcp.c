@@ -39,6 +39,39 @@ open_reaches_ipv6_peers(void **state)
 }
 
 static void
+name_of_the_socket_is_told_when_asked_for(void **state)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	struct rig *r = *state;
+
+	for (unsigned int i = 0; i < RTE_DIM(families); i++) {
+		struct l4x_op op = { .type = L4X_OP_OPEN, .flow = FLOW(1 + i) };
+		struct sockaddr_storage ss;
+		socklen_t len = sizeof(ss);
+		struct flowtab_addr seen;
+		struct l4x_event ev;
+		rte_be16_t port;
+		const int listener = host_listen(families[i], SOCK_STREAM, &op.open.peer_port);
+		int peer;
+
+		op.open.peer = loopback_addr(families[i]);
+		op.open.pif = PIF;
+		op.open.proto = IPPROTO_TCP;
+		op.open.head_len = HEAD_LEN;
+		op.open.flags = L4X_OPEN_NAMED;
+		rig_op(r, &op);
+		ev = rig_wait(r, L4X_EV_CONNECTED, FLOW(1 + i));
+		assert_int_equal(ev.sent.flags, L4X_SENT_NAMED);
+		peer = accept(listener, (struct sockaddr *)&ss, &len);
+		assert_true(sock_addr_get(&ss, &seen, &port));
+		assert_true(flowtab_addr_eq(&seen, &ev.sent.local));
+		assert_int_equal(port, ev.sent.local_port);
+		close(peer);
+		close(listener);
+	}
+}
+
+static void
 refused_connection_is_an_error_once(void **state)
 {
 	struct rig *r = *state;
@@ -722,6 +755,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(open_tells_a_first_window),
 		T(open_reaches_ipv6_peers),
+		T(name_of_the_socket_is_told_when_asked_for),
 		T(refused_connection_is_an_error_once),
 		T(unreachable_address_is_an_error),
 		T(open_binds_to_the_address_that_it_is_told),

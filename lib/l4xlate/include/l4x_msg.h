@@ -63,6 +63,8 @@ enum l4x_op_type {
 };
 
 #define L4X_OPEN_REUSE 0x01
+/** TCP: CONNECTED is to tell the address and port that the socket got. Costs a system call. */
+#define L4X_OPEN_NAMED 0x02
 
 struct l4x_op {
 	uint8_t type;   /**< enum l4x_op_type */
@@ -142,6 +144,7 @@ enum l4x_event_type {
 
 #define L4X_SENT_SHORT 0x01  /**< bytes past `taken` were dropped */
 #define L4X_SENT_REMOTE 0x02 /**< the peer is not on this host: acknowledge by `acked` */
+#define L4X_SENT_NAMED 0x04  /**< CONNECTED: local and local_port are told */
 
 struct l4x_event {
 	uint8_t type;   /**< enum l4x_event_type */
@@ -157,7 +160,9 @@ struct l4x_event {
 			uint32_t space;  /**< bytes the socket will take past `taken` */
 			uint32_t rtt_us; /**< smoothed, of the socket; 0 = unknown */
 			uint8_t flags;   /**< L4X_SENT_* */
-		} sent;                  /**< CONNECTED and SENT */
+			rte_be16_t local_port;
+			struct flowtab_addr local;
+		} sent; /**< CONNECTED and SENT */
 		struct {
 			struct rte_mbuf *m; /**< NULL with EOF */
 			uint64_t off;
