@@ -87,6 +87,8 @@ struct ct {
 	uint64_t changes;
 	uint64_t rng; /**< see ct_random() */
 	struct flowtab_sipkey sipkey;
+	uint64_t nat_vain_ms; /**< in this ms ... */
+	uint32_t nat_vain;    /**< so many choices of translation were looked at in vain */
 	uint64_t timeout_ms[CT_POLICIES][CT_TIMEOUTS];
 	uint8_t *zone_policy; /**< FLOWTAB_ZONES */
 	struct ct_helped *helped;
@@ -211,7 +213,8 @@ void ct_icmp_error(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
 /* ---- ct_nat.c ---- */
 
 /**
- * What answers to the packet will look like once it is translated.
+ * What answers to the packet will look like once it is translated. A range of up to 4096 choices is
+ * searched in full; of a larger one, as many. (After so many in vain within one ms, 64 a call.)
  * @param reply in: the answers' tuple without translation; out: with it, no other flow's
  * @param flags receives CT_F_SNAT, CT_F_DNAT for what differs
  * @return 0; -ENOSPC nothing in the range is free; -EINVAL a range of the other family

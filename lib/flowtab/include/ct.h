@@ -180,27 +180,30 @@ struct ct_policy {
 enum ct_nat_choice {
 	CT_NAT_HASH = 0, /**< by both ends: a flow that comes again gets the same, if it is free */
 	CT_NAT_RANDOM,   /**< at random */
-	CT_NAT_PERSISTENT, /**< the address by the one end that is translated alone */
+	CT_NAT_PERSISTENT, /**< the address by the client's alone: it always gets the same */
 };
 
 /**
- * A range of addresses, and of ports (host order; both 0: the port is kept where it is free, else
- * one of its class: below 512, below 1024, the rest). One address: min equal to max. An unspecified
- * min (of the packet's family): the addresses stay, the ports alone are changed.
+ * A range of addresses, and of ports in host order. One address: min equal to max. An unspecified
+ * min, of either family: the addresses stay, the ports alone are changed. Ports both 0: the port is
+ * kept; a source's, where it is not free, becomes another of its class: below 512, below 1024, the
+ * rest. Ids of ICMP queries are ports of the source, without classes. Protocols without ports are
+ * translated by address alone. Within a range of ports, too, a port is kept where it is free,
+ * unless choice is CT_NAT_RANDOM.
  */
 struct ct_nat_range {
 	struct flowtab_addr min, max;
 	uint16_t port_min, port_max;
 };
 
+/**
+ * CT_NAT_SRC with an all-zero range: the source is changed only where the answers' tuple would be
+ * another flow's (Linux: "all-zero SNAT").
+ */
 struct ct_nat {
 	uint8_t what;   /**< CT_NAT_SRC, CT_NAT_DST or both */
 	uint8_t choice; /**< enum ct_nat_choice */
 	struct ct_nat_range src, dst;
-	/**
-	 * CT_NAT_SRC with an all-zero range: the source is changed only where the answers' tuple
-	 * would be another flow's (Linux: "all-zero SNAT").
-	 */
 };
 
 /* ---- helpers ---- */
@@ -219,7 +222,7 @@ struct ct_params {
 	uint32_t max_expect_flow; /**< of one flow; 0: 8 */
 	uint32_t max_helped;      /**< flows with a helper at a time; 0: 1024 */
 	uint16_t slice,
-		n_slices;   /**< ports to translate to: the slice-th of so many parts; 0: all */
+		n_slices;   /**< sources' ports are chosen of this one of so many parts; 0: all */
 	bool no_seq_check;  /**< take segments whatever their numbers */
 	bool no_pickup;     /**< a connection must begin with a SYN */
 	uint8_t secret[16]; /**< for choices; need not be equal anywhere */
