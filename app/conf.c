@@ -16,7 +16,8 @@ conf_place_format(const struct conf_place *p, char *buf, size_t size)
 	if (p->where.source == CONF_OPTION && weir)
 		snprintf(buf, size, "--%s", key);
 	else if (p->where.source == CONF_OPTION)
-		snprintf(buf, size, "--vm %s%s%s", p->name, p->key != NULL ? ": " : "", key);
+		snprintf(buf, size, "--%s %s%s%s", p->section, p->name, p->key != NULL ? ": " : "",
+			key);
 	else if (p->where.source == CONF_FILE && weir)
 		snprintf(buf, size, "%s:%u: [weir]%s%s", p->file, p->where.line, sep, key);
 	else if (p->where.source == CONF_FILE)
@@ -60,107 +61,6 @@ loader_place(const struct conf_loader *l, const char *key, struct conf_where whe
 	return p;
 }
 
-struct conf_vm *
-conf_vm_find(const struct conf *c, const char *name)
-{
-	uint32_t i;
-
-	for (i = 0; i < c->n_vms; i++)
-		if (strcmp(c->vms[i]->name, name) == 0)
-			return c->vms[i];
-	return NULL;
-}
-
-struct conf_vm *
-conf_vm_same(const struct conf *c, const struct conf *other, const struct conf_vm *vm)
-{
-	struct conf_vm *same = conf_vm_find(c, vm->name);
-	uint32_t i;
-
-	for (i = 0; i < c->n_vms && same == NULL; i++)
-		if (strcmp(c->vms[i]->socket, vm->socket) == 0 &&
-			strcmp(c->vms[i]->ethdev, vm->ethdev) == 0 &&
-			conf_vm_find(other, c->vms[i]->name) == NULL)
-			same = c->vms[i];
-	return same;
-}
-
-static struct conf_network *
-network_find(const struct conf *c, const char *name)
-{
-	uint32_t i;
-
-	for (i = 0; i < c->n_networks; i++)
-		if (strcmp(c->networks[i]->name, name) == 0)
-			return c->networks[i];
-	return NULL;
-}
-
-/** The number is nobody's, neither now nor before. */
-static uint16_t
-network_number_free(const struct conf *c, const struct conf *old, uint32_t n_numbered)
-{
-	uint16_t number = 0;
-	bool taken;
-	uint32_t i;
-
-	do {
-		taken = false;
-		for (i = 0; i < n_numbered; i++)
-			taken |= c->networks[i]->number == number;
-		for (i = 0; i < old->n_networks; i++)
-			taken |= old->networks[i]->number == number;
-	} while (taken && ++number != 0);
-	return number;
-}
-
-void
-conf_networks_number(struct conf *c, const struct conf *old)
-{
-	const struct conf_network *n;
-	uint32_t i;
-
-	for (i = 0; i < c->n_networks; i++) {
-		n = network_find(old, c->networks[i]->name);
-		c->networks[i]->number = n != NULL ? n->number : network_number_free(c, old, i);
-	}
-	for (i = 0; i < c->n_vms; i++) {
-		n = network_find(c, c->vms[i]->network);
-		c->vms[i]->port.network = n->number;
-	}
-}
-
-static struct conf_vm *
-vm_add(struct conf_loader *l, const char *name)
-{
-	struct conf_vm *vm;
-
-	if (l->conf->n_vms == CONF_MAX_VMS)
-		return NULL;
-	vm = calloc(1, sizeof(*vm));
-	if (vm == NULL)
-		return NULL;
-	snprintf(vm->name, sizeof(vm->name), "%s", name);
-	l->conf->vms[l->conf->n_vms++] = vm;
-	return vm;
-}
-
-static struct conf_network *
-network_add(struct conf_loader *l, const char *name)
-{
-	struct conf_network *n;
-
-	if (l->conf->n_networks == CONF_MAX_NETWORKS)
-		return NULL;
-	n = calloc(1, sizeof(*n));
-	if (n == NULL)
-		return NULL;
-	snprintf(n->name, sizeof(n->name), "%s", name);
-	n->number = (uint16_t)l->conf->n_networks;
-	l->conf->networks[l->conf->n_networks++] = n;
-	return n;
-}
-
 static void
 select_weir(struct conf_loader *l)
 {
@@ -172,23 +72,13 @@ select_weir(struct conf_loader *l)
 }
 
 static void
-select_vm(struct conf_loader *l, struct conf_vm *vm)
+select_object(struct conf_loader *l, const struct conf_kind *k, struct conf_object *o)
 {
-	l->section = "vm";
-	l->name = vm->name;
-	l->table = conf_vm_keys;
-	l->where = vm->where;
-	l->object = vm;
-}
-
-static void
-select_network(struct conf_loader *l, struct conf_network *n)
-{
-	l->section = "network";
-	l->name = n->name;
-	l->table = conf_network_keys;
-	l->where = n->where;
-	l->object = n;
+	l->section = k->section;
+	l->name = o->name;
+	l->table = k->keys;
+	l->where = o->where;
+	l->object = o;
 }
 
 /** Keys that follow are looked at no further: their section is wrong. */
@@ -256,44 +146,30 @@ set_key(struct conf_loader *l, const char *key, const char *text, struct conf_wh
 	conf_error(l, NULL, "%s:%u: [%.64s]: " fmt, (l)->conf->file, line, name, __VA_ARGS__)
 
 static void
-section_vm(struct conf_loader *l, const char *name, struct conf_where where)
+section_object(struct conf_loader *l, const struct conf_kind *k, const char *section,
+	struct conf_where where)
 {
-	struct conf_vm *vm = conf_vm_find(l->conf, name + 3);
+	const char *name = section + strlen(k->section) + 1;
+	struct conf_object *o = conf_object_find(l->conf, k, name);
 
-	if (vm != NULL) {
+	if (!k->valid(name)) {
+		SECTION_ERROR(l, where.line, section, "%s", k->rule);
+		return;
+	}
+	/* Some are there without a section. */
+	if (o != NULL && o->section.line != 0) {
 		SECTION_ERROR(
-			l, where.line, name, "given twice, first in line %u", vm->section.line);
+			l, where.line, section, "given twice, first in line %u", o->section.line);
 		return;
 	}
-	vm = vm_add(l, name + 3);
-	if (vm == NULL) {
-		SECTION_ERROR(l, where.line, name, "too many: at most %u VMs", CONF_MAX_VMS);
+	if (o == NULL)
+		o = conf_object_add(l->conf, k, name);
+	if (o == NULL) {
+		SECTION_ERROR(l, where.line, section, "too many: at most %u %s", k->max, k->what);
 		return;
 	}
-	vm->section = where;
-	select_vm(l, vm);
-}
-
-static void
-section_network(struct conf_loader *l, const char *name, struct conf_where where)
-{
-	struct conf_network *n = network_find(l->conf, name + 8);
-
-	/* The default network is there without a section. */
-	if (n != NULL && n->section.line != 0) {
-		SECTION_ERROR(
-			l, where.line, name, "given twice, first in line %u", n->section.line);
-		return;
-	}
-	if (n == NULL)
-		n = network_add(l, name + 8);
-	if (n == NULL) {
-		SECTION_ERROR(
-			l, where.line, name, "too many: at most %u networks", CONF_MAX_NETWORKS);
-		return;
-	}
-	n->section = where;
-	select_network(l, n);
+	o->section = where;
+	select_object(l, k, o);
 }
 
 static void
@@ -307,30 +183,37 @@ section_weir(struct conf_loader *l, struct conf_where where)
 	select_weir(l);
 }
 
+/** "[weir], [vm.NAME] and [network.NAME]" */
+static const char *
+kinds_format(char *buf, size_t size)
+{
+	size_t used = (size_t)snprintf(buf, size, "[weir]");
+	const struct conf_kind *k;
+
+	for (k = conf_kinds; k->section != NULL; k++)
+		used += (size_t)snprintf(buf + used, size - used, "%s[%s.%s]",
+			k[1].section != NULL ? ", " : " and ", k->section, k->name);
+	return buf;
+}
+
 static void
 on_section(void *arg, const char *name, uint32_t line)
 {
 	const struct conf_where where = { .source = CONF_FILE, .line = line };
 	struct conf_loader *l = arg;
-	const bool is_vm = strncmp(name, "vm.", 3) == 0;
-	const bool is_network = strncmp(name, "network.", 8) == 0;
+	const struct conf_kind *k = conf_kind_find(name, strcspn(name, "."));
+	char all[128];
 
 	select_nothing(l);
 	if (*name == '\0')
 		return;
 	if (strcmp(name, "weir") == 0)
 		section_weir(l, where);
-	else if (!is_vm && !is_network)
+	else if (k == NULL || name[strlen(k->section)] != '.')
 		SECTION_ERROR(l, line, name, "no such section: there are %s",
-			"[weir], [vm.NAME] and [network.NAME]");
-	else if (!conf_name_valid(name + (is_vm ? 3 : 8)))
-		SECTION_ERROR(l, line, name,
-			"a name has letters, digits, '-', '_' and '.', at most %u",
-			CONF_NAME_MAX - 1);
-	else if (is_vm)
-		section_vm(l, name, where);
+			kinds_format(all, sizeof(all)));
 	else
-		section_network(l, name, where);
+		section_object(l, k, name, where);
 }
 
 static void
@@ -389,54 +272,59 @@ cut_at_comma(char *s)
 	return NULL;
 }
 
+/** The keys of --KIND NAME,key=value,... */
 static void
-load_vm_option(struct conf_loader *l, const char *option)
+load_keys(struct conf_loader *l, const struct conf_kind *k, const char *name, char *next)
 {
 	const struct conf_where where = { .source = CONF_OPTION };
-	char *text = strdup(option), *item, *next;
-	struct conf_vm *vm;
 
-	if (text == NULL) {
-		conf_error(l, NULL, "--vm %s: %s", option, strerror(ENOMEM));
-		return;
-	}
-	next = cut_at_comma(text);
-	if (!conf_name_valid(text)) {
-		conf_error(l, NULL,
-			"--vm %.64s: begin with the VM's name (letters, digits, '-', "
-			"'_', '.', at most %u), as in --vm web,socket=/tmp/web.sock",
-			option, CONF_NAME_MAX - 1);
-		goto out;
-	}
-	vm = conf_vm_find(l->conf, text);
-	if (vm == NULL)
-		vm = vm_add(l, text);
-	if (vm == NULL) {
-		conf_error(l, NULL, "--vm %s: too many: at most %u VMs", text, CONF_MAX_VMS);
-		goto out;
-	}
-	if (vm->section.source == CONF_OPTION) {
-		conf_error(l, NULL, "--vm %s: given twice", text);
-		goto out;
-	}
-	vm->section.source = CONF_OPTION;
-	select_vm(l, vm);
 	while (next != NULL) {
-		char *eq;
+		char *item = next, *eq;
 
-		item = next;
 		next = cut_at_comma(item);
 		eq = strchr(item, '=');
 		if (eq == NULL) {
 			conf_error(l, NULL,
-				"--vm %s: \"%s\" is not key=value (in lists write / for "
-				"a comma)",
-				vm->name, item);
+				"--%s %s: \"%s\" is not key=value (in lists write / for a comma)",
+				k->section, name, item);
 			continue;
 		}
 		*eq = '\0';
 		set_key(l, item, eq + 1, where);
 	}
+}
+
+static void
+load_object(struct conf_loader *l, const struct conf_kind *k, const char *option)
+{
+	char *text = strdup(option), *next;
+	struct conf_object *o;
+
+	if (text == NULL) {
+		conf_error(l, NULL, "--%s %s: %s", k->section, option, strerror(ENOMEM));
+		return;
+	}
+	next = cut_at_comma(text);
+	if (!k->valid(text)) {
+		conf_error(l, NULL, "--%s %.64s: %s: begin with one, as in --%s %s", k->section,
+			option, k->rule, k->section, k->example);
+		goto out;
+	}
+	o = conf_object_find(l->conf, k, text);
+	if (o == NULL)
+		o = conf_object_add(l->conf, k, text);
+	if (o == NULL) {
+		conf_error(l, NULL, "--%s %s: too many: at most %u %s", k->section, text, k->max,
+			k->what);
+		goto out;
+	}
+	if (o->section.source == CONF_OPTION) {
+		conf_error(l, NULL, "--%s %s: given twice", k->section, text);
+		goto out;
+	}
+	o->section.source = CONF_OPTION;
+	select_object(l, k, o);
+	load_keys(l, k, o->name, next);
 out:
 	free(text);
 }
@@ -449,8 +337,8 @@ load_options(struct conf_loader *l)
 	unsigned int i;
 
 	for (i = 0; i < cli->n_given; i++) {
-		if (cli->given[i].key == NULL) {
-			load_vm_option(l, cli->given[i].text);
+		if (cli->given[i].kind != NULL) {
+			load_object(l, cli->given[i].kind, cli->given[i].text);
 		} else {
 			select_weir(l);
 			set_key(l, cli->given[i].key->name, cli->given[i].text, where);
@@ -464,7 +352,7 @@ conf_load(const struct conf_load_params *p)
 	struct conf *c = calloc(1, sizeof(*c));
 	struct conf_loader l = { .p = p, .conf = c };
 
-	if (c == NULL || network_add(&l, "default") == NULL)
+	if (c == NULL || conf_object_add(c, &conf_kinds[CONF_KIND_NETWORK], "default") == NULL)
 		goto no_memory;
 	if (p->cli->file != NULL) {
 		c->file = strdup(p->cli->file);
@@ -482,21 +370,6 @@ no_memory:
 	p->report(p->report_arg, "out of memory");
 	conf_destroy(c);
 	return NULL;
-}
-
-void
-conf_destroy(struct conf *c)
-{
-	uint32_t i;
-
-	if (c == NULL)
-		return;
-	for (i = 0; i < c->n_networks; i++)
-		free(c->networks[i]);
-	for (i = 0; i < c->n_vms; i++)
-		free(c->vms[i]);
-	free(c->file);
-	free(c);
 }
 
 /* ---- differences ---- */

@@ -112,9 +112,9 @@ struct conf_forwards {
 
 struct conf_network {
 	char name[CONF_NAME_MAX];
-	uint16_t number; /**< l4x_port_conf.network: see conf_networks_number() */
 	struct conf_where section;
 	struct conf_where where[CONF_MAX_KEYS]; /**< by position in conf_network_keys */
+	uint16_t number; /**< l4x_port_conf.network: see conf_networks_number() */
 	struct conf_prefix subnet, subnet6;
 	struct conf_addr gateway, gateway6;
 	struct conf_dns dns;
@@ -179,6 +179,7 @@ struct conf {
 	struct conf_vm *vms[CONF_MAX_VMS];
 };
 
+struct conf_kind;
 struct conf_key;
 /**
  * Parse the text of a value into dst (the field).
@@ -230,8 +231,9 @@ struct conf_cli {
 	bool help, version, check;
 	unsigned int n_given; /**< [weir] keys and --vm given */
 	struct conf_cli_key {
-		const struct conf_key *key; /**< NULL: text is that of a --vm */
-		const char *text;           /**< in argv */
+		const struct conf_kind *kind; /**< of --vm; NULL: a key of [weir] */
+		const struct conf_key *key;   /**< of [weir] */
+		const char *text;             /**< in argv */
 	} given[CONF_MAX_VMS + CONF_MAX_KEYS];
 };
 

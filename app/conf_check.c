@@ -223,12 +223,10 @@ static const struct conf_network *
 vm_network(struct conf_loader *l, const struct conf_vm *vm)
 {
 	const struct conf_place place = vm_place(l, vm, "network");
-	const struct conf *c = l->conf;
-	uint32_t i;
+	const struct conf_network *n = conf_network_find(l->conf, vm->network);
 
-	for (i = 0; i < c->n_networks; i++)
-		if (strcmp(c->networks[i]->name, vm->network) == 0)
-			return c->networks[i];
+	if (n != NULL)
+		return n;
 	conf_error(l, &place, "there is no [network.%s]", vm->network);
 	return NULL;
 }
@@ -465,8 +463,10 @@ conf_complete(struct conf_loader *l)
 	check_cpus(l);
 	if (weir_place(l, "memory").where.source == CONF_UNSET)
 		c->memory_mb = conf_memory_needed(c);
-	for (i = 0; i < c->n_networks; i++)
+	for (i = 0; i < c->n_networks; i++) {
+		c->networks[i]->number = (uint16_t)i;
 		complete_network(l, c->networks[i]);
+	}
 	for (i = 0; i < c->n_vms; i++)
 		networks[i] = complete_vm_own(l, c->vms[i]);
 	for (i = 0; i < c->n_vms; i++)

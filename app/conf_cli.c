@@ -8,12 +8,12 @@
 
 /** Options that are no keys. */
 enum option_code {
-	OPTION_VM = 256,
-	OPTION_CHECK,
-	OPTION_KEYS, /**< + position in conf_weir_keys */
+	OPTION_CHECK = 256,
+	OPTION_KINDS,                            /**< + CONF_KIND_* */
+	OPTION_KEYS = OPTION_KINDS + CONF_KINDS, /**< + position in conf_weir_keys */
 };
 
-#define OPTION_FIXED 5 /**< config, vm, check, help, version */
+#define OPTION_FIXED 4 /**< config, check, help, version */
 #define HELP_COLUMN 28
 #define HELP_WIDTH 96
 
@@ -37,7 +37,6 @@ make_options(struct option *o)
 {
 	const struct option fixed[OPTION_FIXED] = {
 		{ "config", required_argument, NULL, 'c' },
-		{ "vm", required_argument, NULL, OPTION_VM },
 		{ "check", no_argument, NULL, OPTION_CHECK },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -46,6 +45,10 @@ make_options(struct option *o)
 
 	memcpy(o, fixed, sizeof(fixed));
 	o += OPTION_FIXED;
+	for (i = 0; i < CONF_KINDS; i++)
+		if (conf_kinds[i].example != NULL)
+			*o++ = (struct option){ conf_kinds[i].section, required_argument, NULL,
+				OPTION_KINDS + i };
 	for (i = 0; conf_weir_keys[i].name != NULL; i++)
 		*o++ = (struct option){ conf_weir_keys[i].name, required_argument, NULL,
 			OPTION_KEYS + i };
@@ -53,17 +56,10 @@ make_options(struct option *o)
 }
 
 static int
-give(struct conf_cli *cli, const struct conf_key *key, const char *text)
-{
-	if (cli->n_given == RTE_DIM(cli->given))
-		return -ENOSPC;
-	cli->given[cli->n_given++] = (struct conf_cli_key){ key, text };
-	return 0;
-}
-
-static int
 take(struct conf_cli *cli, int code, conf_report_fn report, void *report_arg)
 {
+	struct conf_cli_key *given = &cli->given[cli->n_given];
+
 	switch (code) {
 	case 'c':
 		if (cli->file != NULL) {
@@ -84,10 +80,17 @@ take(struct conf_cli *cli, int code, conf_report_fn report, void *report_arg)
 	default:
 		break;
 	}
-	if (give(cli, code == OPTION_VM ? NULL : &conf_weir_keys[code - OPTION_KEYS], optarg) == 0)
-		return 0;
-	say(report, report_arg, "--vm: more than %u options: use a file", cli->n_given);
-	return -EINVAL;
+	if (cli->n_given == RTE_DIM(cli->given)) {
+		say(report, report_arg, "more than %u options: use a file", cli->n_given);
+		return -EINVAL;
+	}
+	if (code < OPTION_KEYS)
+		given->kind = &conf_kinds[code - OPTION_KINDS];
+	else
+		given->key = &conf_weir_keys[code - OPTION_KEYS];
+	given->text = optarg;
+	cli->n_given++;
+	return 0;
 }
 
 /** getopt_long() takes the beginnings of options, which a key added later would make ambiguous. */
@@ -100,7 +103,7 @@ is_whole(const char *option, const char *name)
 int
 conf_cli_parse(struct conf_cli *cli, int argc, char **argv, conf_report_fn report, void *report_arg)
 {
-	struct option options[OPTION_FIXED + CONF_MAX_KEYS + 1];
+	struct option options[OPTION_FIXED + CONF_KINDS + CONF_MAX_KEYS + 1];
 	int code, ret = 0;
 
 	memset(cli, 0, sizeof(*cli));

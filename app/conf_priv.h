@@ -4,6 +4,7 @@
  *   conf_ini.c    text of a file -> sections, keys and values with their line numbers
  *   conf_value*.c text of a value -> a field
  *   conf_keys.c   the tables of keys
+ *   conf_object.c what there are several of, by name
  *   conf_cli.c    argv -> struct conf_cli, --help
  *   conf.c        file and command line -> struct conf
  *   conf_check.c  defaults, inheritance, addresses
@@ -30,6 +31,44 @@ struct conf_loader {
 /** Count an error and report it, up to CONF_MAX_ERRORS. place may be NULL. */
 void conf_error(struct conf_loader *l, const struct conf_place *place, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* ---- conf_object.c ---- */
+
+/** How every object begins that has a section of its own, [KIND.NAME]. */
+struct conf_object {
+	char name[CONF_NAME_MAX];
+	struct conf_where section;
+	struct conf_where where[CONF_MAX_KEYS];
+};
+
+enum {
+	CONF_KIND_VM,
+	CONF_KIND_NETWORK,
+	CONF_KINDS,
+};
+
+struct conf_kind {
+	const char *section; /**< of the option, too, if it has one */
+	const char *name;    /**< what stands for the name in messages */
+	const char *what;    /**< what they are called */
+	const char *example; /**< of the option's value; NULL: it has no option */
+	uint32_t max;
+	const struct conf_key *keys;
+	size_t list, count; /**< offsets in struct conf: array of pointers, how many there are */
+	size_t size;        /**< of one */
+	bool (*valid)(const char *name);
+	const char *rule; /**< by which names are valid */
+};
+
+extern const struct conf_kind conf_kinds[]; /**< by CONF_KIND_*, up to a NULL section */
+
+/** The kind whose section begins with this word, or NULL. */
+const struct conf_kind *conf_kind_find(const char *text, size_t len);
+struct conf_object *conf_object_find(
+	const struct conf *c, const struct conf_kind *k, const char *name);
+/** Add one that is not there. NULL: too many, or out of memory. */
+struct conf_object *conf_object_add(struct conf *c, const struct conf_kind *k, const char *name);
+struct conf_network *conf_network_find(const struct conf *c, const char *name);
 
 /* ---- conf_ini.c ---- */
 

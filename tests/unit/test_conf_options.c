@@ -67,7 +67,7 @@ option_errors_name_the_option(void **state)
 	assert_null(LOAD("--memory", "64", "--memory", "65", "--vm", "a,socket=/a"));
 	assert_error("--memory: given twice");
 	assert_null(LOAD("--vm", ",socket=/a"));
-	assert_error("--vm ,socket=/a: begin with the VM's name");
+	assert_error("--vm ,socket=/a: a name has letters, digits");
 	assert_null(LOAD("--vm", "a,socket=/a", "--vm", "a,socket=/b"));
 	assert_error("--vm a: given twice");
 	assert_null(LOAD("--vm", "a"));
