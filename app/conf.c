@@ -352,7 +352,8 @@ conf_load(const struct conf_load_params *p)
 	struct conf *c = calloc(1, sizeof(*c));
 	struct conf_loader l = { .p = p, .conf = c };
 
-	if (c == NULL || conf_object_add(c, &conf_kinds[CONF_KIND_NETWORK], "default") == NULL)
+	if (c == NULL || conf_object_add(c, &conf_kinds[CONF_KIND_NETWORK], "default") == NULL ||
+		conf_object_add(c, &conf_kinds[CONF_KIND_TIMEOUTS], "default") == NULL)
 		goto no_memory;
 	if (p->cli->file != NULL) {
 		c->file = strdup(p->cli->file);

@@ -2,13 +2,12 @@
 /**
  * Configuration: from the command line and an INI file to plain data that has been checked.
  *
- * Theory of operation. Three tables of keys (conf_weir_keys, conf_network_keys, conf_vm_keys) say
- * for each key its name, its range, its default, its help, how it is parsed and where the value
- * goes. The long options, the key=value list of --vm, the file and the --help text all come from
- * them. Values on the command line take the place of those in the file. conf_load() reads
- * everything, reports every error it finds (with file, line, section and key, or with the option),
- * and only then, if there was none, completes what was left out: addresses, MAC addresses,
- * resolvers.
+ * Theory of operation. Tables of keys (conf_weir_keys, conf_vm_keys and so on) say for each key its
+ * name, its range, its default, its help, how it is parsed and where the value goes. The long
+ * options, the key=value list of --vm, the file and the --help text all come from them. Values on
+ * the command line take the place of those in the file. conf_load() reads everything, reports every
+ * error it finds (with file, line, section and key, or with the option), and only then, if there
+ * was none, completes what was left out: addresses, MAC addresses, resolvers.
  *
  * Ownership: a struct conf owns all it points to; conf_destroy() frees it. Read-only after
  * conf_load(). Threads: the control thread's alone.
@@ -21,7 +20,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <ct.h>
 #include <l4x.h>
+#include <rules.h>
 #include <vport.h>
 
 #define CONF_PATH_MAX 108 /**< sun_path, with the terminating zero */
@@ -33,6 +34,8 @@
 /** Ports of the host that can be forwarded, all VMs together. */
 #define CONF_MAX_PORTS 65535
 #define CONF_MAX_KEYS 48
+#define CONF_MAX_OPTIONS 4096
+#define CONF_MAX_ZONE_LIMITS 256 /**< entries of zone-limit */
 /** Errors that are reported of one configuration. */
 #define CONF_MAX_ERRORS 20
 #define CONF_ERROR_LEN 512
@@ -152,6 +155,68 @@ struct conf_vm {
 	struct l4x_port_conf port;
 };
 
+/** Addresses of one side of a flow; all zero: any. */
+struct conf_net {
+	struct rules_net net;
+	uint8_t family; /**< 4, 6; 0: any */
+};
+
+/** Host order; all zero: any. */
+struct conf_ports {
+	uint16_t min, max;
+};
+
+struct conf_nat {
+	bool given;
+	struct ct_nat_range range;
+};
+
+struct conf_rule {
+	char name[CONF_NAME_MAX]; /**< the number */
+	struct conf_where section;
+	struct conf_where where[CONF_MAX_KEYS]; /**< by position in conf_rule_keys */
+	uint32_t directions;                    /**< enum rules_direction */
+	char vm[CONF_NAME_MAX], to_vm[CONF_NAME_MAX], network[CONF_NAME_MAX]; /**< "": any */
+	uint32_t zone;                                                        /**< if it is given */
+	uint32_t proto;                                                       /**< 0: any */
+	struct conf_net source, destination;
+	struct conf_ports source_port, destination_port;
+	uint32_t action; /**< enum rules_action */
+	struct conf_nat snat, dnat, redirect;
+	uint32_t nat_choice;     /**< enum ct_nat_choice */
+	uint32_t mark, set_zone; /**< if they are given */
+	uint32_t helper;         /**< enum ct_helper */
+	uint32_t log;
+	/**
+	 * All of the above put together, by conf_load(). The daemon sets pif, to_pif and network,
+	 * which follow from names.
+	 */
+	struct rule rule;
+};
+
+/** Zones by their bits. */
+struct conf_zones {
+	uint8_t bits[FLOWTAB_ZONES / 8];
+};
+
+/** Timeouts of flows between guests, in some zones. */
+struct conf_timeouts {
+	char name[CONF_NAME_MAX];
+	struct conf_where section;
+	struct conf_where where[CONF_MAX_KEYS]; /**< by position in conf_timeouts_keys */
+	struct conf_zones zones;
+	uint32_t s[CT_TIMEOUTS];
+	struct ct_policy policy; /**< the same, by conf_load() */
+};
+
+struct conf_zone_limits {
+	uint32_t n;
+	struct conf_zone_limit {
+		uint32_t first, last; /**< zones, or both FLOWTAB_ZONE_DEFAULT */
+		uint32_t max;         /**< as flowtab_zone_limit_set() takes it */
+	} entry[CONF_MAX_ZONE_LIMITS];
+};
+
 struct conf {
 	char *file;                             /**< NULL: no file */
 	struct conf_where where[CONF_MAX_KEYS]; /**< by position in conf_weir_keys */
@@ -172,11 +237,19 @@ struct conf {
 	uint32_t mtu;
 	uint32_t lease_s;
 	struct l4x_timeouts timeouts;
+	uint32_t policy[3]; /**< enum rules_action, as in struct rules_params */
+	struct conf_zone_limits zone_limits;
+	uint32_t tcp_window_check, tcp_pickup;
+	uint32_t evict; /**< key "table-full" */
 
 	uint32_t n_networks; /**< [0] is the default network */
 	struct conf_network *networks[CONF_MAX_NETWORKS];
 	uint32_t n_vms;
 	struct conf_vm *vms[CONF_MAX_VMS];
+	uint32_t n_rules;
+	struct conf_rule *rules[RULES_MAX]; /**< by rising number */
+	uint32_t n_ct_timeouts;             /**< [0] is of the zones that no other has */
+	struct conf_timeouts *ct_timeouts[CT_POLICIES];
 };
 
 struct conf_kind;
@@ -205,16 +278,18 @@ struct conf_key {
 	const char *const *words; /**< of choices: NULL-terminated; the value is the position */
 };
 
-extern const struct conf_key conf_weir_keys[];    /**< up to a NULL name */
-extern const struct conf_key conf_network_keys[]; /**< up to a NULL name */
-extern const struct conf_key conf_vm_keys[];      /**< up to a NULL name */
+extern const struct conf_key conf_weir_keys[];     /**< up to a NULL name */
+extern const struct conf_key conf_network_keys[];  /**< up to a NULL name */
+extern const struct conf_key conf_vm_keys[];       /**< up to a NULL name */
+extern const struct conf_key conf_rule_keys[];     /**< up to a NULL name */
+extern const struct conf_key conf_timeouts_keys[]; /**< up to a NULL name */
 
 /** Position of a key in a table, or -1. */
 int conf_key_find(const struct conf_key *table, const char *name);
 /** A key's line in an error: where it was given ("weir.conf:12: [vm.a] mtu", "--memory", ...). */
 struct conf_place {
 	const char *file;
-	const char *section; /**< "weir", "vm", "network" */
+	const char *section; /**< "weir", "vm", "network", ... */
 	const char *name;    /**< of the VM or network, or NULL */
 	const char *key;     /**< or NULL: the section itself */
 	struct conf_where where;
@@ -229,12 +304,12 @@ typedef void (*conf_report_fn)(void *arg, const char *line);
 struct conf_cli {
 	const char *file;
 	bool help, version, check;
-	unsigned int n_given; /**< [weir] keys and --vm given */
+	unsigned int n_given; /**< [weir] keys, --vm and --rule given */
 	struct conf_cli_key {
-		const struct conf_kind *kind; /**< of --vm; NULL: a key of [weir] */
+		const struct conf_kind *kind; /**< of --vm, --rule; NULL: a key of [weir] */
 		const struct conf_key *key;   /**< of [weir] */
 		const char *text;             /**< in argv */
-	} given[CONF_MAX_VMS + CONF_MAX_KEYS];
+	} given[CONF_MAX_OPTIONS];
 };
 
 /**
@@ -277,6 +352,12 @@ uint32_t conf_memory_needed(const struct conf *c);
  * known of a number stays true while ports change from one configuration to the next.
  */
 void conf_networks_number(struct conf *c, const struct conf *old);
+
+static inline bool
+conf_zones_have(const struct conf_zones *z, uint32_t zone)
+{
+	return z->bits[zone / 8] >> zone % 8 & 1;
+}
 
 /** Ports of the host that a tcp or udp key forwards. */
 uint32_t conf_ports_count(const struct conf_forwards *f);

@@ -41,9 +41,8 @@ vm_given(const struct conf_vm *vm, const char *key)
 	return vm->where[conf_key_find(conf_vm_keys, key)].source != CONF_UNSET;
 }
 
-/** Defaults of the tables, for what was not given (or given wrong). */
-static void
-set_defaults(const struct conf_key *table, const struct conf_where *where, void *object)
+void
+conf_set_defaults(const struct conf_key *table, const struct conf_where *where, void *object)
 {
 	char why[CONF_ERROR_LEN];
 	int i;
@@ -179,7 +178,7 @@ complete_network(struct conf_loader *l, struct conf_network *n)
 	const struct conf_place place = network_place(l, n, "subnet");
 	const struct conf *c = l->conf;
 
-	set_defaults(conf_network_keys, n->where, n);
+	conf_set_defaults(conf_network_keys, n->where, n);
 	if (n == c->networks[0])
 		complete_default_network(l);
 	else if (n->subnet.how != CONF_GIVEN && n->subnet6.how != CONF_GIVEN && !place.where.bad)
@@ -304,7 +303,7 @@ complete_vm_own(struct conf_loader *l, struct conf_vm *vm)
 	const struct conf_network *n;
 	struct l4x_port_conf *p = &vm->port;
 
-	set_defaults(conf_vm_keys, vm->where, vm);
+	conf_set_defaults(conf_vm_keys, vm->where, vm);
 	check_port(l, vm);
 	n = vm_network(l, vm);
 	if (n == NULL)
@@ -459,7 +458,7 @@ conf_complete(struct conf_loader *l)
 	struct conf *c = l->conf;
 	uint32_t i;
 
-	set_defaults(conf_weir_keys, c->where, c);
+	conf_set_defaults(conf_weir_keys, c->where, c);
 	check_cpus(l);
 	if (weir_place(l, "memory").where.source == CONF_UNSET)
 		c->memory_mb = conf_memory_needed(c);
@@ -473,6 +472,8 @@ conf_complete(struct conf_loader *l)
 		if (networks[i] != NULL)
 			complete_vm_rest(l, c->vms[i], networks[i]);
 	conf_check_clashes(l);
+	conf_complete_rules(l);
+	conf_complete_timeouts(l);
 	if (c->n_vms == 0 && !l->p->reload && l->errors == 0)
 		conf_error(l, NULL,
 			"%s%sno VM: add a section [vm.NAME] with socket = PATH, or "

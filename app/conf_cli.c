@@ -202,7 +202,8 @@ conf_cli_usage(FILE *out)
 void
 conf_cli_help(FILE *out)
 {
-	fputs("usage: weir [-c FILE] [--vm NAME,key=value,...]... [--KEY VALUE]...\n"
+	fputs("usage: weir [-c FILE] [--vm NAME,key=value,...]... [--rule N,key=value,...]...\n"
+	      "            [--KEY VALUE]...\n"
 	      "\n"
 	      "Plugs virtual machines into the host's own sockets, over vhost-user.\n"
 	      "For example: weir --vm web,socket=/tmp/web.sock,tcp=8080:80\n"
@@ -212,6 +213,10 @@ conf_cli_help(FILE *out)
 	help_entry(out, "-c, --config FILE", "configuration, see weir.conf(5)");
 	help_entry(
 		out, "--vm NAME,key=value,...", "a virtual machine; can be given more than once");
+	help_entry(out, "--rule N,key=value,...",
+		"what is allowed between guests and the outside, and what becomes of it; the "
+		"lowest "
+		"N that is about a flow decides");
 	help_entry(out, "--check", "only say whether the configuration is right");
 	help_entry(out, "-h, --help", "this text");
 	help_entry(out, "-V, --version", "weir's version and DPDK's");
@@ -221,8 +226,12 @@ conf_cli_help(FILE *out)
 	      "and ,, is a comma in a value):\n",
 		out);
 	help_keys(out, conf_vm_keys, "");
+	fputs("\nKeys of --rule and of the sections [rule.N]:\n", out);
+	help_keys(out, conf_rule_keys, "");
 	fputs("\nKeys of the sections [network.NAME], in the file only:\n", out);
 	help_keys(out, conf_network_keys, "");
+	fputs("\nKeys of the sections [timeouts.NAME], in the file only:\n", out);
+	help_keys(out, conf_timeouts_keys, "");
 	fputs("\nExit status: 0 stopped by SIGTERM or SIGINT; 1 could not start; 2 wrong\n"
 	      "configuration. SIGHUP: read the configuration again.\n",
 		out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Writes the source of weir.conf(5): the lines of a template, with @weir@, @network@ and @vm@ on
- * lines of their own replaced by the keys of that table. So the page cannot differ from the
+ * Writes the source of weir.conf(5): the lines of a template, with @weir@, @network@ and so on, on
+ * lines of their own, replaced by the keys of that table. So the page cannot differ from the
  * program.
  */
 #include <ctype.h>
@@ -65,6 +65,8 @@ main(int argc, char **argv)
 		{ "@weir@\n", conf_weir_keys },
 		{ "@network@\n", conf_network_keys },
 		{ "@vm@\n", conf_vm_keys },
+		{ "@rule@\n", conf_rule_keys },
+		{ "@timeouts@\n", conf_timeouts_keys },
 	};
 	char line[1024];
 	FILE *in;

@@ -9,16 +9,28 @@
 #define W(f) FIELD(conf, f)
 #define N(f) FIELD(conf_network, f)
 #define V(f) FIELD(conf_vm, f)
+#define R(f) FIELD(conf_rule, f)
+#define T(f) FIELD(conf_timeouts, f)
+/** Longest timeout of a flow between guests: ten years. */
+#define YEARS_S 315360000
 /** Longest timeout: what 32 bits of ms hold, in whole seconds. */
 #define SECONDS_MAX (UINT32_MAX / 1000 * 1000)
 
 static const char *const poll_words[] = { "adaptive", "busy", NULL };
 static const char *const huge_words[] = { "auto", "on", "off", NULL };
 static const char *const mode_words[] = { "server", "client", NULL };
+static const char *const yes_words[] = { "no", "yes", NULL };
+static const char *const full_words[] = { "refuse", "evict", NULL };
+static const char *const action_words[] = { "accept", "drop", "reject", NULL };
+static const char *const choice_words[] = { "hash", "random", "persistent", NULL };
+static const char *const helper_words[] = { "none", "ftp", "tftp", NULL };
 
 /* A choice's value is the position of its word. */
 static_assert(CONF_HUGE_AUTO == 0 && CONF_HUGE_ON == 1 && CONF_HUGE_OFF == 2, "huge_words");
 static_assert(VPORT_VHOST_SERVER == 0 && VPORT_VHOST_CLIENT == 1, "mode_words");
+static_assert(RULES_ACCEPT == 0 && RULES_DROP == 1 && RULES_REJECT == 2, "action_words");
+static_assert(CT_NAT_HASH == 0 && CT_NAT_RANDOM == 1 && CT_NAT_PERSISTENT == 2, "choice_words");
+static_assert(CT_HELPER_NONE == 0 && CT_HELPER_FTP == 1 && CT_HELPER_TFTP == 2, "helper_words");
 
 const struct conf_key conf_weir_keys[] = {
 	{ "workers", "auto|CPUS", "auto", NULL,
@@ -91,6 +103,29 @@ const struct conf_key conf_weir_keys[] = {
 		conf_parse_seconds, W(timeouts.udp_stream_ms), 1000, SECONDS_MAX, 0, NULL },
 	{ "timeout-icmp", "S", "30", NULL, "an ICMP echo flow", conf_parse_seconds,
 		W(timeouts.icmp_ms), 1000, SECONDS_MAX, 0, NULL },
+	{ "policy-out", "accept|drop|reject", "accept", NULL,
+		"what becomes of flows from guests to the outside that no rule is about",
+		conf_parse_word, W(policy[0]), 0, 0, CONF_LIVE, action_words },
+	{ "policy-in", "accept|drop|reject", "accept", NULL,
+		"the same of flows through forwards to guests", conf_parse_word, W(policy[1]), 0, 0,
+		CONF_LIVE, action_words },
+	{ "policy-east-west", "accept|drop|reject", "drop", NULL,
+		"the same of flows from guest to guest", conf_parse_word, W(policy[2]), 0, 0,
+		CONF_LIVE, action_words },
+	{ "zone-limit", "LIMITS", NULL, "none",
+		"flows of a zone at a time, of all VMs and workers together: ZONE:N, ZONE-ZONE:N "
+		"for each of several, default:N for each of all others; N may be none",
+		conf_parse_zone_limits, W(zone_limits), 0, 0, CONF_LIST | CONF_LIVE, NULL },
+	{ "tcp-window-check", "yes|no", "yes", NULL,
+		"between guests, drop segments that do not fit the windows of both ends",
+		conf_parse_word, W(tcp_window_check), 0, 0, CONF_LIVE, yes_words },
+	{ "tcp-pickup", "yes|no", "yes", NULL,
+		"between guests, take up connections whose beginning was not seen", conf_parse_word,
+		W(tcp_pickup), 0, 0, CONF_LIVE, yes_words },
+	{ "table-full", "refuse|evict", "refuse", NULL,
+		"when all max-flows live, refuse new ones, or end one: of some, first one that is "
+		"closing or was never answered",
+		conf_parse_word, W(evict), 0, 0, 0, full_words },
 	{ NULL },
 };
 
@@ -177,9 +212,93 @@ const struct conf_key conf_vm_keys[] = {
 	{ NULL },
 };
 
+const struct conf_key conf_rule_keys[] = {
+	{ "direction", "DIRECTIONS", NULL, "required",
+		"which flows: out, from guests to the outside; in, through forwards to guests; "
+		"east-west, from guest to guest; or several of these",
+		conf_parse_directions, R(directions), 0, 0, CONF_LIVE, NULL },
+	{ "vm", "NAME", NULL, "any", "the VM that begins the flow or, direction in, that gets it",
+		conf_parse_name, R(vm), 0, 0, CONF_LIVE, NULL },
+	{ "to-vm", "NAME", NULL, "any", "the VM that a flow from guest to guest goes to",
+		conf_parse_name, R(to_vm), 0, 0, CONF_LIVE, NULL },
+	{ "network", "NAME", NULL, "any", "the network of the VM", conf_parse_name, R(network), 0,
+		0, CONF_LIVE, NULL },
+	{ "zone", "N", NULL, "any", "the zone of the VM", conf_parse_u32, R(zone), 0,
+		FLOWTAB_ZONES - 1, CONF_LIVE, NULL },
+	{ "proto", "PROTO", "any", NULL,
+		"the protocol: tcp, udp, icmp (of both families), icmpv6, sctp, any, or a number",
+		conf_parse_proto, R(proto), 0, 0, CONF_LIVE, NULL },
+	{ "source", "ADDR|PREFIX|any", "any", NULL, "address of who begins the flow",
+		conf_parse_net, R(source), 0, 0, CONF_LIVE, NULL },
+	{ "destination", "ADDR|PREFIX|any", "any", NULL, "address that it is sent to",
+		conf_parse_net, R(destination), 0, 0, CONF_LIVE, NULL },
+	{ "source-port", "PORT[-PORT]", NULL, "any", "port of who begins the flow",
+		conf_parse_ports, R(source_port), 0, 0, CONF_LIVE, NULL },
+	{ "destination-port", "PORT[-PORT]", NULL, "any", "port that it is sent to",
+		conf_parse_ports, R(destination_port), 0, 0, CONF_LIVE, NULL },
+	{ "action", "accept|drop|reject", NULL, "required",
+		"let it pass, drop its packets, or tell the sender so (TCP: RST; else an ICMP "
+		"error)",
+		conf_parse_word, R(action), 0, 0, CONF_LIVE, action_words },
+	{ "snat", "RANGE|auto", NULL, "none",
+		"another source, ADDR[-ADDR][:PORT[-PORT]] or :PORT[-PORT]: of direction out, an "
+		"address of the host; auto, between guests: only where two flows would look alike",
+		conf_parse_snat, R(snat), 0, 0, CONF_LIVE, NULL },
+	{ "dnat", "RANGE", NULL, "none", "another destination, written likewise", conf_parse_dnat,
+		R(dnat), 0, 0, CONF_LIVE, NULL },
+	{ "redirect", "[ADDR:]PORT", NULL, "none",
+		"direction out: to a socket of this host, by default on its loopback",
+		conf_parse_redirect, R(redirect), 0, 0, CONF_LIVE, NULL },
+	{ "nat-choice", "hash|random|persistent", "hash", NULL,
+		"how snat and dnat choose from a range: by both ends of a flow, at random, or the "
+		"address by one end alone",
+		conf_parse_word, R(nat_choice), 0, 0, CONF_LIVE, choice_words },
+	{ "mark", "N", NULL, "the VM's",
+		"mark of the flow, and SO_MARK of its socket (needs CAP_NET_ADMIN)", conf_parse_u32,
+		R(mark), 0, UINT32_MAX, CONF_LIVE, NULL },
+	{ "set-zone", "N", NULL, "the VM's", "the zone whose limit and timeouts the flow goes by",
+		conf_parse_u32, R(set_zone), 0, FLOWTAB_ZONES - 1, CONF_LIVE, NULL },
+	{ "helper", "none|ftp|tftp", "none", NULL,
+		"between guests, let flows pass that this protocol announces", conf_parse_word,
+		R(helper), 0, 0, CONF_LIVE, helper_words },
+	{ "log", "yes|no", "no", NULL, "say in the log that a flow met this rule", conf_parse_word,
+		R(log), 0, 0, CONF_LIVE, yes_words },
+	{ NULL },
+};
+
+#define TIMEOUT(name, class, def, help)                                                           \
+	{                                                                                         \
+		name, "S", def, NULL, help, conf_parse_u32, T(s[CT_TIMEOUT_##class]), 1, YEARS_S, \
+			CONF_LIVE, NULL                                                           \
+	}
+
+const struct conf_key conf_timeouts_keys[] = {
+	{ "zones", "ZONES", NULL, "none", "zones whose flows go by these: a list such as 1, 5-9",
+		conf_parse_zones, T(zones), 0, 0, CONF_LIST | CONF_LIVE, NULL },
+	TIMEOUT("tcp-first", TCP_FIRST, "30", "TCP after the first SYN"),
+	TIMEOUT("tcp-opening", TCP_OPENING, "30", "TCP until both ends have acknowledged"),
+	TIMEOUT("tcp-established", TCP_ESTABLISHED, "86400", "a silent TCP connection"),
+	TIMEOUT("tcp-closing", TCP_CLOSING, "900", "TCP after one FIN"),
+	TIMEOUT("tcp-fin-wait", TCP_FIN_WAIT, "45", "TCP after both FINs"),
+	TIMEOUT("tcp-closed", TCP_CLOSED, "30", "TCP after RST"),
+	TIMEOUT("udp-first", UDP_FIRST, "60", "UDP after the first datagram"),
+	TIMEOUT("udp-single", UDP_SINGLE, "60", "UDP after more of them, and no answer"),
+	TIMEOUT("udp-multiple", UDP_MULTIPLE, "30", "UDP in both directions"),
+	TIMEOUT("icmp-first", ICMP_FIRST, "60", "ICMP after the first question"),
+	TIMEOUT("icmp-reply", ICMP_REPLY, "30", "ICMP after an answer"),
+	TIMEOUT("other-first", OTHER_FIRST, "60", "another protocol after the first packet"),
+	TIMEOUT("other-single", OTHER_SINGLE, "60",
+		"another protocol after more of them, and no answer"),
+	TIMEOUT("other-multiple", OTHER_MULTIPLE, "30", "another protocol in both directions"),
+	{ NULL },
+};
+
 static_assert(sizeof(conf_weir_keys) / sizeof(conf_weir_keys[0]) <= CONF_MAX_KEYS, "where[]");
 static_assert(sizeof(conf_network_keys) / sizeof(conf_network_keys[0]) <= CONF_MAX_KEYS, "where[]");
 static_assert(sizeof(conf_vm_keys) / sizeof(conf_vm_keys[0]) <= CONF_MAX_KEYS, "where[]");
+static_assert(sizeof(conf_rule_keys) / sizeof(conf_rule_keys[0]) <= CONF_MAX_KEYS, "where[]");
+static_assert(sizeof(conf_timeouts_keys) / sizeof(conf_timeouts_keys[0]) == CT_TIMEOUTS + 2,
+	"a key of each timeout, and zones");
 
 int
 conf_key_find(const struct conf_key *table, const char *name)

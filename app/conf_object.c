@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a configuration has several of: VMs, networks. */
+/* What a configuration has several of: VMs, networks, rules, sets of timeouts. */
 #include "conf_priv.h"
 
 #include <stdlib.h>
@@ -13,13 +13,21 @@ static_assert(CONF_NAME_MAX == 33, "NAME_RULE");
 
 const struct conf_kind conf_kinds[] = {
 	[CONF_KIND_VM] = { "vm", "NAME", "VMs", "web,socket=/tmp/web.sock", CONF_MAX_VMS,
-		conf_vm_keys, LIST(vms, n_vms), sizeof(struct conf_vm), conf_name_valid,
+		conf_vm_keys, LIST(vms, n_vms), sizeof(struct conf_vm), false, conf_name_valid,
 		NAME_RULE },
 	[CONF_KIND_NETWORK] = { "network", "NAME", "networks", NULL, CONF_MAX_NETWORKS,
-		conf_network_keys, LIST(networks, n_networks), sizeof(struct conf_network),
+		conf_network_keys, LIST(networks, n_networks), sizeof(struct conf_network), false,
 		conf_name_valid, NAME_RULE },
+	[CONF_KIND_RULE] = { "rule", "N", "rules", "10,direction=out,action=drop", RULES_MAX,
+		conf_rule_keys, LIST(rules, n_rules), sizeof(struct conf_rule), true,
+		conf_rule_name_valid, "a rule has a number from 1 to 16384" },
+	[CONF_KIND_TIMEOUTS] = { "timeouts", "NAME", "sets of timeouts", NULL, CT_POLICIES,
+		conf_timeouts_keys, LIST(ct_timeouts, n_ct_timeouts), sizeof(struct conf_timeouts),
+		false, conf_name_valid, NAME_RULE },
 	[CONF_KINDS] = { NULL },
 };
+
+static_assert(RULES_MAX == 16384, "text of CONF_KIND_RULE");
 
 /* Objects of all kinds begin alike. */
 #define IS_OBJECT(type)                                                                        \
@@ -31,6 +39,8 @@ const struct conf_kind conf_kinds[] = {
 		"where of " #type)
 IS_OBJECT(conf_vm);
 IS_OBJECT(conf_network);
+IS_OBJECT(conf_rule);
+IS_OBJECT(conf_timeouts);
 
 const struct conf_kind *
 conf_kind_find(const char *text, size_t len)
@@ -55,16 +65,36 @@ objects_count(const struct conf *c, const struct conf_kind *k)
 	return (uint32_t *)((uintptr_t)c + k->count);
 }
 
+static uint32_t
+position_by_number(struct conf_object **list, uint32_t n, const char *name)
+{
+	const unsigned long number = strtoul(name, NULL, 10);
+	uint32_t begin = 0, end = n;
+
+	while (begin < end) {
+		const uint32_t middle = (begin + end) / 2;
+
+		if (strtoul(list[middle]->name, NULL, 10) < number)
+			begin = middle + 1;
+		else
+			end = middle;
+	}
+	return begin;
+}
+
 /** Where the object of this name is, or would be put. */
 static uint32_t
 position(const struct conf *c, const struct conf_kind *k, const char *name, bool *there)
 {
 	struct conf_object **list = objects(c, k);
-	uint32_t i, n = *objects_count(c, k);
+	const uint32_t n = *objects_count(c, k);
+	uint32_t i = 0;
 
-	for (i = 0; i < n && strcmp(list[i]->name, name) != 0; i++)
-		;
-	*there = i < n;
+	if (k->numbered)
+		i = position_by_number(list, n, name);
+	while (!k->numbered && i < n && strcmp(list[i]->name, name) != 0)
+		i++;
+	*there = i < n && strcmp(list[i]->name, name) == 0;
 	return i;
 }
 
@@ -96,6 +126,15 @@ conf_object_add(struct conf *c, const struct conf_kind *k, const char *name)
 	list[at] = o;
 	(*n)++;
 	return o;
+}
+
+bool
+conf_rule_name_valid(const char *name)
+{
+	const size_t len = strlen(name);
+
+	return len <= 5 && strspn(name, "0123456789") == len && *name > '0' &&
+		strtoul(name, NULL, 10) <= RULES_MAX;
 }
 
 /* ---- VMs and networks ---- */

@@ -9,6 +9,7 @@
  *   conf.c        file and command line -> struct conf
  *   conf_check.c  defaults, inheritance, addresses
  *   conf_clash.c  resolvers, contradictions between VMs
+ *   conf_rule.c   rules and timeouts: contradictions, and what the libraries are given
  */
 #ifndef CONF_PRIV_H
 #define CONF_PRIV_H
@@ -44,6 +45,8 @@ struct conf_object {
 enum {
 	CONF_KIND_VM,
 	CONF_KIND_NETWORK,
+	CONF_KIND_RULE,
+	CONF_KIND_TIMEOUTS,
 	CONF_KINDS,
 };
 
@@ -56,6 +59,7 @@ struct conf_kind {
 	const struct conf_key *keys;
 	size_t list, count; /**< offsets in struct conf: array of pointers, how many there are */
 	size_t size;        /**< of one */
+	bool numbered;      /**< the name is a number, by which they are in order */
 	bool (*valid)(const char *name);
 	const char *rule; /**< by which names are valid */
 };
@@ -113,7 +117,18 @@ int conf_parse_loopback(const struct conf_key *, const char *, void *, char *, s
 int conf_parse_mac(const struct conf_key *, const char *, void *, char *, size_t);
 int conf_parse_hostname(const struct conf_key *, const char *, void *, char *, size_t);
 int conf_parse_forwards(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_directions(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_proto(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_net(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_ports(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_snat(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_dnat(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_redirect(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_zones(const struct conf_key *, const char *, void *, char *, size_t);
+int conf_parse_zone_limits(const struct conf_key *, const char *, void *, char *, size_t);
 
+/** The number of a rule: 1 .. RULES_MAX, with nothing before or behind it. */
+bool conf_rule_name_valid(const char *name);
 /** A name of a VM or network: letters, digits, '-', '_' and '.', not longer than CONF_NAME_MAX. */
 bool conf_name_valid(const char *name);
 /** A host name, with or without dots (RFC 1123, 2.1). */
@@ -121,8 +136,17 @@ bool conf_hostname_valid(const char *name);
 
 /* ---- conf_check.c ---- */
 
+/** Defaults of the table, for what was not given (or given wrong). */
+void conf_set_defaults(const struct conf_key *table, const struct conf_where *where, void *object);
 /** Complete and check what was read; errors are reported through l. */
 void conf_complete(struct conf_loader *l);
+
+/* ---- conf_rule.c ---- */
+
+/** Check rules, of VMs and networks that are complete, and put them together. */
+void conf_complete_rules(struct conf_loader *l);
+/** The same of timeouts. */
+void conf_complete_timeouts(struct conf_loader *l);
 
 /* ---- conf_clash.c ---- */
 

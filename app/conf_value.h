@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <flowtab_addr.h>
+
 /** For parsers: write the reason. @return -EINVAL */
 #define WHY(...) conf_explain(why, why_size, __VA_ARGS__)
 int conf_explain(char *why, size_t why_size, const char *fmt, ...)
@@ -21,5 +23,16 @@ bool conf_number(const char *text, bool hex, uint64_t *value);
  * @return false: the end
  */
 bool conf_word(const char **list, char *word, size_t size, bool *too_long);
+
+/** Clear the bits of an address past the first so many (of 128). */
+void conf_mask(struct flowtab_addr *a, unsigned int bits);
+/** "80" or "80-90", ports from 1 on. @return 0 or -EINVAL */
+int conf_port_range(const char *text, uint16_t *first, uint16_t *last, char *why, size_t why_size);
+/**
+ * Split "[ADDR]:" or "1.2.3.4:" off a text, which is changed: an address of the host.
+ * @param addr written if there is one
+ * @return what follows, or NULL
+ */
+char *conf_forward_addr(char *text, struct flowtab_addr *addr, char *why, size_t why_size);
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "conf_priv.h"
 
-static void
-mask_rest(struct flowtab_addr *a, unsigned int len)
+void
+conf_mask(struct flowtab_addr *a, unsigned int len)
 {
 	unsigned int bit;
 
@@ -45,7 +45,7 @@ parse_prefix(const char *text, bool v4, struct conf_prefix *dst, char *why, size
 		return WHY("guests cannot have addresses of %s", text);
 	dst->len = (uint32_t)len;
 	masked = dst->addr;
-	mask_rest(&masked, (unsigned int)len + (v4 ? 96 : 0));
+	conf_mask(&masked, (unsigned int)len + (v4 ? 96 : 0));
 	if (!flowtab_addr_eq(&masked, &dst->addr))
 		return WHY("%s has bits past its prefix: write %s/%u", text,
 			flowtab_addr_format(&masked, shown), dst->len);
@@ -209,9 +209,8 @@ conf_parse_loopback(
 	return 0;
 }
 
-/** "80" or "80-90", ports from 1 on. */
-static int
-port_range(const char *text, uint16_t *first, uint16_t *last, char *why, size_t why_size)
+int
+conf_port_range(const char *text, uint16_t *first, uint16_t *last, char *why, size_t why_size)
 {
 	char copy[32];
 	uint64_t a, b;
@@ -234,9 +233,8 @@ port_range(const char *text, uint16_t *first, uint16_t *last, char *why, size_t 
 	return 0;
 }
 
-/** Split off "[ADDR]:" or "1.2.3.4:". @return what follows, or NULL */
-static char *
-forward_addr(char *text, struct flowtab_addr *addr, char *why, size_t why_size)
+char *
+conf_forward_addr(char *text, struct flowtab_addr *addr, char *why, size_t why_size)
 {
 	char *rest, *host = text;
 	struct flowtab_addr a;
@@ -279,18 +277,18 @@ parse_forward(const char *word, struct l4x_forward *f, char *why, size_t why_siz
 
 	memset(f, 0, sizeof(*f));
 	snprintf(copy, sizeof(copy), "%s", word);
-	ports = forward_addr(copy, &f->addr, why, why_size);
+	ports = conf_forward_addr(copy, &f->addr, why, why_size);
 	if (ports == NULL)
 		return -EINVAL;
 	guest = strchr(ports, ':');
 	if (guest != NULL)
 		*guest++ = '\0';
-	if (port_range(ports, &f->first, &f->last, why, why_size) != 0)
+	if (conf_port_range(ports, &f->first, &f->last, why, why_size) != 0)
 		return -EINVAL;
 	f->guest_first = f->first;
 	if (guest == NULL)
 		return 0;
-	if (port_range(guest, &f->guest_first, &guest_last, why, why_size) != 0)
+	if (conf_port_range(guest, &f->guest_first, &guest_last, why, why_size) != 0)
 		return -EINVAL;
 	if (strchr(guest, '-') != NULL && guest_last - f->guest_first != f->last - f->first)
 		return WHY("%s: %u host ports, but %u guest ports", word, f->last - f->first + 1,

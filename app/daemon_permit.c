@@ -91,24 +91,42 @@ daemon_files_advice(void)
 
 /** SO_MARK is for those with CAP_NET_ADMIN. */
 static int
+check_mark(int fd, uint32_t mark, const struct conf_place *place)
+{
+	char where[CONF_ERROR_LEN / 2];
+	int ret;
+
+	if (mark == 0 || setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0)
+		return 0;
+	ret = -errno;
+	log_error("%s: marks cannot be set: %s: give weir CAP_NET_ADMIN, or leave mark out",
+		conf_place_format(place, where, sizeof(where)), strerror(-ret));
+	return ret;
+}
+
+static int
 check_marks(const struct conf *c)
 {
-	const int key = conf_key_find(conf_vm_keys, "mark");
+	const int vm_key = conf_key_find(conf_vm_keys, "mark");
+	const int rule_key = conf_key_find(conf_rule_keys, "mark");
 	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	char where[CONF_ERROR_LEN / 2];
 	int ret = 0;
 	uint32_t i;
 
 	for (i = 0; fd >= 0 && i < c->n_vms && ret == 0; i++) {
 		const struct conf_vm *vm = c->vms[i];
-		const struct conf_place place = { c->file, "vm", vm->name, "mark", vm->where[key] };
+		const struct conf_place p = { c->file, "vm", vm->name, "mark", vm->where[vm_key] };
 
-		if (vm->mark == 0 ||
-			setsockopt(fd, SOL_SOCKET, SO_MARK, &vm->mark, sizeof(vm->mark)) == 0)
-			continue;
-		ret = -errno;
-		log_error("%s: marks cannot be set: %s: give weir CAP_NET_ADMIN, or leave mark out",
-			conf_place_format(&place, where, sizeof(where)), strerror(-ret));
+		ret = check_mark(fd, vm->mark, &p);
+	}
+	for (i = 0; fd >= 0 && i < c->n_rules && ret == 0; i++) {
+		const struct conf_rule *r = c->rules[i];
+		const struct conf_place p = { c->file, "rule", r->name, "mark",
+			r->where[rule_key] };
+
+		/* Between guests there is no socket. */
+		if (r->directions & ~RULES_EAST_WEST)
+			ret = check_mark(fd, r->mark, &p);
 	}
 	if (fd >= 0)
 		close(fd);

@@ -54,12 +54,13 @@ memory_follows_from_flows_unless_given(void **state)
 static void
 every_default_of_the_tables_parses(void **state)
 {
-	const struct conf_key *tables[] = { conf_weir_keys, conf_network_keys, conf_vm_keys };
-	uint64_t field[sizeof(struct conf_forwards) / 8 + 1];
+	const struct conf_key *tables[] = { conf_weir_keys, conf_network_keys, conf_vm_keys,
+		conf_rule_keys, conf_timeouts_keys };
+	uint64_t field[sizeof(struct conf_zones) / 8 + 1];
 	char why[256];
 	size_t t, i;
 
-	for (t = 0; t < 3; t++) {
+	for (t = 0; t < RTE_DIM(tables); t++) {
 		for (i = 0; tables[t][i].name != NULL; i++) {
 			const struct conf_key *k = &tables[t][i];
 

@@ -40,6 +40,43 @@ vm_option_has_lists_with_slashes_and_doubled_commas(void **state)
 }
 
 static void
+rules_are_options_too_and_take_the_place_of_the_files(void **state)
+{
+	char path[] = "/tmp/test_conf_XXXXXX";
+	const char text[] = "[vm.a]\nsocket = /a\n[rule.7]\ndirection = out\naction = drop\n";
+	const int fd = mkstemp(path);
+	struct conf *c;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	c = LOAD("-c", path, "--rule", "7,action=accept", "--rule",
+		"3,direction=out/in,action=reject,source=10.0.0.0/8");
+	assert_int_equal(n_errors, 0);
+	assert_non_null(c);
+	assert_int_equal(c->n_rules, 2);
+	assert_int_equal(c->rules[0]->rule.number, 3);
+	assert_int_equal(c->rules[0]->rule.directions, RULES_OUT | RULES_IN);
+	assert_int_equal(c->rules[0]->rule.src.prefix_len, 8);
+	assert_int_equal(c->rules[1]->rule.number, 7);
+	assert_int_equal(c->rules[1]->rule.action, RULES_ACCEPT);
+	assert_int_equal(c->rules[1]->rule.directions, RULES_OUT);
+	conf_destroy(c);
+	unlink(path);
+	assert_null(LOAD("--vm", "a,socket=/a", "--rule", "x,action=drop", "--rule",
+		"9,direction=up,foo=1,bar"));
+	assert_error("--rule x,action=drop: a rule has a number from 1 to 16384: begin with one");
+	assert_error("--rule 9: direction: \"up\" is not one of out, in, east-west");
+	assert_error("--rule 9: foo: no such key");
+	assert_error("--rule 9: \"bar\" is not key=value");
+	assert_error("--rule 9: action: missing");
+	assert_int_equal(n_errors, 5);
+	assert_null(LOAD("--vm", "a,socket=/a", "--rule", "9,direction=out,action=drop", "--rule",
+		"9,log=yes"));
+	assert_error("--rule 9: given twice");
+}
+
+static void
 option_errors_name_the_option(void **state)
 {
 	assert_null(LOAD("--memory", "1", "--vm", "a,socket=/a,mtu=70000,foo=1,bar"));
@@ -117,14 +154,15 @@ help_and_version_and_check_are_recognised(void **state)
 static void
 help_names_every_key(void **state)
 {
-	const struct conf_key *tables[] = { conf_weir_keys, conf_network_keys, conf_vm_keys };
+	const struct conf_key *tables[] = { conf_weir_keys, conf_network_keys, conf_vm_keys,
+		conf_rule_keys, conf_timeouts_keys };
 	char *text = NULL, line[64];
 	size_t size, t, i;
 	FILE *out = open_memstream(&text, &size);
 
 	conf_cli_help(out);
 	fclose(out);
-	for (t = 0; t < 3; t++) {
+	for (t = 0; t < RTE_DIM(tables); t++) {
 		for (i = 0; tables[t][i].name != NULL; i++) {
 			snprintf(line, sizeof(line), "\n  %s%s%c", t == 0 ? "--" : "",
 				tables[t][i].name, t == 0 ? ' ' : '=');
@@ -175,6 +213,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key_is_an_option),
 		cmocka_unit_test(vm_option_has_lists_with_slashes_and_doubled_commas),
+		cmocka_unit_test(rules_are_options_too_and_take_the_place_of_the_files),
 		cmocka_unit_test(option_errors_name_the_option),
 		cmocka_unit_test(options_take_the_place_of_the_files_values),
 		cmocka_unit_test(help_and_version_and_check_are_recognised),
