@@ -22,6 +22,8 @@
  * so many in one have the same destination, which takes as many parents that work together.
  */
 #define CHAIN_MAX 16
+/** Expired ones that make room for a new one, at most. */
+#define EXPIRE_MAX 32
 
 enum list {
 	BY_HASH, /**< its next links the free slots, too */
@@ -38,9 +40,19 @@ struct slot {
 	struct ct_expect e;
 	uint32_t bucket;
 	uint32_t helped; /**< of the parent */
+	uint16_t pif;    /**< of the parent */
 	struct {
 		uint32_t next, prev;
 	} in[LISTS];
+};
+
+/**
+ * So many there are, and so many of each port's flows. While less than a quarter is free, no port
+ * gets more than an eighth: what is left is for those who have least.
+ */
+struct share {
+	uint32_t max, used;
+	uint32_t by_pif[FLOWTAB_MAX_PIFS];
 };
 
 struct ct_expects {
@@ -49,7 +61,30 @@ struct ct_expects {
 	struct head *parents; /**< by number of struct ct_helped */
 	struct head age;
 	uint32_t mask, max_flow, free;
+	struct share expects, helped;
 };
+
+static bool
+share_has(const struct share *s, uint16_t pif)
+{
+	if (s->used == s->max)
+		return false;
+	return s->max - s->used >= s->max / 4 || s->by_pif[pif] < s->max / 8;
+}
+
+static void
+share_take(struct share *s, uint16_t pif)
+{
+	s->used++;
+	s->by_pif[pif]++;
+}
+
+static void
+share_give(struct share *s, uint16_t pif)
+{
+	s->used--;
+	s->by_pif[pif]--;
+}
 
 static void
 list_add(struct ct_expects *x, struct head *h, enum list l, uint32_t nr)
@@ -107,6 +142,8 @@ ct_expects_create(const struct ct_params *p)
 	x->mask = rte_align32pow2(max) - 1;
 	x->max_flow = p->max_expect_flow != 0 ? p->max_expect_flow : MAX_EXPECT_FLOW_DEFAULT;
 	x->age = (struct head){ FLOWTAB_NONE, FLOWTAB_NONE };
+	x->expects.max = max;
+	x->helped.max = helped;
 	x->slots = rte_zmalloc_socket(
 		"ct_expect_slots", max * sizeof(x->slots[0]), RTE_CACHE_LINE_SIZE, p->socket_id);
 	x->buckets = heads_create(x->mask + 1, p->socket_id);
@@ -203,6 +240,7 @@ ct_expect_del(struct ct *ct, uint32_t nr)
 	list_del(x, &x->age, BY_AGE, nr);
 	list_del(x, &x->parents[s->helped], BY_PARENT, nr);
 	ct->helped[s->helped].expects--;
+	share_give(&x->expects, s->pif);
 	s->in[BY_HASH].next = x->free;
 	x->free = nr;
 }
@@ -237,18 +275,22 @@ look_in_bucket(const struct ct *ct, uint32_t bucket, const struct ct_expect *e, 
 
 /** @return a slot, or FLOWTAB_NONE */
 static uint32_t
-take_slot(struct ct *ct, uint32_t helped, uint64_t now_ms)
+take_slot(struct ct *ct, uint32_t helped, uint16_t pif, uint64_t now_ms)
 {
 	struct ct_expects *x = ct->expects;
 	uint32_t nr;
 
-	if (ct->helped[helped].expects >= x->max_flow)
+	if (ct->helped[helped].expects >= x->max_flow) {
 		give_up(ct, x->parents[helped].first);
-	else if (x->free == FLOWTAB_NONE && !is_living(ct, &x->slots[x->age.first].e, now_ms))
-		give_up(ct, x->age.first);
+	} else if (!share_has(&x->expects, pif)) {
+		ct_expects_expire(ct, now_ms, EXPIRE_MAX);
+		if (!share_has(&x->expects, pif))
+			return FLOWTAB_NONE;
+	}
+	share_take(&x->expects, pif);
 	nr = x->free;
-	if (nr != FLOWTAB_NONE)
-		x->free = x->slots[nr].in[BY_HASH].next;
+	x->free = x->slots[nr].in[BY_HASH].next;
+	x->slots[nr].pif = pif;
 	return nr;
 }
 
@@ -267,7 +309,7 @@ ct_expect_add(struct ct *ct, const struct ct_expect *e, uint64_t now_ms)
 		list_del(x, &x->age, BY_AGE, nr);
 		list_del(x, &x->parents[helped], BY_PARENT, nr);
 	} else {
-		nr = room ? take_slot(ct, helped, now_ms) : FLOWTAB_NONE;
+		nr = room ? take_slot(ct, helped, ct->flows[idx].pif, now_ms) : FLOWTAB_NONE;
 		if (nr == FLOWTAB_NONE) {
 			ct_count(ct, CT_COUNT_EXPECT_FULL);
 			return -ENOSPC;
@@ -332,8 +374,9 @@ ct_helped_add(struct ct *ct, uint32_t idx, enum ct_helper helper)
 	uint32_t nr = ct->helped_free;
 
 	assert(f->ext == FLOWTAB_NONE);
-	if (nr == FLOWTAB_NONE)
+	if (!share_has(&ct->expects->helped, f->pif))
 		return -ENOSPC;
+	share_take(&ct->expects->helped, f->pif);
 	ct->helped_free = ct->helped[nr].flow;
 	ct->helped[nr] = (struct ct_helped){ .flow = idx, .helper = helper };
 	f->flags |= CT_F_HELPED;
@@ -350,6 +393,7 @@ ct_helped_del(struct ct *ct, uint32_t idx)
 	if (!(f->flags & CT_F_HELPED))
 		return;
 	ct_expect_flush(ct, flowtab_handle(ct->ft, idx));
+	share_give(&ct->expects->helped, f->pif);
 	ct->helped[nr].flow = ct->helped_free;
 	ct->helped_free = nr;
 	f->flags &= (uint16_t)~CT_F_HELPED;

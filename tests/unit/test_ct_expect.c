@@ -17,13 +17,27 @@ struct fix {
 	uint32_t idx;
 };
 
+/** A flow with a helper whose guest side is on a port; FLOWTAB_NONE: it cannot have one. */
+static uint32_t
+parent_at(struct ct *ct, uint16_t pif, uint32_t n)
+{
+	struct flowtab_tuple t = tuple4(pif, n);
+	uint32_t idx = flow_new(ct->ft, &t, T0, T0 + DAY_MS);
+
+	if (ct_helped_add(ct, idx, CT_HELPER_FTP) == 0)
+		return idx;
+	assert_int_equal(ct->flows[idx].ext, FLOWTAB_NONE);
+	assert_false(ct->flows[idx].flags & CT_F_HELPED);
+	flowtab_free(ct->ft, idx);
+	return FLOWTAB_NONE;
+}
+
 static uint32_t
 parent_new(struct ct *ct, uint32_t n)
 {
-	struct flowtab_tuple t = tuple4(1, n);
-	uint32_t idx = flow_new(ct->ft, &t, T0, T0 + DAY_MS);
+	uint32_t idx = parent_at(ct, 1, n);
 
-	assert_int_equal(ct_helped_add(ct, idx, CT_HELPER_FTP), 0);
+	assert_int_not_equal(idx, FLOWTAB_NONE);
 	return idx;
 }
 
@@ -269,35 +283,81 @@ static void
 full_table_takes_no_more_until_some_expire(void **state)
 {
 	struct fix f;
-	struct ct_params p = { .max_expect = 100, .max_helped = 50, .socket_id = SOCKET_ID_ANY };
-	uint64_t before;
-	unsigned int made = 0;
+	struct ct_params p = { .max_expect = 100, .max_helped = 80, .socket_id = SOCKET_ID_ANY };
+	unsigned int made = 0, refused = 0;
+	struct ct_expect e;
+	uint64_t left;
 
 	(void)state;
 	fix_make(&f, &p);
-	/* A guest that announces thousands. */
-	for (unsigned int i = 1; i < 50; i++) {
-		uint64_t parent = flowtab_handle(f.ct.ft, parent_new(&f.ct, i));
+	/* Guests that announce thousands. */
+	for (unsigned int i = 1; i < 60; i++) {
+		uint64_t parent = flowtab_handle(f.ct.ft, parent_at(&f.ct, (uint16_t)(i % 8), i));
 
 		for (unsigned int k = 0; k < 100; k++) {
-			struct ct_expect e = expect(parent, (uint16_t)(1024 + 100 * i + k));
+			e = expect(parent, (uint16_t)(1024 + 100 * i + k));
+			if (ct_expect_add(&f.ct, &e, T0) == 0)
+				made++;
+			else
+				refused++;
+		}
+	}
+	assert_int_equal(counted(&f, CT_COUNT_EXPECT_NEW), made);
+	assert_int_equal(counted(&f, CT_COUNT_EXPECT_FULL), refused);
+	left = made - counted(&f, CT_COUNT_EXPECT_GONE);
+	assert_true(left > 75 && left <= 100);
+	e = expect(f.parent, 999);
+	assert_int_equal(ct_expect_add(&f.ct, &e, T0 + CT_EXPECT_MS - 1), -ENOSPC);
+	assert_int_equal(ct_expect_add(&f.ct, &e, T0 + CT_EXPECT_MS), 0);
+	assert_true(counted(&f, CT_COUNT_EXPECT_GONE) > made - left);
+	left = made + 1 - counted(&f, CT_COUNT_EXPECT_GONE);
+	assert_int_equal(ct_expects_expire(&f.ct, T0 + 2 * CT_EXPECT_MS, 1000), left);
+	fix_free(&f);
+}
 
+static void
+one_port_does_not_take_what_others_need(void **state)
+{
+	struct fix f;
+	struct ct_params p = { .max_expect = 80, .max_helped = 40, .socket_id = SOCKET_ID_ANY };
+	unsigned int helped = 1, made = 0;
+	struct ct_expect e;
+	uint32_t idx;
+
+	(void)state;
+	fix_make(&f, &p);
+	/* A quarter is left of either. */
+	for (unsigned int i = 1; i < 60; i++) {
+		idx = parent_at(&f.ct, 1, i);
+		if (idx == FLOWTAB_NONE)
+			continue;
+		helped++;
+		for (unsigned int k = 0; k < 4; k++) {
+			e = expect(flowtab_handle(f.ct.ft, idx), (uint16_t)(10 * i + k));
 			made += ct_expect_add(&f.ct, &e, T0) == 0;
 		}
 	}
-	before = counted(&f, CT_COUNT_EXPECT_FULL);
-	assert_int_equal(counted(&f, CT_COUNT_EXPECT_NEW), made);
-	assert_int_equal(made - counted(&f, CT_COUNT_EXPECT_GONE), 100);
-	assert_true(before > 0);
-	assert_int_equal(made + before, 49 * 100);
-
-	{
-		struct ct_expect e = expect(f.parent, 999);
-
-		assert_int_equal(ct_expect_add(&f.ct, &e, T0 + CT_EXPECT_MS - 1), -ENOSPC);
-		assert_int_equal(ct_expect_add(&f.ct, &e, T0 + CT_EXPECT_MS), 0);
+	assert_int_equal(helped, 31);
+	assert_int_equal(made, 61);
+	/* Others get of it up to an eighth of all. */
+	helped = made = 0;
+	for (unsigned int i = 0; i < 60; i++) {
+		idx = parent_at(&f.ct, 2, i);
+		if (idx == FLOWTAB_NONE)
+			continue;
+		helped++;
+		for (unsigned int k = 0; k < 4; k++) {
+			e = expect(flowtab_handle(f.ct.ft, idx), (uint16_t)(1000 + 10 * i + k));
+			made += ct_expect_add(&f.ct, &e, T0) == 0;
+		}
 	}
-	assert_int_equal(ct_expects_expire(&f.ct, T0 + 2 * CT_EXPECT_MS, 1000), 100);
+	assert_int_equal(helped, 5);
+	assert_int_equal(made, 10);
+	assert_int_not_equal(parent_at(&f.ct, 3, 0), FLOWTAB_NONE);
+	/* Who gives one back may have another. */
+	ct_helped_del(&f.ct, f.idx);
+	assert_int_equal(parent_at(&f.ct, 1, 100), FLOWTAB_NONE);
+	assert_int_equal(parent_at(&f.ct, 2, 100), FLOWTAB_NONE);
 	fix_free(&f);
 }
 
@@ -307,7 +367,7 @@ one_destination_of_many_parents_is_capped(void **state)
 	struct fix *f = *state;
 	unsigned int made = 0;
 
-	for (unsigned int i = 1; i < 1000; i++) {
+	for (unsigned int i = 1; i < 700; i++) {
 		struct ct_expect e = expect(flowtab_handle(f->ct.ft, parent_new(&f->ct, i)), 5000);
 
 		e.tuple.eaddr.b[15] = (uint8_t)i;
@@ -315,7 +375,7 @@ one_destination_of_many_parents_is_capped(void **state)
 		made += ct_expect_add(&f->ct, &e, T0) == 0;
 	}
 	assert_int_equal(made, 16);
-	assert_int_equal(counted(f, CT_COUNT_EXPECT_FULL), 999 - 16);
+	assert_int_equal(counted(f, CT_COUNT_EXPECT_FULL), 699 - 16);
 }
 
 static void
@@ -371,6 +431,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			that_of_a_stale_or_expired_parent_is_never_found, setup, teardown),
 		cmocka_unit_test(full_table_takes_no_more_until_some_expire),
+		cmocka_unit_test(one_port_does_not_take_what_others_need),
 		cmocka_unit_test_setup_teardown(
 			one_destination_of_many_parents_is_capped, setup, teardown),
 		cmocka_unit_test(flows_with_a_helper_are_capped),

@@ -218,9 +218,11 @@ enum ct_helper {
 
 struct ct_params {
 	struct flowtab *ft;       /**< its flows of kind TRACKED are the tracker's; outlives it */
-	uint32_t max_expect;      /**< expectations at a time; 0: 1024 */
-	uint32_t max_expect_flow; /**< of one flow; 0: 8 */
+	/* While less than a quarter of either is free, flows of one port get no more than an eighth
+	   of it. */
+	uint32_t max_expect;      /**< expectations at a time, up to 1 M; 0: 1024 */
 	uint32_t max_helped;      /**< flows with a helper at a time; 0: 1024 */
+	uint32_t max_expect_flow; /**< expectations of one flow; 0: 8 */
 	uint16_t slice,
 		n_slices;   /**< sources' ports are chosen of this one of so many parts; 0: all */
 	bool no_seq_check;  /**< take segments whatever their numbers */
