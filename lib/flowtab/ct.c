@@ -230,25 +230,36 @@ set_mark(struct flowtab_flow *f, const struct ct_commit *c)
 		f->flags |= CT_F_LABEL;
 }
 
-/**
- * The translation of a flow that was expected is its parent's affair.
- * @param e what it was expected by, or NULL
- */
+/** The translation of a flow that was expected is its parent's affair. */
+static struct ct_nat
+nat_of_expected(const struct ct_expect *e)
+{
+	uint16_t dport = rte_be_to_cpu_16(e->dport);
+	struct ct_nat nat = { 0 };
+
+	if ((e->nat & CT_F_DNAT) != 0) {
+		nat.what |= CT_NAT_DST;
+		nat.dst = (struct ct_nat_range){ e->dst, e->dst, dport, dport };
+	}
+	if ((e->nat & CT_F_SNAT) != 0) {
+		nat.what |= CT_NAT_SRC;
+		nat.src = (struct ct_nat_range){ .min = e->src, .max = e->src };
+	}
+	return nat;
+}
+
+/** @param e what it was expected by, or NULL */
 static int
 choose_reply(struct ct *ct, const struct ct_pkt *p, const struct ct_commit *c,
 	const struct ct_expect *e, uint64_t now_ms, struct flowtab_tuple *reply, uint16_t *flags)
 {
+	struct ct_nat expected;
+
 	*flags = 0;
 	ct_tuple_reverse(p->tuple, c->opif, reply);
 	if (unlikely(e != NULL)) {
-		*flags = e->nat;
-		if ((e->nat & CT_F_DNAT) != 0) {
-			reply->eaddr = e->dst;
-			reply->eport = e->dport;
-		}
-		if ((e->nat & CT_F_SNAT) != 0)
-			reply->oaddr = e->src;
-		return 0;
+		expected = nat_of_expected(e);
+		return ct_nat_choose(ct, p, &expected, now_ms, reply, flags);
 	}
 	if (c->nat == NULL)
 		return 0;
