@@ -18,10 +18,12 @@ is_tracked(const struct ct *ct, uint32_t idx)
 		f->state != FLOWTAB_NEW;
 }
 
+/** A flow that is younger than its child has taken the place of the parent. */
 static uint64_t
 parent_of(const struct ct *ct, const struct flowtab_flow *f)
 {
-	if (f->parent == FLOWTAB_NONE || ct->flows[f->parent].state == FLOWTAB_FREE)
+	if (f->parent == FLOWTAB_NONE || ct->flows[f->parent].state == FLOWTAB_FREE ||
+		ct->flows[f->parent].created_ms > f->created_ms)
 		return 0;
 	return flowtab_handle(ct->ft, f->parent);
 }
