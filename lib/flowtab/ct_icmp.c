@@ -8,11 +8,13 @@
  * changed by it.
  */
 #include <rte_ip.h>
+#include <rte_tcp.h>
 
 #include "ct_priv.h"
 
-/** Where TCP's sequence number is. */
+/** Where TCP's sequence number and checksum are. */
 #define TCP_SEQ 4
+#define TCP_CKSUM 16
 #define ICMP_CKSUM 2
 #define ICMP_LEN 8
 
@@ -69,7 +71,33 @@ is_genuine(const struct ct *ct, const struct ct_pkt *p, const struct quote *q)
 	if (q->tuple.proto != IPPROTO_TCP || !ct->seq_check)
 		return true;
 	memcpy(&seq, q->ip + q->l4_off + TCP_SEQ, sizeof(seq));
-	return ct_tcp_has_sent(&ct->flows[p->flow], p->side ^ 1, rte_be_to_cpu_32(seq));
+	seq = ct_helper_sent(ct, p->flow, p->side ^ 1, rte_be_to_cpu_32(seq));
+	return ct_tcp_has_sent(&ct->flows[p->flow], p->side ^ 1, seq);
+}
+
+/**
+ * A helper may have changed the numbers of the stream: the quoted one as its sender knows it, and
+ * the quoted checksum, if it is there. @return by how much the sum of the quoted bytes has changed
+ */
+static uint16_t
+quote_renumber(struct ct *ct, const struct ct_pkt *p, const struct quote *q)
+{
+	uint8_t *l4 = q->ip + q->l4_off;
+	uint32_t len = RTE_MIN(q->len - q->l4_off, (uint32_t)sizeof(struct rte_tcp_hdr)) & ~1U;
+	uint16_t before = rte_raw_cksum(l4, len), cksum;
+	rte_be32_t was, is;
+
+	memcpy(&was, l4 + TCP_SEQ, sizeof(was));
+	is = rte_cpu_to_be_32(ct_helper_sent(ct, p->flow, p->side ^ 1, rte_be_to_cpu_32(was)));
+	if (is == was)
+		return 0;
+	memcpy(l4 + TCP_SEQ, &is, sizeof(is));
+	if (len >= TCP_CKSUM + sizeof(cksum)) {
+		memcpy(&cksum, l4 + TCP_CKSUM, sizeof(cksum));
+		cksum = ct_cksum_delta(cksum, &was, &is, sizeof(was));
+		memcpy(l4 + TCP_CKSUM, &cksum, sizeof(cksum));
+	}
+	return __rte_raw_cksum_reduce((uint32_t)rte_raw_cksum(l4, len) + (uint16_t)~before);
 }
 
 /**
@@ -81,16 +109,19 @@ translate(struct ct *ct, struct ct_pkt *p, const struct quote *q)
 {
 	struct ct_rewrite to, back;
 	uint8_t *icmp = ct_at(p, p->l4_off);
-	uint16_t cksum, gain;
+	uint16_t cksum;
+	uint32_t gain;
 
 	ct_rewrite_of(ct, p->flow, p->side, &to);
 	back = (struct ct_rewrite){
 		.src = to.dst, .dst = to.src, .sport = to.dport, .dport = to.sport
 	};
 	gain = ct_rewrite_quote(q->ip, q->len, &back);
+	if (q->tuple.proto == IPPROTO_TCP)
+		gain += quote_renumber(ct, p, q);
 	if ((p->flags & CT_PKT_CSUM_PARTIAL) == 0) {
 		memcpy(&cksum, icmp + ICMP_CKSUM, sizeof(cksum));
-		cksum = (uint16_t)~__rte_raw_cksum_reduce((uint16_t)~cksum + (uint32_t)gain);
+		cksum = (uint16_t)~__rte_raw_cksum_reduce((uint16_t)~cksum + gain);
 		memcpy(icmp + ICMP_CKSUM, &cksum, sizeof(cksum));
 	}
 	if (!flowtab_addr_eq(&p->tuple->eaddr, &q->tuple.oaddr))

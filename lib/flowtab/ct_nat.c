@@ -160,20 +160,6 @@ set_addrs(const struct nat_search *s, const struct ct_nat_range *r, enum nat_wha
 	cycle_set(c, n, draw_below(s, what, n));
 }
 
-/** The slice-th of n_slices parts of the ports, so that no other instance chooses them. */
-static void
-slice_ports(const struct ct *ct, uint32_t *first, uint32_t *n)
-{
-	uint64_t from, to;
-
-	if (ct->n_slices <= 1)
-		return;
-	from = (uint64_t)*n * ct->slice / ct->n_slices;
-	to = (uint64_t)*n * (ct->slice + 1U) / ct->n_slices;
-	*first += (uint32_t)from;
-	*n = (uint32_t)(to - from);
-}
-
 /** Ports that a source port may become, where nobody has said: those of its class. */
 static void
 open_ports(const struct nat_search *s, uint32_t *first, uint32_t *n)
@@ -207,7 +193,7 @@ set_src(struct nat_search *s, const struct ct_nat_range *r)
 		open_ports(s, &first, &n);
 	else
 		range_ports(s, r, &first, &n);
-	slice_ports(s->ct, &first, &n);
+	ct_slice_ports(s->ct, &first, &n);
 	s->src_port = first;
 	s->n_src_ports = n;
 	inside = s->own_port >= first && s->own_port < first + n;

@@ -10,6 +10,7 @@
  * - ct_nat.c: choosing what a flow is translated to
  * - ct_rewrite.c: writing addresses and ports into packets, checksums by difference (RFC 1624)
  * - ct_expect.c: flows to come
+ * - ct_helper.c: a packet's way through a helper, payload that changes its length
  * - ct_ftp.c, ct_tftp.c: reading what those protocols announce
  * - ct_show.c: flows as people see them; flushing
  */
@@ -62,17 +63,37 @@ enum ct_update {
 	CT_UPDATE_INVALID,   /**< does not fit; the reason is set in the packet */
 };
 
+/** Longest text that an announcement is replaced by: an IPv6 address, a delimiter, a port. */
+#define CT_TEXT_MAX (FLOWTAB_ADDR_STRLEN + 6)
+
+/* ct_stream.flags */
+#define CT_STREAM_KNOWN 0x01   /**< next holds */
+#define CT_STREAM_WHOLE 0x02   /**< seen from its SYN on */
+#define CT_STREAM_LINE 0x04    /**< next begins a line */
+#define CT_STREAM_HOLE 0x08    /**< so does hole */
+#define CT_STREAM_PENDING 0x10 /**< from, to, text hold */
+
+/**
+ * One direction of a TCP connection with a helper; all numbers are its sender's. One text at a time
+ * is replaced: until the receiver has acknowledged it, it may come again, and nothing else behind
+ * it is replaced. From then on all numbers differ by skew.
+ */
+struct ct_stream {
+	uint32_t next; /**< behind all that was seen */
+	uint32_t hole; /**< what came before this was seen, what came behind it, too */
+	uint32_t skew; /**< bytes added so far, modulo 2^32 */
+	uint32_t from, to;
+	uint8_t flags; /**< CT_STREAM_* */
+	uint8_t text_len;
+	char text[CT_TEXT_MAX]; /**< what from .. to is replaced by */
+};
+
 /** More of a flow that has a helper. Numbers, not pointers: nothing here outlives its flow. */
 struct ct_helped {
 	uint32_t flow; /**< index, or the next free one */
 	uint8_t helper;
-	/** Bytes that translation has added to each direction's stream, and from where on. */
-	struct ct_skew {
-		uint32_t seq;   /**< from this number on, as it came in ... */
-		int32_t before; /**< up to there so many were added (or taken) ... */
-		int32_t after;  /**< and from there on */
-	} skew[FLOWTAB_SIDES];
 	uint32_t expects; /**< expectations of this flow at present */
+	struct ct_stream streams[FLOWTAB_SIDES];
 };
 
 struct ct_expects;
@@ -97,6 +118,20 @@ struct ct {
 	uint64_t reasons[CT_REASON_COUNT];
 	uint64_t counts[CT_COUNTS_N];
 };
+
+/** Of the n ports from first on, the part that is this instance's: no other chooses them. */
+static inline void
+ct_slice_ports(const struct ct *ct, uint32_t *first, uint32_t *n)
+{
+	uint64_t from, to;
+
+	if (ct->n_slices <= 1)
+		return;
+	from = (uint64_t)*n * ct->slice / ct->n_slices;
+	to = (uint64_t)*n * (ct->slice + 1U) / ct->n_slices;
+	*first += (uint32_t)from;
+	*n = (uint32_t)(to - from);
+}
 
 static inline void
 ct_count(struct ct *ct, enum ct_count c)
@@ -293,6 +328,8 @@ int ct_helped_add(struct ct *ct, uint32_t idx, enum ct_helper helper);
 /** Take it away, and the flow's expectations; does nothing for a flow without. */
 void ct_helped_del(struct ct *ct, uint32_t idx);
 
+/* ---- ct_helper.c ---- */
+
 /**
  * What helpers do to a packet of a flow with CT_F_HELPED, in this order; p->flow and p->side are
  * set. Each end of a connection counts the bytes that it has sent, or received; where a helper has
@@ -311,6 +348,39 @@ void ct_helper_enter(struct ct *ct, struct ct_pkt *p);
  */
 bool ct_helper_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
 void ct_helper_adjust(struct ct *ct, struct ct_pkt *p);
+/**
+ * A sequence number of a packet as it left, back as its sender counts.
+ * @param side where the packet had come in
+ */
+uint32_t ct_helper_sent(const struct ct *ct, uint32_t idx, unsigned int side, uint32_t seq);
+
+/** A segment's place in its stream. */
+struct ct_seg {
+	uint32_t seq;   /**< of its payload */
+	uint32_t len;   /**< of its payload, as the sender counts */
+	uint32_t fresh; /**< offset of payload that comes for the first time and begins a line */
+};
+
+/**
+ * A segment comes: what of it is new? Text that was replaced is replaced again.
+ * @return false: the packet was refused
+ */
+bool ct_stream_enter(struct ct *ct, struct ct_pkt *p, struct ct_seg *seg);
+/** It goes on: what was seen was seen. */
+void ct_stream_leave(struct ct *ct, const struct ct_pkt *p, const struct ct_seg *seg);
+/** Is a replaced text not acknowledged yet? Then no other can be replaced. */
+bool ct_stream_is_pending(const struct ct *ct, const struct ct_pkt *p);
+/** May bytes at payload offset off be replaced by text so long? */
+bool ct_stream_may_replace(
+	const struct ct *ct, const struct ct_pkt *p, uint32_t off, uint32_t old_len, uint32_t len);
+/** Replace them, now and whenever they come again. */
+void ct_stream_replace(struct ct *ct, struct ct_pkt *p, const struct ct_seg *seg, uint32_t off,
+	uint32_t old_len, const char *text, uint32_t len);
+/**
+ * Let go on what lies before payload offset off only; the rest will come again.
+ * @return false: nothing does, the packet was refused
+ */
+bool ct_stream_hold(struct ct *ct, struct ct_pkt *p, struct ct_seg *seg, uint32_t off);
 
 /* ct_ftp.c, ct_tftp.c: called by ct_helper_packet() */
 bool ct_ftp_packet(struct ct *ct, struct ct_pkt *p, uint64_t now_ms);
