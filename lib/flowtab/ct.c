@@ -184,6 +184,26 @@ ct_track(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	track_looked_up(ct, p, now_ms);
 }
 
+/** Of packets that will be committed: what the keys of their answers will touch. */
+static void
+prefetch_replies(struct ct *ct, const struct flowtab_tuple *const tuples[], const uint32_t idx[],
+	unsigned int n, uint16_t opif)
+{
+	struct flowtab_tuple reply[FLOWTAB_BURST];
+	const struct flowtab_tuple *ptr[FLOWTAB_BURST];
+	unsigned int m = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (idx[i] != FLOWTAB_NONE)
+			continue;
+		ct_tuple_reverse(tuples[i], opif, &reply[m]);
+		ptr[m] = &reply[m];
+		m++;
+	}
+	if (m > 1)
+		flowtab_prefetch_bind(ct->ft, ptr, m);
+}
+
 void
 ct_track_burst(struct ct *ct, struct ct_pkt *pkts[], unsigned int n, const struct ct_commit *commit,
 	uint64_t now_ms)
@@ -199,7 +219,9 @@ ct_track_burst(struct ct *ct, struct ct_pkt *pkts[], unsigned int n, const struc
 		return;
 	for (unsigned int i = 0; i < n; i++)
 		tuples[i] = pkts[i]->tuple != NULL ? pkts[i]->tuple : &nothing;
-	flowtab_lookup_burst(ct->ft, tuples, n, now_ms, idx, side);
+	if (flowtab_lookup_burst(ct->ft, tuples, n, now_ms, idx, side) < n && commit != NULL &&
+		commit->nat == NULL)
+		prefetch_replies(ct, tuples, idx, n, commit->opif);
 	for (unsigned int i = 0; i < n; i++) {
 		struct ct_pkt *p = pkts[i];
 

@@ -4,6 +4,8 @@
 
 #include <netinet/in.h>
 
+#include <rte_prefetch.h>
+
 #include "flowtab_priv.h"
 
 static uint64_t
@@ -12,6 +14,15 @@ flow_deadline(void *arg, uint32_t item)
 	const struct flowtab_flow *flows = arg;
 
 	return flows[item].deadline_ms;
+}
+
+static void
+flow_prefetch(void *arg, uint32_t item)
+{
+	const struct flowtab_flow *f = (const struct flowtab_flow *)arg + item;
+
+	rte_prefetch0(f);
+	rte_prefetch0(&f->created_ms);
 }
 
 void
@@ -52,6 +63,7 @@ flowtab_expire(struct flowtab *ft, uint64_t now_ms, uint32_t budget)
 	struct flowtab_wheel_walk walk = {
 		.now_ms = now_ms,
 		.deadline = flow_deadline,
+		.prefetch = flow_prefetch,
 		.arg = ft->flows,
 		.due = due,
 		.max = RTE_DIM(due),
@@ -60,8 +72,11 @@ flowtab_expire(struct flowtab *ft, uint64_t now_ms, uint32_t budget)
 
 	do {
 		flowtab_wheel_walk(ft->wheel, &walk);
-		for (uint32_t i = 0; i < walk.n; i++)
+		flowtab_prefetch_keys(ft, due, walk.n);
+		for (uint32_t i = 0; i < walk.n; i++) {
 			flowtab_drop(ft, due[i]);
+			flowtab_wheel_ahead(ft->wheel, &walk);
+		}
 		freed += walk.n;
 	} while (walk.n == walk.max && walk.budget > 0);
 	return freed;

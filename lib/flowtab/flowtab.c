@@ -7,6 +7,7 @@
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
+#include <rte_prefetch.h>
 
 #include "flowtab_priv.h"
 
@@ -15,13 +16,27 @@
 /** rte_hash refuses to be smaller than a bucket. */
 #define MIN_HASH_ENTRIES 8
 
+/**
+ * rte_hash has room for the next power of two of keys. Where they would fill more than 13/16 of it,
+ * it is made to take the next but one: the search for a place to put a key costs little then.
+ */
+static uint32_t
+hash_entries(uint32_t max_flows)
+{
+	uint32_t n = max_flows * FLOWTAB_SIDES, full = rte_align32pow2(n);
+
+	if (n > full / 16 * 13)
+		n = full + 1;
+	return RTE_MAX(n, (uint32_t)MIN_HASH_ENTRIES);
+}
+
 static struct rte_hash *
 hash_create(const struct flowtab_params *p, const char *suffix, uint32_t key_len)
 {
 	char name[FLOWTAB_NAME_MAX + 2];
 	struct rte_hash_parameters hp = {
 		.name = name,
-		.entries = RTE_MAX(p->max_flows * FLOWTAB_SIDES, (uint32_t)MIN_HASH_ENTRIES),
+		.entries = hash_entries(p->max_flows),
 		.key_len = key_len,
 		.socket_id = p->socket_id,
 		/* Without it, keys that share their buckets could be refused before the table is
@@ -235,6 +250,18 @@ enter_zone(struct flowtab *ft, uint16_t pif, uint16_t zone, uint64_t now_ms)
 	return 0;
 }
 
+/** What it points to is fetched: whoever makes a flow next finds it in the cache. */
+static inline void
+set_free_head(struct flowtab *ft, uint32_t idx)
+{
+	ft->free_head = idx;
+	if (idx == FLOWTAB_NONE)
+		return;
+	rte_prefetch0(&ft->flows[idx]);
+	rte_prefetch0(&ft->flows[idx].created_ms);
+	flowtab_wheel_prefetch(ft->wheel, idx);
+}
+
 /** Freed indices go first: only as many flows take memory as there were at one time. */
 static uint32_t
 take_index(struct flowtab *ft)
@@ -242,7 +269,7 @@ take_index(struct flowtab *ft)
 	uint32_t idx = ft->free_head;
 
 	if (idx != FLOWTAB_NONE)
-		ft->free_head = ft->flows[idx].next;
+		set_free_head(ft, ft->flows[idx].next);
 	else if (ft->fresh < ft->max)
 		idx = ft->fresh++;
 	return idx;

@@ -91,6 +91,14 @@ void flowtab_drop(struct flowtab *ft, uint32_t idx);
 bool flowtab_reclaim(struct flowtab *ft, struct flowtab_search *s, uint32_t vain, uint64_t now_ms);
 /** Drop a flow that lives, the least worth of some at hand; false: there are none but NEW ones. */
 bool flowtab_evict(struct flowtab *ft);
+/**
+ * Fetch what the hashes will touch when these flows are freed.
+ * @param n n <= FLOWTAB_BURST
+ */
+void flowtab_prefetch_keys(const struct flowtab *ft, const uint32_t idx[], unsigned int n);
+/** Fetch what the hashes will touch when these tuples, which are no flow's, are bound. */
+void flowtab_prefetch_bind(
+	struct flowtab *ft, const struct flowtab_tuple *const tuples[], unsigned int n);
 /** Remove the key of a side from its hash, if bound. */
 void flowtab_unbind(struct flowtab *ft, uint32_t idx, enum flowtab_side side);
 void flowtab_closing_add(struct flowtab *ft, uint32_t idx);

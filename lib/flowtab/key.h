@@ -37,6 +37,15 @@ struct flowtab_key4 {
 };
 static_assert(sizeof(struct flowtab_key4) == 16, "an IPv4 key is 16 bytes");
 
+/* Neighbours in memory as one word: a word that was stored in parts is slow to load as a whole. */
+#if RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN
+#define FLOWTAB_KEY_PAIR32(first, second) ((uint32_t)(first) | (uint64_t)(second) << 32)
+#define FLOWTAB_KEY_PAIR16(first, second) ((uint16_t)(first) | (uint32_t)(second) << 16)
+#else
+#define FLOWTAB_KEY_PAIR32(first, second) ((uint64_t)(first) << 32 | (uint32_t)(second))
+#define FLOWTAB_KEY_PAIR16(first, second) ((uint32_t)(first) << 16 | (uint16_t)(second))
+#endif
+
 /** An IPv6 key is the tuple itself, its reserved bytes zero. */
 struct flowtab_key6 {
 	union {
@@ -113,16 +122,16 @@ static inline void
 flowtab_key4_pack(struct flowtab_key4 *k, const struct flowtab_tuple *t)
 {
 	unsigned int code = flowtab_proto_code(t->proto);
+	uint32_t ports, meta;
 
 	if (t->answer)
 		code = t->proto == IPPROTO_ICMP ? FLOWTAB_CODE_ICMP_ANSWER
 						: FLOWTAB_CODE_ICMPV6_ANSWER;
-	k->eaddr = t->eaddr.v4;
-	k->oaddr = t->oaddr.v4;
-	k->eport = code != 0 ? t->eport : t->proto;
-	k->oport = t->oport;
-	k->meta = (uint32_t)t->zone << 16 |
+	ports = FLOWTAB_KEY_PAIR16(code != 0 ? t->eport : t->proto, t->oport);
+	meta = (uint32_t)t->zone << 16 |
 		(uint32_t)(t->pif & (FLOWTAB_MAX_PIFS - 1)) << FLOWTAB_KEY_PROTO_BITS | code;
+	k->w[0] = FLOWTAB_KEY_PAIR32(t->eaddr.v4, t->oaddr.v4);
+	k->w[1] = FLOWTAB_KEY_PAIR32(ports, meta);
 }
 
 static inline void

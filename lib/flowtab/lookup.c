@@ -11,6 +11,10 @@
 
 #include "flowtab_priv.h"
 
+/** Both sides of each flow of a burst. */
+#define KEYS_MAX (FLOWTAB_BURST * FLOWTAB_SIDES)
+static_assert(KEYS_MAX <= RTE_HASH_LOOKUP_BULK_MAX, "one lookup for all");
+
 union any_key {
 	struct flowtab_key4 k4;
 	struct flowtab_key6 k6;
@@ -70,9 +74,9 @@ flowtab_hash(const struct flowtab *ft, const struct flowtab_tuple *t)
 
 /** The keys of one family in a burst. */
 struct key_group {
-	const void *keys[FLOWTAB_BURST];
-	hash_sig_t hash[FLOWTAB_BURST];
-	uint8_t pos[FLOWTAB_BURST]; /**< whose key this is */
+	const void *keys[KEYS_MAX];
+	hash_sig_t hash[KEYS_MAX];
+	uint8_t pos[KEYS_MAX]; /**< whose key this is */
 	unsigned int n;
 };
 
@@ -102,6 +106,16 @@ group_lookup(const struct flowtab *ft, const struct rte_hash *h, struct key_grou
 		side[pos] = data_side(data[i]);
 		rte_prefetch0(&ft->flows[idx[pos]]);
 	}
+}
+
+void
+flowtab_prefetch_bind(
+	struct flowtab *ft, const struct flowtab_tuple *const tuples[], unsigned int n)
+{
+	uint32_t idx[FLOWTAB_BURST];
+	uint8_t side[FLOWTAB_BURST];
+
+	flowtab_lookup_burst(ft, tuples, n, 0, idx, side);
 }
 
 unsigned int
@@ -174,6 +188,22 @@ evict_expired(struct flowtab *ft, const struct rte_hash *h, const union any_key 
 	return 0;
 }
 
+/** The next flow will be one of the same family, more likely than not. */
+static inline void
+prefetch_next_keys(const struct flowtab *ft, uint8_t family)
+{
+	uint32_t next = ft->free_head;
+
+	if (next == FLOWTAB_NONE)
+		return;
+	if (family == FLOWTAB_BOUND_V4) {
+		rte_prefetch0(ft->keys4[next]);
+	} else {
+		rte_prefetch0(ft->keys6[next]);
+		rte_prefetch0(&ft->keys6[next][FLOWTAB_SIDE_OTHER].w[4]);
+	}
+}
+
 int
 flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 	const struct flowtab_tuple *t, uint64_t now_ms)
@@ -200,6 +230,8 @@ flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 		ft->keys4[idx][side] = k.k4;
 	else
 		ft->keys6[idx][side] = k.k6;
+	if (side == FLOWTAB_SIDE_GUEST)
+		prefetch_next_keys(ft, family);
 	f->hash[side] = hash;
 	f->bound[side] = family;
 	if (side == FLOWTAB_SIDE_OTHER)
@@ -209,20 +241,60 @@ flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 	return 0;
 }
 
+/** The key of a side that is bound. */
+static inline const void *
+key_of(const struct flowtab *ft, uint32_t idx, unsigned int side)
+{
+	if (ft->flows[idx].bound[side] == FLOWTAB_BOUND_V4)
+		return &ft->keys4[idx][side];
+	return &ft->keys6[idx][side];
+}
+
 void
 flowtab_unbind(struct flowtab *ft, uint32_t idx, enum flowtab_side side)
 {
 	struct flowtab_flow *f = &ft->flows[idx];
-	const void *key;
 
 	if (f->bound[side] == 0)
 		return;
-	if (f->bound[side] == FLOWTAB_BOUND_V4)
-		key = &ft->keys4[idx][side];
-	else
-		key = &ft->keys6[idx][side];
-	rte_hash_del_key_with_hash(hash_of(ft, f->bound[side]), key, f->hash[side]);
+	rte_hash_del_key_with_hash(
+		hash_of(ft, f->bound[side]), key_of(ft, idx, side), f->hash[side]);
 	f->bound[side] = 0;
+}
+
+/*
+ * Only a lookup knows where rte_hash keeps a key. That of many fetches all of their buckets before
+ * it reads the first, and likewise what it keeps of the keys; each removal would wait for one after
+ * the other.
+ */
+void
+flowtab_prefetch_keys(const struct flowtab *ft, const uint32_t idx[], unsigned int n)
+{
+	struct key_group g[2];
+	void *data[KEYS_MAX];
+	uint64_t hits;
+
+	assert(n <= FLOWTAB_BURST);
+	g[0].n = 0;
+	g[1].n = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		const struct flowtab_flow *f = &ft->flows[idx[i]];
+
+		for (unsigned int side = 0; side < FLOWTAB_SIDES; side++) {
+			const void *key = key_of(ft, idx[i], side);
+
+			if (f->bound[side] == 0)
+				continue;
+			rte_prefetch0(key);
+			group_add(&g[f->bound[side] == FLOWTAB_BOUND_V6], key, f->hash[side], i);
+		}
+	}
+	if (g[0].n != 0)
+		rte_hash_lookup_with_hash_bulk_data(
+			ft->hash4, g[0].keys, g[0].hash, g[0].n, &hits, data);
+	if (g[1].n != 0)
+		rte_hash_lookup_with_hash_bulk_data(
+			ft->hash6, g[1].keys, g[1].hash, g[1].n, &hits, data);
 }
 
 int

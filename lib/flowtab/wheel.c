@@ -9,6 +9,7 @@
 #include <rte_common.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
+#include <rte_prefetch.h>
 #include <rte_reciprocal.h>
 
 #include "wheel_priv.h"
@@ -31,15 +32,58 @@ static_assert((FAR & (FAR - 1)) == 0, "ring of far slots");
 #define MAX_ITEMS (1U << 24)
 /** More ticks behind than this doubles the budget. */
 #define BEHIND_TICKS 8
+/**
+ * How far ahead of the item that is looked at others are fetched: more than a burst, for of a burst
+ * all are looked at before the first is done with.
+ */
+#define AHEAD 40
 
-/** Links by item + 1, so that zeroed memory is an unlinked item. Each slot's list is a ring. */
-struct wheel_link {
-	uint64_t next : 25;
-	uint64_t prev : 25;
-	uint64_t slot : 10; /**< slot + 1, or 0: not linked */
-};
-static_assert(sizeof(struct wheel_link) == 8, "8 bytes an item");
-static_assert(NEAR + FAR < 1 << 10, "slots fit a link");
+/*
+ * A link names the next and the previous item of its slot's ring as item + 1, so that zeroed memory
+ * is an unlinked item, and its slot as slot + 1. It is a word, for a word that is stored in parts
+ * (as one with bit fields) is slow to load.
+ */
+#define LINK_BITS 25
+#define LINK_MASK ((UINT64_C(1) << LINK_BITS) - 1)
+static_assert(MAX_ITEMS <= LINK_MASK, "items fit a link");
+static_assert(NEAR + FAR < 1 << (64 - 2 * LINK_BITS), "slots fit a link");
+
+static inline uint64_t
+link_make(uint32_t next, uint32_t prev, unsigned int slot)
+{
+	return next | (uint64_t)prev << LINK_BITS | (uint64_t)(slot + 1) << 2 * LINK_BITS;
+}
+
+static inline uint32_t
+link_next(uint64_t l)
+{
+	return (uint32_t)(l & LINK_MASK);
+}
+
+static inline uint32_t
+link_prev(uint64_t l)
+{
+	return (uint32_t)(l >> LINK_BITS & LINK_MASK);
+}
+
+/** The slot + 1, or 0: not linked. */
+static inline unsigned int
+link_slot(uint64_t l)
+{
+	return (unsigned int)(l >> 2 * LINK_BITS);
+}
+
+static inline void
+link_set_next(uint64_t *l, uint32_t next)
+{
+	*l = (*l & ~LINK_MASK) | next;
+}
+
+static inline void
+link_set_prev(uint64_t *l, uint32_t prev)
+{
+	*l = (*l & ~(LINK_MASK << LINK_BITS)) | (uint64_t)prev << LINK_BITS;
+}
 
 struct flowtab_wheel {
 	uint64_t base_ms;
@@ -50,7 +94,9 @@ struct flowtab_wheel {
 	uint64_t near_map[NEAR / 64]; /**< bit: the slot is not empty */
 	uint64_t far_map[FAR / 64];
 	uint32_t head[NEAR + FAR];
-	struct wheel_link link[];
+	uint32_t ahead;      /**< item + 1 that is to be fetched next ... */
+	uint32_t ahead_slot; /**< ... of this slot; NEAR + FAR: none */
+	uint64_t link[];
 };
 
 struct flowtab_wheel *
@@ -71,6 +117,7 @@ flowtab_wheel_create(uint32_t n_items, uint32_t tick_ms, uint64_t now_ms, int so
 	w->base_ms = now_ms;
 	w->tick_ms = tick_ms;
 	w->n_items = n_items;
+	w->ahead_slot = NEAR + FAR;
 	w->inv = rte_reciprocal_value_u64(tick_ms);
 	return w;
 }
@@ -162,9 +209,8 @@ wheel_slot_tick(const struct flowtab_wheel *w, unsigned int slot)
 static void
 wheel_link(struct flowtab_wheel *w, uint32_t item, uint64_t tick)
 {
-	struct wheel_link *l = &w->link[item], *h;
-	uint64_t last = (w->tick >> NEAR_SHIFT) + FAR;
-	uint32_t id = item + 1, head;
+	uint64_t end = (w->tick >> NEAR_SHIFT) + FAR;
+	uint32_t id = item + 1, head, last;
 	unsigned int slot;
 
 	if (tick <= w->tick)
@@ -172,52 +218,54 @@ wheel_link(struct flowtab_wheel *w, uint32_t item, uint64_t tick)
 	if (tick - w->tick <= NEAR)
 		slot = tick & (NEAR - 1);
 	else
-		slot = NEAR + (RTE_MIN(tick >> NEAR_SHIFT, last) & (FAR - 1));
+		slot = NEAR + (RTE_MIN(tick >> NEAR_SHIFT, end) & (FAR - 1));
 
 	head = w->head[slot];
-	l->slot = slot + 1;
 	if (head == 0) {
-		l->next = id;
-		l->prev = id;
+		w->link[item] = link_make(id, id, slot);
 		w->head[slot] = id;
 		*wheel_map(w, slot) |= UINT64_C(1) << slot % 64;
 		return;
 	}
-	h = &w->link[head - 1];
-	l->next = head;
-	l->prev = h->prev;
-	w->link[h->prev - 1].next = id;
-	h->prev = id;
+	last = link_prev(w->link[head - 1]);
+	w->link[item] = link_make(head, last, slot);
+	link_set_next(&w->link[last - 1], id);
+	link_set_prev(&w->link[head - 1], id);
 }
 
 static void
 wheel_unlink(struct flowtab_wheel *w, uint32_t item)
 {
-	struct wheel_link *l = &w->link[item];
-	unsigned int slot = l->slot - 1;
+	uint64_t l = w->link[item];
+	uint32_t next = link_next(l), prev = link_prev(l);
+	unsigned int slot = link_slot(l) - 1;
 
-	if (l->next == item + 1) {
+	w->link[item] = 0;
+	if (w->ahead == item + 1)
+		w->ahead = next;
+	if (next == item + 1) {
 		w->head[slot] = 0;
 		*wheel_map(w, slot) &= ~(UINT64_C(1) << slot % 64);
-	} else {
-		w->link[l->next - 1].prev = l->prev;
-		w->link[l->prev - 1].next = l->next;
-		if (w->head[slot] == item + 1)
-			w->head[slot] = l->next;
+		return;
 	}
-	l->slot = 0;
+	link_set_prev(&w->link[next - 1], prev);
+	link_set_next(&w->link[prev - 1], next);
+	if (w->head[slot] == item + 1)
+		w->head[slot] = next;
 }
 
 void
 flowtab_wheel_set(struct flowtab_wheel *w, uint32_t item, uint64_t deadline_ms)
 {
+	unsigned int slot;
 	uint64_t tick;
 
 	assert(item < w->n_items);
 	if (deadline_ms == FLOWTAB_NEVER)
 		return;
-	if (w->link[item].slot != 0) {
-		tick = wheel_slot_tick(w, w->link[item].slot - 1);
+	slot = link_slot(w->link[item]);
+	if (slot != 0) {
+		tick = wheel_slot_tick(w, slot - 1);
 		if (tick == w->tick + 1 || deadline_ms > wheel_tick_ms(w, tick - 1))
 			return;
 		wheel_unlink(w, item);
@@ -229,8 +277,31 @@ void
 flowtab_wheel_clear(struct flowtab_wheel *w, uint32_t item)
 {
 	assert(item < w->n_items);
-	if (w->link[item].slot != 0)
+	if (link_slot(w->link[item]) != 0)
 		wheel_unlink(w, item);
+}
+
+void
+flowtab_wheel_prefetch(const struct flowtab_wheel *w, uint32_t item)
+{
+	rte_prefetch0(&w->link[item]);
+}
+
+/*
+ * The ring is known only item by item: each one's link is fetched one step before it is read. What
+ * was moved to another slot meanwhile leads astray, which costs time and nothing else.
+ */
+void
+flowtab_wheel_ahead(struct flowtab_wheel *w, const struct flowtab_wheel_walk *walk)
+{
+	uint32_t id = w->ahead;
+
+	if (id == 0 || walk->prefetch == NULL)
+		return;
+	walk->prefetch(walk->arg, id - 1);
+	w->ahead = link_next(w->link[id - 1]);
+	if (w->ahead != 0)
+		rte_prefetch0(&w->link[w->ahead - 1]);
 }
 
 /**
@@ -245,6 +316,12 @@ wheel_walk_slot(struct flowtab_wheel *w, struct flowtab_wheel_walk *walk, unsign
 	uint32_t id, first_kept = 0;
 	uint64_t deadline, to;
 
+	if (w->ahead_slot != slot) {
+		w->ahead_slot = slot;
+		w->ahead = w->head[slot];
+		for (unsigned int i = 0; i < AHEAD; i++)
+			flowtab_wheel_ahead(w, walk);
+	}
 	while ((id = w->head[slot]) != 0 && id != first_kept) {
 		if (walk->n == walk->max || walk->budget == 0)
 			return false;
@@ -255,13 +332,14 @@ wheel_walk_slot(struct flowtab_wheel *w, struct flowtab_wheel_walk *walk, unsign
 			walk->due[walk->n++] = id - 1;
 			continue;
 		}
+		flowtab_wheel_ahead(w, walk);
 		if (deadline == FLOWTAB_NEVER) {
 			wheel_unlink(w, id - 1);
 			continue;
 		}
 		to = wheel_tick_ceil(w, deadline);
 		if (!complete && to <= tick) {
-			w->head[slot] = w->link[id - 1].next;
+			w->head[slot] = link_next(w->link[id - 1]);
 			if (first_kept == 0)
 				first_kept = id;
 			continue;
@@ -269,6 +347,7 @@ wheel_walk_slot(struct flowtab_wheel *w, struct flowtab_wheel_walk *walk, unsign
 		wheel_unlink(w, id - 1);
 		wheel_link(w, id - 1, to);
 	}
+	w->ahead_slot = NEAR + FAR;
 	return true;
 }
 

@@ -14,6 +14,8 @@
 struct flowtab_wheel_walk {
 	uint64_t now_ms;
 	flowtab_wheel_deadline_fn deadline;
+	/** NULL, or told of items that will soon be asked for. */
+	void (*prefetch)(void *arg, uint32_t item);
 	void *arg;
 	uint32_t *due;   /**< receives items */
 	uint32_t max;    /**< room in due */
@@ -23,6 +25,12 @@ struct flowtab_wheel_walk {
 };
 
 void flowtab_wheel_walk(struct flowtab_wheel *w, struct flowtab_wheel_walk *walk);
+
+/** Fetch an item that will be set soon. */
+void flowtab_wheel_prefetch(const struct flowtab_wheel *w, uint32_t item);
+
+/** Fetch one item more of those that come next: to be called for each that was due. */
+void flowtab_wheel_ahead(struct flowtab_wheel *w, const struct flowtab_wheel_walk *walk);
 
 /** The budget, doubled when the wheel is far behind. */
 uint32_t flowtab_wheel_budget(const struct flowtab_wheel *w, uint64_t now_ms, uint32_t budget);

@@ -166,6 +166,36 @@ expiry_keeps_to_its_budget(void **state)
 }
 
 static void
+flows_that_go_while_others_expire_do_not_hold_up_those(void **state)
+{
+	struct gone_log g;
+	struct flowtab *ft = table_logged(1024, &g);
+	uint64_t seed = 1;
+
+	fill(ft, 500, T0 + 5000);
+	while (flowtab_count(ft) > 0) {
+		uint32_t before = flowtab_count(ft), idx = rnd_below(&seed, 500);
+
+		/* Most likely ahead of those that are looked at now; some live on, some end. */
+		flowtab_free(ft, idx);
+		flowtab_touch(ft, (idx + 1) % 500, T0 + 10000 + rnd_below(&seed, 600000));
+		flowtab_free(ft, (idx + 2) % 500);
+		flowtab_expire(ft, T0 + 6000, 7);
+		if (flowtab_count(ft) == before)
+			break;
+	}
+	while (flowtab_expire(ft, T0 + 6000, 7) > 0)
+		;
+	for (uint32_t i = 0; i < 500; i++)
+		assert_true(flowtab_flows(ft)[i].state == FLOWTAB_FREE ||
+			flowtab_flows(ft)[i].deadline_ms >= T0 + 10000);
+	for (uint64_t now = T0 + 6000; now <= T0 + 620000; now += 1000)
+		flowtab_expire(ft, now, 128);
+	assert_int_equal(flowtab_count(ft), 0);
+	flowtab_destroy(ft);
+}
+
+static void
 bind_takes_the_tuple_of_an_expired_flow(void **state)
 {
 	struct gone_log g;
@@ -425,6 +455,7 @@ main(void)
 		cmocka_unit_test(deadline_can_be_moved_forward),
 		cmocka_unit_test(timeouts_past_49_days_work),
 		cmocka_unit_test(expiry_keeps_to_its_budget),
+		cmocka_unit_test(flows_that_go_while_others_expire_do_not_hold_up_those),
 		cmocka_unit_test(bind_takes_the_tuple_of_an_expired_flow),
 		cmocka_unit_test(full_table_gives_up_no_living_flow),
 		cmocka_unit_test(full_table_reclaims_expired_flows_closing_first),
