@@ -644,7 +644,7 @@ main(void)
 	};
 	int failed;
 
-	if (eal_start("256") != 0)
+	if (eal_start("512") != 0)
 		return 1;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	eal_stop();
