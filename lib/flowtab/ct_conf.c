@@ -52,6 +52,7 @@ struct ct *
 ct_create(const struct ct_params *p)
 {
 	struct ct *ct;
+	int err = 0;
 
 	if (!params_are_valid(p)) {
 		rte_errno = EINVAL;
@@ -73,10 +74,13 @@ ct_create(const struct ct_params *p)
 	for (unsigned int i = 0; i < CT_POLICIES; i++)
 		memcpy(ct->timeout_ms[i], default_ms, sizeof(default_ms));
 	ct->zone_policy = rte_zmalloc_socket("ct_zone_policy", FLOWTAB_ZONES, 0, p->socket_id);
-	ct->expects = ct_expects_create(p);
-	if (ct->zone_policy == NULL || ct->expects == NULL || ct_helped_create(ct, p) != 0) {
+	if (ct->zone_policy == NULL || ct_helped_create(ct, p) != 0)
+		err = ENOMEM;
+	else if ((ct->expects = ct_expects_create(p)) == NULL)
+		err = rte_errno;
+	if (err != 0) {
 		ct_destroy(ct);
-		rte_errno = ENOMEM;
+		rte_errno = err;
 		return NULL;
 	}
 	flowtab_on_gone(p->ft, ct_gone, ct);

@@ -411,6 +411,11 @@ settings_out_of_range_are_refused(void **state)
 	assert_null(ct_expects_create(&p));
 	assert_int_equal(rte_errno, ENOMEM);
 	ct_expects_destroy(NULL);
+	p.ft = table_new(16);
+	p.max_expect++;
+	assert_null(ct_create(&p));
+	assert_int_equal(rte_errno, EINVAL);
+	flowtab_destroy(p.ft);
 }
 
 int

@@ -217,7 +217,7 @@ enum ct_helper {
 /* ---- the tracker ---- */
 
 struct ct_params {
-	struct flowtab *ft;       /**< its flows of kind TRACKED are the tracker's; outlives it */
+	struct flowtab *ft; /**< its flows of kind TRACKED are the tracker's; outlives it */
 	/* While less than a quarter of either is free, flows of one port get no more than an eighth
 	   of it. */
 	uint32_t max_expect;      /**< expectations at a time, up to 1 M; 0: 1024 */
