@@ -38,18 +38,18 @@ static_assert(sizeof(struct flowtab_addr) == 16, "an address is 16 bytes");
  * One oriented side of a flow: what a frame that enters at port *pif* looks like, seen from weir.
  * "e" is the endpoint behind that port (the frame's source), "o" is ours (the frame's destination).
  * ICMP queries (echo): both ports hold the id, and answers are told from questions, so that two
- * that ping each other with one id have two flows. Protocols without ports (all but TCP, UDP, UDP-Lite,
- * SCTP, DCCP and both ICMPs): both are 0, else the tuple is not valid and never found.
+ * that ping each other with one id have two flows. Protocols without ports (all but TCP, UDP,
+ * UDP-Lite, SCTP, DCCP and both ICMPs): both are 0, else the tuple is not valid and never found.
  */
 struct flowtab_tuple {
 	struct flowtab_addr eaddr; /**< the endpoint's address: source of what comes in */
 	struct flowtab_addr oaddr; /**< our address: destination of what comes in */
 	rte_be16_t eport;
 	rte_be16_t oport;
-	uint16_t pif;  /**< port (interface) number; FLOWTAB_PIF_HOST for the host's sockets */
-	uint16_t zone; /**< conntrack zone; equal tuples in two zones are two flows */
-	uint8_t proto; /**< IPPROTO_*, as it stands in the IPv4 header; ICMPv6 as IPPROTO_ICMPV6 */
-	uint8_t answer;      /**< 1: an answer to an ICMP query; else 0 */
+	uint16_t pif;   /**< port (interface) number; FLOWTAB_PIF_HOST for the host's sockets */
+	uint16_t zone;  /**< conntrack zone; equal tuples in two zones are two flows */
+	uint8_t proto;  /**< IPPROTO_*, as it stands in the IPv4 header; ICMPv6 as IPPROTO_ICMPV6 */
+	uint8_t answer; /**< 1: an answer to an ICMP query; else 0 */
 	uint8_t reserved[6]; /**< zero */
 };
 static_assert(sizeof(struct flowtab_tuple) == 48, "a tuple is 48 bytes, without holes");
