@@ -62,6 +62,7 @@ context_fill(struct l4x *l)
 		.socket_id = p->socket_id,
 		.now_ms = p->now_us / 1000,
 	};
+	const struct flowtab_frags_params frags = { .pool = p->pool, .socket_id = p->socket_id };
 
 	memcpy(fp.hash_key, p->secret, sizeof(fp.hash_key));
 	l->ft = flowtab_create(&fp);
@@ -77,7 +78,7 @@ context_fill(struct l4x *l)
 		RTE_CACHE_LINE_SIZE, p->socket_id);
 	l->ports = rte_zmalloc_socket(
 		"l4x_ports", L4X_MAX_PIFS * sizeof(*l->ports), RTE_CACHE_LINE_SIZE, p->socket_id);
-	l->frags = l4x_frags_create(p->socket_id);
+	l->frags = flowtab_frags_create(&frags);
 	if (l->flows == NULL || l->ports == NULL || l->frags == NULL)
 		return -ENOMEM;
 	l->neighbours = l4x_neighbours_create(p->name, p->socket_id);
@@ -129,7 +130,7 @@ l4x_destroy(struct l4x *l)
 		rte_pktmbuf_free(l->out.frames[i].m);
 	for (uint32_t i = 0; i < l->out.n_handover; i++)
 		rte_pktmbuf_free(l->out.handover[i].m);
-	l4x_frags_destroy(l->frags);
+	flowtab_frags_destroy(l->frags);
 	rte_hash_free(l->neighbours);
 	flowtab_wheel_destroy(l->timers);
 	flowtab_destroy(l->ft);

@@ -7,7 +7,7 @@
  * - loop.c: events and timers: the other two things a context is fed
  * - pkt.c: frame in -> struct l4x_pkt: Ethernet, IPv4 and its options, transport, checksums
  * - pkt6.c: the same for IPv6 and its extension headers
- * - frag.c: reassembly of the guest's fragments
+ * - frag.c: the guest's fragments, gathered in a store of the flow table's
  * - frame.c: payload out -> frame: L2 and L3 headers, fragments for the guest
  * - error.c: ICMP errors for the guest
  * - neigh.c: which port of a network has an address
@@ -29,6 +29,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "flowtab_frag.h"
 #include "tcp.h"
 
 #define L4X_ETH_LEN 14
@@ -163,7 +164,7 @@ struct l4x {
 	/** TCP timers: item = flow index, tick a few ms. Flow expiry is the table's own wheel. */
 	struct flowtab_wheel *timers;
 	struct l4x_params params;
-	struct l4x_frags *frags;
+	struct flowtab_frags *frags;
 	struct rte_hash *neighbours; /**< see neigh.c */
 	uint64_t now_us;             /**< of the call under way */
 	uint64_t rng;                /**< see l4x_random() */
@@ -340,18 +341,13 @@ int l4x_pkt_parse_l4(struct l4x_pkt *p);
 
 /* ---- frag.c ---- */
 
-struct l4x_frags *l4x_frags_create(int socket_id);
-void l4x_frags_destroy(struct l4x_frags *f);
 /**
  * Take a fragment.
  * @return the whole frame, as if it had never been in pieces, or NULL: not complete, or dropped
  */
 struct rte_mbuf *l4x_frag_rx(struct l4x *l, struct l4x_pkt *p);
-/** Give up what was not completed in time. */
+/** Give up what was not completed in time; its senders are told. */
 void l4x_frags_expire(struct l4x *l);
-uint64_t l4x_frags_next_us(const struct l4x_frags *f);
-/** Forget a port's fragments. */
-void l4x_frags_flush(struct l4x *l, uint16_t pif);
 
 /* ---- frame.c ---- */
 

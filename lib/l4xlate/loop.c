@@ -127,8 +127,7 @@ l4x_timers(struct l4x *l, uint64_t now_us)
 		flowtab_expire(l->ft, l4x_now_ms(l), EXPIRE_BUDGET);
 	if (now_us >= l->next_ra_us)
 		l4x_nd_timers(l);
-	if (now_us >= l4x_frags_next_us(l->frags))
-		l4x_frags_expire(l);
+	l4x_frags_expire(l);
 }
 
 static uint64_t
@@ -140,7 +139,7 @@ ms_to_us(uint64_t ms)
 uint64_t
 l4x_next_us(const struct l4x *l)
 {
-	uint64_t next = RTE_MIN(l->next_ra_us, l4x_frags_next_us(l->frags));
+	uint64_t next = RTE_MIN(l->next_ra_us, ms_to_us(flowtab_frags_next_ms(l->frags)));
 
 	next = RTE_MIN(next, ms_to_us(flowtab_wheel_next(l->timers)));
 	return RTE_MIN(next, ms_to_us(flowtab_next(l->ft)));

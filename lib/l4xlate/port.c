@@ -164,7 +164,7 @@ l4x_port_remove(struct l4x *l, uint16_t pif)
 		l4x_nd_leave(l, port);
 		port->removing = true;
 		port->close_cursor = 0;
-		l4x_frags_flush(l, pif);
+		flowtab_frags_flush(l->frags, pif);
 		/* Fewer than there were always fit. */
 		l4x_neighbours_update(l);
 	}
@@ -190,7 +190,7 @@ l4x_port_link(struct l4x *l, uint16_t pif, bool up, uint32_t offloads)
 		l4x_nd_link(l, port);
 	} else {
 		port->next_ra_us = UINT64_MAX;
-		l4x_frags_flush(l, pif);
+		flowtab_frags_flush(l->frags, pif);
 		/* Who comes next may have other addresses; its card is most likely the same. */
 		port->guest = (struct l4x_guest){ .mac = port->guest.mac };
 		port->told = port->guest;
