@@ -87,7 +87,7 @@ walk_extension(const struct walk *w)
 		/* RFC 8200, 4.1: only right behind the IPv6 header. */
 		if (w->off != sizeof(struct rte_ipv6_hdr))
 			return -EINVAL;
-		/* fallthrough */
+		return whole ? 8 + 8 * h[1] : -EINVAL;
 	case EXT_DSTOPTS:
 		return whole ? 8 + 8 * h[1] : -EINVAL;
 	case EXT_ROUTING:

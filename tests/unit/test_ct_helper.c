@@ -415,9 +415,9 @@ part_of_a_replaced_text_is_dropped(void **state)
 	assert_text(&got, "PORT ");
 	ftp_hear(&f, SERVER, &got);
 	s.seq += len_of("PORT ");
-	s.text = PORT_A + len_of("PORT ");
+	s.text = &PORT_A[len_of("PORT ")];
 	ftp_send(&f, CLIENT, &s, &got);
-	assert_text(&got, PORT_A_SEEN + len_of("PORT "));
+	assert_text(&got, &PORT_A_SEEN[len_of("PORT ")]);
 	ftp_hear(&f, SERVER, &got);
 	s.seq = f.sent[CLIENT] - 2;
 	s.text = "\r\n";
