@@ -70,6 +70,7 @@ track_new(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	e = ct_expect_get(ct, p->expect);
 	parent = flowtab_by_handle(ct->ft, e->parent);
 	p->state |= CT_REL;
+	p->parent = parent;
 	if (parent != FLOWTAB_NONE)
 		tell_flow(&ct->flows[parent], p);
 }
@@ -137,6 +138,7 @@ out_init(struct ct_pkt *p)
 	p->reason = CT_REASON_NONE;
 	p->mark = 0;
 	p->expect = FLOWTAB_NONE;
+	p->parent = FLOWTAB_NONE;
 	p->label[0] = 0;
 	p->label[1] = 0;
 }

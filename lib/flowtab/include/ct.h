@@ -139,6 +139,7 @@ struct ct_pkt {
 	uint8_t reason;  /**< enum ct_reason */
 	uint32_t mark;   /**< of the flow; of a flow that was expected: its parent's */
 	uint32_t expect; /**< NEW and REL: which expectation it meets, else FLOWTAB_NONE */
+	uint32_t parent; /**< NEW and REL: the flow whose it is, else FLOWTAB_NONE */
 	uint64_t label[2];
 };
 
