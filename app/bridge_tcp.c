@@ -107,7 +107,7 @@ open_bind(int fd, const struct l4x_op *op)
 	struct sockaddr_storage ss;
 	socklen_t len;
 
-	if (flowtab_addr_is_zero(&op->open.local))
+	if (flowtab_addr_is_zero(&op->open.local) && op->open.local_port == 0)
 		return 0;
 	if (op->open.local_port == 0)
 		sock_set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);

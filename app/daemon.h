@@ -104,8 +104,9 @@ struct daemon {
 	struct rte_mempool *frame_pool[RTE_MAX_NUMA_NODES];
 	struct rte_mempool *ext_pool[RTE_MAX_NUMA_NODES];
 	struct vport_quota quota[RTE_MAX_NUMA_NODES];
-	uint32_t n_pairs_planned; /**< queue pairs that the pools were made for */
-	struct chan **chans;      /**< [worker * n_bridges + bridge] */
+	uint32_t n_pairs_planned;    /**< queue pairs that the pools were made for */
+	struct flowtab_zones *zones; /**< of the flow tables of all workers */
+	struct chan **chans;         /**< [worker * n_bridges + bridge] */
 	TAILQ_HEAD(, daemon_vm) vms;
 	struct daemon_vm *by_pif[L4X_MAX_PIFS]; /**< those that are kept as well */
 	int note_pipe[2];

@@ -59,6 +59,7 @@ worker_json(const struct daemon *d, unsigned int i, struct tally *total)
 {
 	const struct daemon_worker *w = &d->workers[i];
 	const uint64_t *l4x = l4x_counters(w->l4x), *counts = worker_counters(w->w);
+	const struct ct *ct = l4x_ct(w->l4x);
 	struct tally own = tally_make();
 	unsigned int c;
 
@@ -67,6 +68,12 @@ worker_json(const struct daemon *d, unsigned int i, struct tally *total)
 
 		tally_add(&own, total, info->name, info->help, info->is_drop, count_read(&l4x[c]));
 	}
+	for (c = CT_REASON_NONE + 1; c < CT_REASON_COUNT; c++)
+		tally_add(&own, total, ct_reason_info[c].name, ct_reason_info[c].help, true,
+			count_read(&ct_reasons(ct)[c]));
+	for (c = 0; c < CT_COUNTS_N; c++)
+		tally_add(&own, total, ct_count_info[c].name, ct_count_info[c].help, false,
+			count_read(&ct_counts(ct)[c]));
 	for (c = 0; c < WORKER_COUNTS; c++) {
 		const struct worker_counter_info *info = &worker_counter_info[c];
 

@@ -246,6 +246,8 @@ worker_objects(struct daemon *d, unsigned int i)
 		.now_us = clock_us(clock_scale_get()),
 		.pool = d->frame_pool[node_of(w->socket_id)],
 		.timeouts = d->conf->timeouts,
+		.n_workers = d->n_workers,
+		.zones = d->zones,
 	};
 	char name[32], ring[RTE_RING_NAMESIZE];
 	unsigned int b;
@@ -333,6 +335,9 @@ daemon_threads_create(struct daemon *d)
 	d->chans = calloc((size_t)d->n_workers * d->n_bridges, sizeof(struct chan *));
 	if (d->chans == NULL)
 		return -ENOMEM;
+	d->zones = flowtab_zones_create(d->n_workers, SOCKET_ID_ANY);
+	if (d->zones == NULL)
+		return not_made(d, "the zones");
 	ret = rte_timer_subsystem_init();
 	if (ret == 0)
 		ret = wakers_create(d);
@@ -374,6 +379,7 @@ daemon_threads_destroy(struct daemon *d)
 	for (i = 0; i < d->n_bridges; i++)
 		if (d->bridges[i].waker_made)
 			waker_fini(&d->bridges[i].waker);
+	flowtab_zones_destroy(d->zones);
 	free(d->chans);
 	d->chans = NULL;
 }

@@ -53,21 +53,33 @@ worker_drain_ops(struct worker *w)
 	return true;
 }
 
+void
+worker_hand_over(struct worker *w, const struct l4x_frame *frames, uint32_t n)
+{
+	const uint8_t to = frames->worker;
+	uint32_t sent = rte_ring_mp_enqueue_burst_elem(
+		w->p.handover_to[to], frames, sizeof(*frames), n, NULL);
+
+	waker_ring(w->p.wakers[to]);
+	if (likely(sent == n))
+		return;
+	worker_count(w, WORKER_COUNT_HANDOVER_FULL, n - sent);
+	for (; sent < n; sent++)
+		rte_pktmbuf_free(frames[sent].m);
+}
+
 static void
 worker_drain_handover(struct worker *w)
 {
-	struct l4x_out *out = w->out;
-	uint32_t i;
+	const struct l4x_frame *f = w->out->handover;
+	const uint32_t n = w->out->n_handover;
+	uint32_t i, first = 0;
 
-	for (i = 0; i < out->n_handover; i++) {
-		struct l4x_frame *f = &out->handover[i];
-
-		if (rte_ring_mp_enqueue_elem(w->p.handover_to[f->worker], f, sizeof(*f)) != 0) {
-			worker_count(w, WORKER_COUNT_HANDOVER_FULL, 1);
-			rte_pktmbuf_free(f->m);
-		} else if (i + 1 == out->n_handover || f[1].worker != f->worker) {
-			waker_ring(w->p.wakers[f->worker]);
-		}
+	for (i = 1; i <= n; i++) {
+		if (i < n && f[i].worker == f[first].worker)
+			continue;
+		worker_hand_over(w, &f[first], i - first);
+		first = i;
 	}
 }
 

@@ -139,6 +139,10 @@ worker_tx_run(struct worker *w, const struct l4x_frame *run, uint16_t n)
 	struct rte_mbuf *frames[WORKER_TX_BURST];
 	uint16_t sent = 0, i;
 
+	if (unlikely(run->worker != w->p.id)) {
+		worker_hand_over(w, run, n);
+		return;
+	}
 	if (unlikely(q == NULL || !q->ready))
 		q = worker_queue_other(w, run->pif);
 	if (likely(q != NULL)) {

@@ -89,6 +89,9 @@ worker_queue_find(struct worker *w, uint16_t pif, uint8_t queue)
  */
 bool worker_drain(struct worker *w);
 
+/** Frames that are all another worker's, to its ring. */
+void worker_hand_over(struct worker *w, const struct l4x_frame *frames, uint32_t n);
+
 /* worker_port.c */
 
 /** One look at every queue pair: changes, frames from guests. @return frames */

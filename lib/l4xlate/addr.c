@@ -6,6 +6,10 @@
 #include <flowtab_siphash.h>
 
 #define PORT_DNS 53
+/** RFC 6335, 6: dynamic ports, 49152 to 65535. */
+#define FIRST_DYNAMIC_PORT 0xc000
+/** Ports that are tried for a peer whose own port cannot be. */
+#define FIND_PORT_TRIES 64
 
 static const struct flowtab_addr loopback6 = { .b = { [15] = 1 } };
 
@@ -236,6 +240,18 @@ l4x_steer(const struct l4x_port_conf *conf, const uint8_t key[16],
 	const struct flowtab_tuple *guest_side)
 {
 	return conf->queue_worker[l4x_steer_queue(conf, key, guest_side)];
+}
+
+bool
+l4x_answers_come_here(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *guest)
+{
+	for (unsigned int i = 0; i < FIND_PORT_TRIES; i++) {
+		if (l4x_steer(&port->conf, l->params.secret, guest) == l->params.worker &&
+			flowtab_lookup(l->ft, guest, l4x_now_ms(l), NULL) == FLOWTAB_NONE)
+			return true;
+		guest->oport = rte_cpu_to_be_16(FIRST_DYNAMIC_PORT | (uint16_t)l4x_random(l));
+	}
+	return false;
 }
 
 uint8_t

@@ -16,16 +16,16 @@ arp_well_formed(const struct l4x_pkt *p, const struct rte_arp_hdr *arp)
 
 /**
  * Is this request answered? All of the subnet is behind the gateway's MAC, but what the guest may
- * itself hold. A probe (RFC 5227, 2.1.1: sender 0.0.0.0) asks whether an address is free: only
- * weir's own are not.
+ * itself hold. A probe (RFC 5227, 2.1.1: sender 0.0.0.0) asks whether an address is free: weir's
+ * own are not, nor those of guests that it may reach.
  */
 static bool
-arp_answers(const struct l4x_port *port, const struct flowtab_addr *sender,
+arp_answers(const struct l4x *l, const struct l4x_port *port, const struct flowtab_addr *sender,
 	const struct flowtab_addr *target)
 {
 	if (flowtab_addr_eq(sender, target))
 		return false;
-	if (l4x_addr_is_gateway(port, target))
+	if (l4x_addr_is_gateway(port, target) || l4x_ew_is_taken(l, port, target))
 		return true;
 	if (flowtab_addr_is_any(sender))
 		return false;
@@ -90,6 +90,6 @@ l4x_arp(struct l4x *l, struct l4x_pkt *p)
 	learn(p->port, &sender);
 	if (arp.arp_opcode != RTE_BE16(RTE_ARP_OP_REQUEST))
 		return;
-	if (arp_answers(p->port, &sender, &target))
+	if (arp_answers(l, p->port, &sender, &target))
 		arp_reply(l, p->port, p->queue, &arp);
 }

@@ -77,11 +77,13 @@ l4x_dgram_op_open(struct l4x *l, uint32_t idx, const struct l4x_pkt *p)
 		op->open.proto = flowtab_addr_is_v4(&f->peer) ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 		op->open.local_port = guest.eport;
 	}
+	/* Of ping sockets, what stands for the port is the id. */
+	op->open.local = f->local;
+	if (guest.proto == IPPROTO_UDP)
+		op->open.local_port = f->local_port;
 	if (f->reuse) {
 		op->open.flags = L4X_OPEN_REUSE;
-		op->open.local = f->local;
-		op->open.local_port = f->local_port;
-		op->open.guest_port = guest.eport;
+		op->open.guest_port = f->guest_port;
 	}
 }
 
@@ -147,21 +149,30 @@ uint32_t
 l4x_dgram_open(struct l4x *l, struct l4x_pkt *p)
 {
 	struct flowtab_tuple host;
-	bool shared;
+	struct l4x_terms terms;
+	bool shared = false;
 	uint32_t idx;
+	int rc;
 
 	if (!l4x_dgram_room(l)) {
 		l4x_drop(l, p->m, L4X_DROP_OUT_FULL);
 		return FLOWTAB_NONE;
 	}
-	if (l4x_outbound(p->port, &p->tuple, &host) < 0) {
+	rc = l4x_rule_out(l, p->port, &p->tuple, &host, &terms);
+	if (rc == -EHOSTUNREACH) {
 		unreachable(l, p);
 		return FLOWTAB_NONE;
 	}
+	if (rc < 0) {
+		l4x_rule_refuse(l, p, rc == -EACCES ? RULES_REJECT : RULES_DROP);
+		rte_pktmbuf_free(p->m);
+		return FLOWTAB_NONE;
+	}
 	if (p->proto != IPPROTO_UDP)
-		host.eport = 0;
-	shared = leave_by_forward(l, p->port, &p->tuple, &host);
-	idx = l4x_flow_new(l, p->port, &p->tuple, &host, p->queue,
+		host.eport = host.oport = 0;
+	if (flowtab_addr_is_zero(&host.oaddr) && host.oport == 0)
+		shared = leave_by_forward(l, p->port, &p->tuple, &host);
+	idx = l4x_flow_new(l, p->port, &p->tuple, &host, &terms, p->queue,
 		shared ? p->port->conf.udp_bridge : l->params.bridge, false);
 	if (idx == FLOWTAB_NONE) {
 		rte_pktmbuf_free(p->m);

@@ -3,6 +3,7 @@
 
 #define TTL_DEFAULT 64
 #define NEXT_FRAGMENT 44
+#define IP4_OPT_COPIED 0x80
 
 struct rte_mbuf *
 l4x_mbuf(struct l4x *l)
@@ -30,8 +31,8 @@ l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_
 
 /** @param frag flags and offset as they stand in the header, host order */
 static void
-ip4_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowtab_tuple *guest,
-	uint8_t tos, uint8_t ttl, uint16_t id, uint16_t frag)
+ip4_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl,
+	uint16_t id, uint16_t frag)
 {
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)rte_pktmbuf_prepend(m, L4X_IP4_LEN);
 
@@ -48,12 +49,11 @@ ip4_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowta
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
 	m->l3_len = L4X_IP4_LEN;
 	m->ol_flags |= RTE_MBUF_F_TX_IPV4;
-	l4x_eth_prepend(port, m, RTE_ETHER_TYPE_IPV4);
 }
 
 static void
-ip6_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowtab_tuple *guest,
-	uint8_t tos, uint8_t ttl, uint8_t next)
+ip6_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl,
+	uint8_t next)
 {
 	uint32_t len = rte_pktmbuf_pkt_len(m);
 	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)rte_pktmbuf_prepend(m, L4X_IP6_LEN);
@@ -66,18 +66,20 @@ ip6_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowta
 	memcpy(ip->dst_addr, guest->eaddr.b, sizeof(ip->dst_addr));
 	m->l3_len = L4X_IP6_LEN;
 	m->ol_flags |= RTE_MBUF_F_TX_IPV6;
-	l4x_eth_prepend(port, m, RTE_ETHER_TYPE_IPV6);
 }
 
 void
 l4x_ip_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowtab_tuple *guest,
 	uint8_t tos, uint8_t ttl)
 {
-	/* RFC 6864, 4.1: what is not to be fragmented needs no number. */
-	if (flowtab_addr_is_v4(&guest->eaddr))
-		ip4_prepend(port, m, guest, tos, ttl, 0, RTE_IPV4_HDR_DF_FLAG);
-	else
-		ip6_prepend(port, m, guest, tos, ttl, guest->proto);
+	if (flowtab_addr_is_v4(&guest->eaddr)) {
+		/* RFC 6864, 4.1: what is not to be fragmented needs no number. */
+		ip4_prepend(m, guest, tos, ttl, 0, RTE_IPV4_HDR_DF_FLAG);
+		l4x_eth_prepend(port, m, RTE_ETHER_TYPE_IPV4);
+	} else {
+		ip6_prepend(m, guest, tos, ttl, guest->proto);
+		l4x_eth_prepend(port, m, RTE_ETHER_TYPE_IPV6);
+	}
 }
 
 uint16_t
@@ -126,37 +128,82 @@ l4x_cksum(const struct rte_mbuf *m, uint32_t off, uint32_t len, uint32_t phdr)
 		(uint32_t)(sum & 0xffff) + (uint32_t)(sum >> 16 & 0xffff) + (uint32_t)(sum >> 32));
 }
 
-/** One fragment: len bytes at off of the L4 packet m, behind its own headers. */
+/** RFC 791, 3.1: options whose copied flag is not set stand in the first fragment alone. */
 static void
-fragment_send(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct rte_mbuf *m,
-	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl, uint32_t off, uint32_t len,
-	uint32_t id)
+options_of_later(uint8_t *ip, uint32_t hdr_len)
 {
-	bool more = off + len < rte_pktmbuf_pkt_len(m);
-	struct rte_mbuf *f = rte_pktmbuf_copy(m, l->pool, off, len);
-	uint8_t *h;
+	uint32_t i = L4X_IP4_LEN, len;
 
+	while (i < hdr_len && ip[i] != L4X_IP4_OPT_END) {
+		/* Their form was checked when the packet came in. */
+		len = ip[i] == L4X_IP4_OPT_NOP ? 1 : ip[i + 1];
+		if ((ip[i] & IP4_OPT_COPIED) == 0)
+			memset(&ip[i], L4X_IP4_OPT_NOP, len);
+		i += len;
+	}
+}
+
+static void
+finish4(const struct l4x_cut *c, struct rte_mbuf *f, uint32_t len, bool more)
+{
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)rte_pktmbuf_prepend(f, c->hdr_len);
+	uint16_t frag = (uint16_t)(c->off / RTE_IPV4_HDR_OFFSET_UNITS);
+
+	memcpy(ip, rte_pktmbuf_mtod(c->m, const void *), c->hdr_len);
+	if (c->off > 0)
+		options_of_later((uint8_t *)ip, c->hdr_len);
+	ip->total_length = rte_cpu_to_be_16((uint16_t)(c->hdr_len + len));
+	ip->fragment_offset = rte_cpu_to_be_16(more ? frag | RTE_IPV4_HDR_MF_FLAG : frag);
+	ip->hdr_checksum = 0;
+	ip->hdr_checksum = (rte_be16_t)~rte_raw_cksum(ip, c->hdr_len);
+	f->ol_flags |= RTE_MBUF_F_TX_IPV4;
+}
+
+static void
+finish6(const struct l4x_cut *c, struct rte_mbuf *f, uint32_t len, bool more)
+{
+	rte_be16_t at = rte_cpu_to_be_16((uint16_t)(c->off | more));
+	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(f, c->hdr_len + L4X_FRAG6_LEN);
+	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)h;
+	/* RFC 8200, 4.5: of the headers that are in each fragment, the last one. */
+	uint8_t *next = &ip->proto;
+
+	memcpy(h, rte_pktmbuf_mtod(c->m, const void *), c->hdr_len);
+	if (c->hdr_len > L4X_IP6_LEN)
+		next = &h[L4X_IP6_LEN];
+	h += c->hdr_len;
+	h[0] = *next;
+	h[1] = 0;
+	memcpy(h + 2, &at, sizeof(at));
+	memcpy(h + 4, &c->id, sizeof(c->id));
+	*next = NEXT_FRAGMENT;
+	ip->payload_len =
+		rte_cpu_to_be_16((uint16_t)(c->hdr_len - L4X_IP6_LEN + L4X_FRAG6_LEN + len));
+	f->ol_flags |= RTE_MBUF_F_TX_IPV6;
+}
+
+struct rte_mbuf *
+l4x_cut_next(struct l4x *l, struct l4x_cut *c)
+{
+	uint32_t room = (c->mtu - c->hdr_len - (c->v4 ? 0 : L4X_FRAG6_LEN)) & ~7u;
+	uint32_t left = rte_pktmbuf_pkt_len(c->m) - c->hdr_len - c->off, len = RTE_MIN(left, room);
+	struct rte_mbuf *f;
+
+	if (left == 0)
+		return NULL;
+	f = rte_pktmbuf_copy(c->m, l->pool, c->hdr_len + c->off, len);
 	if (f == NULL) {
 		l4x_count(l, L4X_DROP_NO_MBUF);
-		return;
+		return NULL;
 	}
 	f->ol_flags &= ~(RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
-	if (flowtab_addr_is_v4(&guest->eaddr)) {
-		uint16_t flags = (uint16_t)(off / RTE_IPV4_HDR_OFFSET_UNITS);
-
-		ip4_prepend(port, f, guest, tos, ttl, (uint16_t)id,
-			more ? flags | RTE_IPV4_HDR_MF_FLAG : flags);
-	} else {
-		rte_be16_t at = rte_cpu_to_be_16((uint16_t)(off | more));
-
-		h = (uint8_t *)rte_pktmbuf_prepend(f, L4X_FRAG6_LEN);
-		h[0] = guest->proto;
-		h[1] = 0;
-		memcpy(h + 2, &at, sizeof(at));
-		memcpy(h + 4, &id, sizeof(id));
-		ip6_prepend(port, f, guest, tos, ttl, NEXT_FRAGMENT);
-	}
-	l4x_frame_add(l, port, queue, f);
+	if (c->v4)
+		finish4(c, f, len, len < left);
+	else
+		finish6(c, f, len, len < left);
+	f->l3_len = c->hdr_len + (c->v4 ? 0 : L4X_FRAG6_LEN);
+	c->off += len;
+	return f;
 }
 
 /**
@@ -165,14 +212,21 @@ fragment_send(struct l4x *l, struct l4x_port *port, uint8_t queue, const struct 
  */
 static void
 send_fragments(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m,
-	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl, uint32_t room)
+	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl)
 {
-	uint32_t total = rte_pktmbuf_pkt_len(m), id = port->frag_id++;
+	struct l4x_cut cut = { .m = m, .mtu = port->conf.mtu, .id = port->frag_id++ };
+	struct rte_mbuf *f;
 
-	room &= ~7u;
-	for (uint32_t off = 0; off < total; off += room)
-		fragment_send(
-			l, port, queue, m, guest, tos, ttl, off, RTE_MIN(room, total - off), id);
+	cut.v4 = flowtab_addr_is_v4(&guest->eaddr);
+	cut.hdr_len = cut.v4 ? L4X_IP4_LEN : L4X_IP6_LEN;
+	if (cut.v4)
+		ip4_prepend(m, guest, tos, ttl, (uint16_t)cut.id, 0);
+	else
+		ip6_prepend(m, guest, tos, ttl, guest->proto);
+	while ((f = l4x_cut_next(l, &cut)) != NULL) {
+		l4x_eth_prepend(port, f, cut.v4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+		l4x_frame_add(l, port, queue, f);
+	}
 	rte_pktmbuf_free(m);
 }
 
@@ -188,8 +242,7 @@ l4x_ip_send(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf
 		return;
 	}
 	if (len + hdr > port->conf.mtu) {
-		send_fragments(l, port, queue, m, guest, tos, ttl,
-			port->conf.mtu - hdr - (v4 ? 0 : L4X_FRAG6_LEN));
+		send_fragments(l, port, queue, m, guest, tos, ttl);
 		return;
 	}
 	l4x_ip_prepend(port, m, guest, tos, ttl);

@@ -43,11 +43,30 @@ flow_gone(void *arg, uint32_t idx)
 	struct l4x *l = arg;
 
 	l4x_count(l, L4X_COUNT_FLOWS_EXPIRED);
+	if (l->ftf[idx].kind == FLOWTAB_KIND_TRACKED) {
+		ct_gone(l->ew.ct, idx);
+		return;
+	}
 	if (l->ftf[idx].proto == IPPROTO_TCP)
 		l4x_op_add(l, L4X_OP_CLOSE, idx)->close.reset = true;
 	else
 		l4x_dgram_gone(l, idx);
 	flowtab_wheel_clear(l->timers, idx);
+}
+
+static int
+tracker_create(struct l4x *l)
+{
+	struct ct_params p = {
+		.ft = l->ft,
+		.no_seq_check = l->params.no_seq_check,
+		.no_pickup = l->params.no_pickup,
+		.socket_id = l->params.socket_id,
+	};
+
+	memcpy(p.secret, l->params.secret, sizeof(p.secret));
+	l->ew.ct = ct_create(&p);
+	return l->ew.ct != NULL ? 0 : -rte_errno;
 }
 
 static int
@@ -61,14 +80,20 @@ context_fill(struct l4x *l)
 		.owner = p->worker,
 		.socket_id = p->socket_id,
 		.now_ms = p->now_us / 1000,
+		.zones = p->zones,
+		.evict = p->evict,
 	};
 	const struct flowtab_frags_params frags = { .pool = p->pool, .socket_id = p->socket_id };
+	int rc;
 
 	memcpy(fp.hash_key, p->secret, sizeof(fp.hash_key));
 	l->ft = flowtab_create(&fp);
 	if (l->ft == NULL)
 		return -rte_errno;
 	l->ftf = flowtab_flows(l->ft);
+	rc = tracker_create(l);
+	if (rc < 0)
+		return rc;
 	flowtab_on_gone(l->ft, flow_gone, l);
 	l->timers =
 		flowtab_wheel_create(p->max_flows, TIMER_TICK_MS, p->now_us / 1000, p->socket_id);
@@ -104,6 +129,7 @@ l4x_create(const struct l4x_params *p)
 		return NULL;
 	}
 	l->params = *p;
+	l->params.n_workers = RTE_MAX(p->n_workers, 1);
 	timeouts_complete(&l->params.timeouts);
 	l->pool = p->pool;
 	l->now_us = p->now_us;
@@ -133,6 +159,7 @@ l4x_destroy(struct l4x *l)
 	flowtab_frags_destroy(l->frags);
 	rte_hash_free(l->neighbours);
 	flowtab_wheel_destroy(l->timers);
+	ct_destroy(l->ew.ct);
 	flowtab_destroy(l->ft);
 	rte_free(l->ports);
 	rte_free(l->flows);
@@ -147,6 +174,21 @@ l4x_random(struct l4x *l)
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
 	return z ^ z >> 31;
+}
+
+struct ct *
+l4x_ct(struct l4x *l)
+{
+	return l->ew.ct;
+}
+
+void
+l4x_rules_set(struct l4x *l, struct rules *r)
+{
+	l->ew.rules = r;
+	l->ew.recheck = 0;
+	l->ew.rechecking = true;
+	l4x_ew_update(l);
 }
 
 struct l4x_out *
@@ -194,9 +236,10 @@ l4x_op_add(struct l4x *l, enum l4x_op_type type, uint32_t idx)
 void
 l4x_frame_add(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m)
 {
+	const uint8_t worker = port->conf.queue_worker[queue];
 	struct l4x_frame *f;
 
-	if (unlikely(!port->up)) {
+	if (unlikely(!port->up && worker == l->params.worker)) {
 		l4x_drop(l, m, L4X_DROP_NO_LINK);
 		return;
 	}
@@ -206,9 +249,47 @@ l4x_frame_add(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mb
 	}
 	f = &l->out.frames[l->out.n_frames++];
 	*f = (struct l4x_frame){ .m = m, .pif = port->conf.pif, .queue = queue };
-	f->worker = l->params.worker;
+	f->worker = worker;
+	f->kind = L4X_FRAME_OUT;
+	if (unlikely(worker != l->params.worker))
+		return;
 	l4x_count(l, L4X_COUNT_TX_PKTS);
 	l4x_count_add(l, L4X_COUNT_TX_BYTES, rte_pktmbuf_pkt_len(m));
+}
+
+/** A TSO frame that the guest's driver cannot be given as it is. */
+static bool
+wants_cutting(const struct l4x_port *port, const struct rte_mbuf *m)
+{
+	const struct rte_tcp_hdr *th;
+	uint32_t need = L4X_OFFLOAD_TSO4;
+
+	if (likely((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0))
+		return false;
+	if ((m->ol_flags & RTE_MBUF_F_TX_IPV6) != 0)
+		need = L4X_OFFLOAD_TSO6;
+	/* RFC 3168, 6.1.2: CWR is for the first segment alone, which not every card knows. */
+	th = rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *, m->l2_len + m->l3_len);
+	if ((th->tcp_flags & RTE_TCP_CWR_FLAG) != 0)
+		need |= L4X_OFFLOAD_ECN;
+	return (port->offloads & need) != need;
+}
+
+void
+l4x_frame_deliver(struct l4x *l, const struct l4x_frame *f)
+{
+	struct l4x_port *port = l4x_port(l, f->pif);
+	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(f->m, struct rte_ether_hdr *);
+
+	if (unlikely(port == NULL || !port->up)) {
+		l4x_drop(l, f->m, L4X_DROP_NO_LINK);
+		return;
+	}
+	rte_ether_addr_copy(&port->guest.mac, &eth->dst_addr);
+	if (unlikely(wants_cutting(port, f->m)))
+		l4x_gso_send(l, port, f->queue, f->m);
+	else
+		l4x_frame_add(l, port, f->queue, f->m);
 }
 
 /** Bind what can be: the socket side only when its port is known, for only then is it unique. */
@@ -238,7 +319,8 @@ flow_refused(int rc)
 
 uint32_t
 l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *guest,
-	const struct flowtab_tuple *host, uint8_t queue, uint8_t bridge, bool inbound)
+	const struct flowtab_tuple *host, const struct l4x_terms *terms, uint8_t queue,
+	uint8_t bridge, bool inbound)
 {
 	/* Who sends datagrams from outside must not keep the guest from what it wants itself. */
 	bool unasked = inbound && guest->proto == IPPROTO_UDP;
@@ -254,7 +336,7 @@ l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *g
 		l4x_count(l, L4X_DROP_FLOW_RATE);
 		return FLOWTAB_NONE;
 	}
-	rc = flowtab_new(l->ft, port->conf.pif, guest->zone, guest->proto, l4x_now_ms(l), &idx);
+	rc = flowtab_new(l->ft, port->conf.pif, terms->zone, guest->proto, l4x_now_ms(l), &idx);
 	if (rc < 0) {
 		l4x_count(l, flow_refused(rc));
 		return FLOWTAB_NONE;
@@ -270,7 +352,10 @@ l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *g
 	f->peer_port = host->eport;
 	f->local = host->oaddr;
 	f->local_port = host->oport;
-	l->ftf[idx].mark = port->conf.mark;
+	f->guest_port = terms->guest_port;
+	f->translated = terms->translated;
+	l->ftf[idx].mark = terms->mark;
+	l->ftf[idx].cookie = terms->cookie;
 	rc = flow_bind(l, idx, guest, host);
 	if (rc < 0) {
 		flowtab_free(l->ft, idx);
@@ -304,11 +389,13 @@ l4x_flows_close(struct l4x *l, uint16_t pif, uint32_t *cursor)
 	for (uint32_t seen = 0; *cursor < max && seen < CLOSE_SCAN; seen++, (*cursor)++) {
 		const struct flowtab_flow *f = &l->ftf[*cursor];
 
-		if (f->state == FLOWTAB_FREE || (pif != 0 && f->pif != pif))
+		if (f->state == FLOWTAB_FREE || (pif != 0 && f->pif != pif && f->opif != pif))
 			continue;
 		if (!l4x_out_room(l, CLOSE_ROOM))
 			return 1;
-		if (f->proto == IPPROTO_TCP)
+		if (f->kind == FLOWTAB_KIND_TRACKED)
+			ct_free(l->ew.ct, *cursor);
+		else if (f->proto == IPPROTO_TCP)
 			l4x_tcp_kill(l, *cursor);
 		else
 			l4x_dgram_close(l, *cursor);
@@ -355,22 +442,52 @@ dgram_state_name(const struct flowtab_flow *ff)
 }
 
 static void
-flow_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info, uint64_t now_ms)
+tracked_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info, uint64_t now_ms)
+{
+	struct ct_flow_info ct;
+
+	if (!ct_flow_info(l->ew.ct, idx, &ct, now_ms))
+		return;
+	info->guest = ct.orig;
+	info->host = ct.reply;
+	info->translated = (ct.state & (CT_SNAT | CT_DNAT)) != 0;
+	info->ct_state = ct.state;
+	info->helper = ct.helper;
+	info->label[0] = ct.label[0];
+	info->label[1] = ct.label[1];
+	info->parent = ct.parent;
+	snprintf(info->state, sizeof(info->state), "%s", ct.proto_state);
+}
+
+static void
+socket_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info)
 {
 	const struct flowtab_flow *ff = &l->ftf[idx];
 	const struct l4x_flow *f = &l->flows[idx];
-	const char *state;
 
-	memset(info, 0, sizeof(*info));
-	info->handle = flowtab_handle(l->ft, idx);
 	flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &info->guest);
 	info->host.proto = ff->proto;
 	info->host.pif = FLOWTAB_PIF_HOST;
-	info->host.zone = ff->zone;
+	info->host.zone = info->guest.zone;
 	info->host.eaddr = f->peer;
 	info->host.eport = f->peer_port;
 	info->host.oaddr = f->local;
 	info->host.oport = f->local_port;
+	info->translated = f->translated;
+	info->inbound = f->inbound;
+	snprintf(info->state, sizeof(info->state), "%s",
+		ff->proto == IPPROTO_TCP ? l4x_tcp_state_name(f) : dgram_state_name(ff));
+}
+
+static void
+flow_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info, uint64_t now_ms)
+{
+	const struct flowtab_flow *ff = &l->ftf[idx];
+
+	memset(info, 0, sizeof(*info));
+	info->handle = flowtab_handle(l->ft, idx);
+	info->kind = ff->kind;
+	info->rule = ff->cookie;
 	for (unsigned int side = 0; side < FLOWTAB_SIDES; side++) {
 		info->pkts[side] = flowtab_flow_pkts(ff, side);
 		info->bytes[side] = flowtab_flow_bytes(ff, side);
@@ -382,9 +499,10 @@ flow_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info, uint64_
 	info->mark = ff->mark;
 	info->zone = ff->zone;
 	info->proto = ff->proto;
-	info->inbound = f->inbound;
-	state = ff->proto == IPPROTO_TCP ? l4x_tcp_state_name(f) : dgram_state_name(ff);
-	snprintf(info->state, sizeof(info->state), "%s", state);
+	if (ff->kind == FLOWTAB_KIND_TRACKED)
+		tracked_info(l, idx, info, now_ms);
+	else
+		socket_info(l, idx, info);
 }
 
 uint32_t

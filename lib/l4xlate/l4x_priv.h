@@ -9,10 +9,14 @@
  * - pkt6.c: the same for IPv6 and its extension headers
  * - frag.c: the guest's fragments, gathered in a store of the flow table's
  * - frame.c: payload out -> frame: L2 and L3 headers, fragments for the guest
+ * - gso.c: a TSO frame -> segments, for guests that take no TSO
  * - error.c: ICMP errors for the guest
  * - neigh.c: which port of a network has an address
  * - addr.c: which address stands for which: loopback, gateway, DNS forwarding, peers; steering
  * - reason.c: names and help of the counters
+ * - ew.c ew_steer.c ew_out.c: packets between guests
+ * - rule.c: what rules say of flows to and from the host; counting, logging
+ * - recheck.c: flows that live, after rules have changed
  * - arp.c nd.c dhcp.c dhcp6*.c: the guest's own configuration; answered without flows
  * - names.c: search lists as DNS names
  * - dgram.c udp.c icmp.c: flows of datagrams
@@ -36,6 +40,8 @@
 #define L4X_IP4_LEN 20
 #define L4X_IP6_LEN 40
 #define L4X_FRAG6_LEN 8
+#define L4X_IP4_OPT_END 0
+#define L4X_IP4_OPT_NOP 1
 
 /** ICMP errors and RSTs for no flow, per guest: RFC 1812, 4.3.2.8 and RFC 4443, 2.4 (f). */
 #define L4X_ERRORS_PER_S 1000
@@ -81,8 +87,13 @@ struct l4x_port {
 	struct l4x_bucket errors;       /**< ICMP errors and RSTs for no flow */
 	struct flowtab_addr linklocal6; /**< of the gateway: fe80:: and its MAC as EUI-64 */
 	uint32_t frag_id;  /**< identification of the next datagram sent in fragments */
-	uint8_t tx_queue;  /**< a queue pair of this port that this worker polls */
+	uint8_t tx_queue;  /**< a queue pair of this port that this worker polls, if it does any */
+	bool polled;       /**< it does: up, offloads and guest are known here */
 	uint8_t n_workers; /**< distinct workers in conf.queue_worker */
+	bool ew_nat;       /**< rules translate addresses in this port's network */
+	uint8_t network_worker;     /**< the same of all its ports, see ew_steer.c */
+	uint64_t workers;           /**< bit per worker that polls a queue pair in use ... */
+	uint32_t workers_of_queues; /**< ... as found when so many were; 0: not yet */
 };
 
 /** What a frame is, hence who gets it. */
@@ -94,7 +105,8 @@ enum l4x_kind {
 	L4X_KIND_FRAG, /**< a fragment: l4_off is where its piece begins, l4_len its length */
 	L4X_KIND_TCP,  /**< from here on: has a tuple, is steered and looked up */
 	L4X_KIND_UDP,
-	L4X_KIND_ICMP, /**< IPv4 or IPv6; only echo requests have a tuple with ports */
+	L4X_KIND_ICMP,  /**< IPv4 or IPv6; queries and answers have the id for ports, errors none */
+	L4X_KIND_OTHER, /**< protocols that no socket carries: forwarded east-west */
 };
 
 /** A frame from a guest, taken apart. Offsets are from the start of the frame. */
@@ -104,8 +116,11 @@ struct l4x_pkt {
 	uint8_t kind;      /**< enum l4x_kind */
 	bool l2_multicast; /**< not sent to us alone: never a reason for an ICMP error */
 	bool fragmented;   /**< was in fragments, if only one (RFC 6946) */
+	bool icmp_query;   /**< ICMP: a query or an answer, its id stands for ports in the tuple */
+	bool north_south;  /**< another worker has found that it is not for a guest */
 	uint16_t l3_off, l4_off;
 	uint16_t frag_hdr; /**< FRAG, IPv6: offset of the fragment header */
+	uint16_t next_at;  /**< IPv6: offset of the transport's number in the IP packet */
 	uint16_t frag_off; /**< FRAG: bytes */
 	bool frag_more;
 	uint32_t frag_id;
@@ -117,7 +132,7 @@ struct l4x_pkt {
 	uint8_t proto; /**< the transport protocol, after extension headers */
 	uint8_t tos, ttl;
 	bool v4;
-	struct flowtab_tuple tuple; /**< guest side; ports valid for TCP, UDP, ICMP echo */
+	struct flowtab_tuple tuple; /**< guest side */
 };
 
 /** Headers kept for quoting: 40 of IPv6, 40 of extension headers, 8 of L4. */
@@ -146,7 +161,9 @@ struct l4x_flow {
 	bool reuse;      /**< UDP: shares its port with a listener */
 	bool unanswered; /**< UDP: began outside, and the guest has said nothing: no socket yet */
 	rte_be16_t peer_port, local_port; /**< of the socket side; local 0: the kernel's choice */
-	struct flowtab_addr peer, local;  /**< local zero: the kernel's choice */
+	rte_be16_t guest_port; /**< where a forward leads, or the guest's own; before rules */
+	bool translated;       /**< a rule has led it elsewhere than the guest knows */
+	struct flowtab_addr peer, local; /**< local zero: the kernel's choice */
 	union {
 		struct l4x_tcp tcp;
 		struct l4x_dgram_flow dgram;
@@ -154,6 +171,26 @@ struct l4x_flow {
 };
 
 struct rte_hash;
+
+/** NAT rules east-west whose addresses are looked at one by one; of more, every address may be. */
+#define L4X_EW_RANGES 32
+
+/** What packets between guests go by. */
+struct l4x_ew {
+	struct ct *ct;       /**< flows of kind TRACKED are its */
+	struct rules *rules; /**< NULL: nothing is allowed */
+	uint32_t recheck;    /**< flows from here on are to be held against the rules */
+	bool rechecking;
+	bool open;           /**< some rule or the policy may let guests reach each other */
+	bool all;            /**< any address may stand for a guest */
+	bool nat_everywhere; /**< in all networks, else in those whose bit is set */
+	uint64_t nat_networks[(UINT16_MAX + 1) / 64];
+	/** Addresses that may stand for a guest: what rules translate, or translate to. */
+	uint32_t n_ranges;
+	struct {
+		struct flowtab_addr min, max;
+	} ranges[L4X_EW_RANGES];
+};
 
 struct l4x {
 	struct flowtab *ft;
@@ -166,9 +203,11 @@ struct l4x {
 	struct l4x_params params;
 	struct flowtab_frags *frags;
 	struct rte_hash *neighbours; /**< see neigh.c */
-	uint64_t now_us;             /**< of the call under way */
-	uint64_t rng;                /**< see l4x_random() */
-	uint64_t next_ra_us;         /**< the earliest of all ports */
+	struct l4x_ew ew;
+	struct l4x_bucket log;  /**< flows that are logged */
+	uint64_t now_us;        /**< of the call under way */
+	uint64_t rng;           /**< see l4x_random() */
+	uint64_t next_ra_us;    /**< the earliest of all ports */
 	uint64_t flows_made;    /**< in this context's life: tells a burst that a lookup is stale */
 	uint32_t close_cursor;  /**< how far l4x_shutdown() has come */
 	struct l4x_tcp_ctx tcp; /**< per-burst lists and the like of tcp*.c */
@@ -205,6 +244,15 @@ l4x_drop(struct l4x *l, struct rte_mbuf *m, enum l4x_counter why)
 	rte_pktmbuf_free(m);
 }
 
+/** What a rule asks for, of a flow to or from the host. */
+struct l4x_terms {
+	uint32_t mark;
+	uint16_t zone;
+	uint16_t cookie;       /**< the rule's number */
+	rte_be16_t guest_port; /**< as it was before rules */
+	bool translated;       /**< it leads elsewhere than the guest knows */
+};
+
 /* ---- l4x.c: flows and output ---- */
 
 /**
@@ -218,22 +266,38 @@ struct l4x_op *l4x_op_add(struct l4x *l, enum l4x_op_type type, uint32_t idx);
 bool l4x_dgram_room(const struct l4x *l);
 /** True while at least n more ops and n more frames fit. */
 bool l4x_out_room(const struct l4x *l, uint32_t n);
-/** A finished frame (Ethernet header first) to the guest; owns m. Counts, or drops when full or
- * down. */
+/**
+ * A finished frame (Ethernet header first) to the guest; owns m. Counts, or drops when full or
+ * down. One for a queue pair that another worker polls is handed over to it.
+ */
 void l4x_frame_add(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m);
+/**
+ * The same for a frame that asks for what the guest may not have negotiated, and whose destination
+ * may not be the guest's card: this worker polls the queue pair.
+ */
+void l4x_frame_deliver(struct l4x *l, const struct l4x_frame *f);
 
 /**
  * A new flow: both sides bound, limits (table, port, rate) observed and counted.
  * @param guest tuple of the guest side
  * @param host  tuple of the socket side (pif FLOWTAB_PIF_HOST)
+ * @param terms what rules ask for
  * @return index, or FLOWTAB_NONE (counted)
  */
 uint32_t l4x_flow_new(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *guest,
-	const struct flowtab_tuple *host, uint8_t queue, uint8_t bridge, bool inbound);
+	const struct flowtab_tuple *host, const struct l4x_terms *terms, uint8_t queue,
+	uint8_t bridge, bool inbound);
 /** Forget the flow: the handle is stale from here on. No operation is made: CLOSE comes before. */
 void l4x_flow_free(struct l4x *l, uint32_t idx);
 /** Have l4x_tcp_timer() called for the flow at at_us, at the latest a tick after. */
 void l4x_timer_set(struct l4x *l, uint32_t idx, uint64_t at_us);
+
+/** Does this worker know that the guest cannot be reached? */
+static inline bool
+l4x_port_is_down(const struct l4x_port *port)
+{
+	return port->polled && !port->up;
+}
 
 static inline struct l4x_port *
 l4x_flow_port(struct l4x *l, uint32_t idx)
@@ -276,6 +340,12 @@ int l4x_outbound(
 int l4x_inbound(const struct l4x_port *port, const struct l4x_event *accepted, uint8_t proto,
 	struct flowtab_tuple *guest, struct flowtab_tuple *host);
 
+/**
+ * What a guest sees of a peer must be another's nowhere, and its answers must come to this worker:
+ * if they would not, another port of the peer is found that does.
+ * @return false: there is none
+ */
+bool l4x_answers_come_here(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *guest);
 /** True for an address that is weir's own on this link: gateway, its link-local, loopback's. */
 bool l4x_addr_is_gateway(const struct l4x_port *port, const struct flowtab_addr *a);
 /** The guest is heard to use this address as its own. */
@@ -338,6 +408,8 @@ int l4x_pkt_parse_ip6(struct l4x *l, struct l4x_pkt *p);
 bool l4x_pkt_is_error6(const struct l4x_pkt *p);
 /** The transport header at l4_off. @return L4X_PKT_OK or the reason to drop */
 int l4x_pkt_parse_l4(struct l4x_pkt *p);
+/** No socket carries the packet's protocol: say so to the guest, and drop it. */
+void l4x_pkt_no_proto(struct l4x *l, struct l4x_pkt *p);
 
 /* ---- frag.c ---- */
 
@@ -367,6 +439,22 @@ void l4x_ip_prepend(const struct l4x_port *port, struct rte_mbuf *m,
  */
 void l4x_ip_send(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m,
 	const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl);
+/** An IP packet, header first, that is being cut into fragments. */
+struct l4x_cut {
+	const struct rte_mbuf *m;
+	bool v4;
+	uint16_t mtu;     /**< no fragment is larger */
+	uint16_t hdr_len; /**< of what is in each: IPv6 without extension headers, or one */
+	uint32_t id;  /**< IPv6: of the fragment header, wire order; IPv4 has it in its header */
+	uint32_t off; /**< how far it has been cut; 0 at first */
+};
+/** Extension headers that are in each fragment: what leaves room for others in front. */
+#define L4X_CUT_HDR_MAX 64
+/**
+ * The next fragment, an IP packet with room for an Ethernet header, copied out of m.
+ * @return NULL at the end, or when there is no mbuf (counted)
+ */
+struct rte_mbuf *l4x_cut_next(struct l4x *l, struct l4x_cut *c);
 /** Prepend an Ethernet header from the gateway to the guest. */
 void l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_type);
 /** Checksum of len bytes at off of the chain on top of the sum phdr, complemented: for a header. */
@@ -390,6 +478,90 @@ void l4x_icmp_error_pkt(
 	struct l4x *l, const struct l4x_pkt *p, uint8_t type, uint8_t code, uint32_t info);
 /** Which ICMP error tells errno best; false: none does. type and code in the guest's family. */
 bool l4x_errno_to_icmp(int err, bool v4, uint8_t *type, uint8_t *code);
+
+/* ---- rule.c: flows to and from the host, and what rules ask for besides ---- */
+
+/**
+ * May the guest begin this flow, and where does it lead?
+ * @param host receives the host side: l4x_outbound(), or as a rule has it
+ * @return 0; -EHOSTUNREACH not carried; -EPERM a rule drops it; -EACCES one rejects it
+ */
+int l4x_rule_out(struct l4x *l, const struct l4x_port *port, const struct flowtab_tuple *guest,
+	struct flowtab_tuple *host, struct l4x_terms *terms);
+/**
+ * May a flow from outside come to the guest, and as what?
+ * @param guest, host as by l4x_inbound(); a rule may change what the guest sees
+ * @return 0; -EPERM no
+ */
+int l4x_rule_in(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *guest,
+	const struct flowtab_tuple *host, struct l4x_terms *terms);
+/** A rule (or policy) does not let the packet pass: count it, and tell its sender of a reject. */
+void l4x_rule_refuse(struct l4x *l, const struct l4x_pkt *p, enum rules_action action);
+/**
+ * One address of a range, by who asks.
+ * @param choice enum ct_nat_choice
+ */
+struct flowtab_addr l4x_rule_pick(struct l4x *l, const struct ct_nat_range *r, uint8_t choice,
+	const struct flowtab_tuple *t, uint32_t nth);
+/** How many addresses there are from min to max. */
+uint32_t l4x_rule_range(const struct ct_nat_range *r);
+/** The flow as its first packet came: from the peer, unless it is of the guest's other family. */
+struct flowtab_tuple l4x_rule_seen_in(
+	const struct flowtab_tuple *guest, const struct flowtab_addr *peer, rte_be16_t peer_port);
+/** The rule and its action for a flow; without rules: accept, but drop east-west. */
+enum rules_action l4x_rule_find(const struct l4x *l, const struct l4x_port *port,
+	const struct flowtab_tuple *t, enum rules_direction direction, uint16_t to_pif,
+	const struct rule **rule);
+
+/** A flow was decided about: count it, and log it if the rule wants that. rule NULL: the policy. */
+void l4x_rule_decided(struct l4x *l, const struct rule *rule, enum rules_direction direction,
+	const struct flowtab_tuple *t);
+
+/* ---- recheck.c ---- */
+
+/** Hold some flows against rules that have changed, and cut those that are allowed no more. */
+void l4x_recheck(struct l4x *l);
+
+/* ---- ew_steer.c: what rules mean for the way of packets ---- */
+
+/** Rules have changed. */
+void l4x_ew_update(struct l4x *l);
+/** A port has come or changed. */
+void l4x_ew_port(const struct l4x *l, struct l4x_port *port);
+/** May the address stand for a guest, though it is assigned to none? */
+bool l4x_ew_stands_for_guest(
+	const struct l4x *l, const struct l4x_port *port, const struct flowtab_addr *a);
+/**
+ * The worker that owns a flow between guests, by a packet of either direction.
+ * @return -1: the packet is for nobody on this network
+ */
+int l4x_ew_owner(struct l4x *l, struct l4x_port *port, const struct flowtab_tuple *t);
+
+/** Is it another guest's address, and one that this guest may come to know of? */
+static inline bool
+l4x_ew_is_taken(const struct l4x *l, const struct l4x_port *port, const struct flowtab_addr *a)
+{
+	return l->ew.open && l4x_neighbour(l, port, a) != 0;
+}
+
+/* ---- ew.c: packets between guests ---- */
+
+/** A packet of a tracked flow; owns the frame. */
+void l4x_ew_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx, uint8_t side);
+/** A packet of no flow. @return false: not for another guest, the frame is still the caller's */
+bool l4x_ew_begin(struct l4x *l, struct l4x_pkt *p);
+
+/* ---- ew_out.c: from the flow's owner to the guest ---- */
+
+/** Is the packet small enough for the port, or may be cut? If not, its sender is told. */
+bool l4x_ew_fits(struct l4x *l, struct l4x_pkt *p, const struct l4x_port *to);
+/** A packet that was tracked, to the guest, by the flow idx; owns the frame. */
+void l4x_ew_send(struct l4x *l, struct l4x_pkt *p, struct l4x_port *to, uint32_t idx, uint8_t side);
+
+/* ---- gso.c ---- */
+
+/** The segments of a TSO frame, headers complete but for the TCP checksums; owns m. */
+void l4x_gso_send(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m);
 
 /* ---- the guest's own configuration: frame in, answer in the output; the frame is freed ---- */
 void l4x_arp(struct l4x *l, struct l4x_pkt *p);

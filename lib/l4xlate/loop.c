@@ -125,6 +125,9 @@ l4x_timers(struct l4x *l, uint64_t now_us)
 	/* The table doubles its budget when it is behind. */
 	if (l4x_out_room(l, 2 * EXPIRE_BUDGET) && flowtab_next(l->ft) <= l4x_now_ms(l))
 		flowtab_expire(l->ft, l4x_now_ms(l), EXPIRE_BUDGET);
+	if (unlikely(l->ew.rechecking))
+		l4x_recheck(l);
+	ct_expire(l->ew.ct, l4x_now_ms(l), EXPIRE_BUDGET);
 	if (now_us >= l->next_ra_us)
 		l4x_nd_timers(l);
 	l4x_frags_expire(l);
@@ -141,6 +144,8 @@ l4x_next_us(const struct l4x *l)
 {
 	uint64_t next = RTE_MIN(l->next_ra_us, ms_to_us(flowtab_frags_next_ms(l->frags)));
 
+	if (l->ew.rechecking)
+		return l->now_us;
 	next = RTE_MIN(next, ms_to_us(flowtab_wheel_next(l->timers)));
 	return RTE_MIN(next, ms_to_us(flowtab_next(l->ft)));
 }

@@ -301,13 +301,14 @@ is_solicited_node(const struct flowtab_addr *a)
 
 /**
  * Is this neighbour solicited here? All that is on-link lies behind the gateway, but what is the
- * guest's own. A detection of duplicates (RFC 4862, 5.4) is answered for weir's own addresses only.
+ * guest's own. A detection of duplicates (RFC 4862, 5.4) is answered for weir's own addresses, and
+ * those of guests that it may reach.
  */
 static bool
-ns_answers(const struct l4x_port *port, const struct flowtab_addr *src,
+ns_answers(const struct l4x *l, const struct l4x_port *port, const struct flowtab_addr *src,
 	const struct flowtab_addr *target)
 {
-	if (l4x_addr_is_gateway(port, target))
+	if (l4x_addr_is_gateway(port, target) || l4x_ew_is_taken(l, port, target))
 		return true;
 	if (flowtab_addr_is_zero(src) || flowtab_addr_eq(src, target))
 		return false;
@@ -356,7 +357,7 @@ ns_rx(struct l4x *l, const struct l4x_pkt *p)
 		return false;
 	if (dad && (source_ll || !is_solicited_node(&p->tuple.oaddr)))
 		return false;
-	if (ns_answers(p->port, &p->tuple.eaddr, &target))
+	if (ns_answers(l, p->port, &p->tuple.eaddr, &target))
 		na_send(l, p, &target);
 	return true;
 }

@@ -4,8 +4,6 @@
 #include <rte_arp.h>
 #include <rte_icmp.h>
 
-#define IP4_OPT_END 0
-#define IP4_OPT_NOP 1
 #define IP4_OPT_LSRR 131
 #define IP4_OPT_SSRR 137
 
@@ -13,8 +11,14 @@
 #define ICMP_UNREACH_PROTO 2
 #define ICMP_UNREACH_SRCFAIL 5
 #define ICMP_PARAMPROB 12
+#define ICMP6_PARAMPROB 4
+#define ICMP6_PARAMPROB_NEXTHDR 1
+#define ICMP_ECHO_REPLY 0
 #define ICMP_ECHO_REQUEST 8
+#define ICMP_TIMESTAMP 13
+#define ICMP_MASK_REPLY 18
 #define ICMP6_ECHO_REQUEST 128
+#define ICMP6_ECHO_REPLY 129
 #define ICMP6_ND_FIRST 133
 #define ICMP6_ND_LAST 137
 
@@ -58,8 +62,8 @@ parse_ip4_options(struct l4x *l, struct l4x_pkt *p, uint32_t hdr_len)
 {
 	const uint8_t *h = rte_pktmbuf_mtod_offset(p->m, const uint8_t *, p->l3_off);
 
-	for (uint32_t i = L4X_IP4_LEN; i < hdr_len && h[i] != IP4_OPT_END;) {
-		if (h[i] == IP4_OPT_NOP) {
+	for (uint32_t i = L4X_IP4_LEN; i < hdr_len && h[i] != L4X_IP4_OPT_END;) {
+		if (h[i] == L4X_IP4_OPT_NOP) {
 			i++;
 			continue;
 		}
@@ -135,10 +139,7 @@ parse_ip4(struct l4x *l, struct l4x_pkt *p)
 	if ((ip->fragment_offset &
 		    rte_cpu_to_be_16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0)
 		return parse_ip4_fragment(p, ip);
-	why = l4x_pkt_parse_l4(p);
-	if (why == L4X_DROP_IP_PROTO)
-		l4x_icmp_error_pkt(l, p, ICMP_UNREACH, ICMP_UNREACH_PROTO, 0);
-	return why;
+	return l4x_pkt_parse_l4(p);
 }
 
 static int
@@ -204,10 +205,26 @@ parse_udp(struct l4x_pkt *p)
 	return L4X_PKT_OK;
 }
 
+/** Messages that are queries, or answers to them, hence have an id. */
+static bool
+icmp_has_id(bool v4, uint8_t type, uint8_t *answer)
+{
+	if (!v4) {
+		*answer = type == ICMP6_ECHO_REPLY;
+		return type == ICMP6_ECHO_REQUEST || type == ICMP6_ECHO_REPLY;
+	}
+	/* Echo; RFC 792: timestamp, information; RFC 950: address mask. Answers are the even ones.
+	 */
+	*answer = type == ICMP_ECHO_REPLY || (type > ICMP_TIMESTAMP && type % 2 == 0);
+	return type == ICMP_ECHO_REQUEST || type == ICMP_ECHO_REPLY ||
+		(type >= ICMP_TIMESTAMP && type <= ICMP_MASK_REPLY);
+}
+
 static int
 parse_icmp(struct l4x_pkt *p)
 {
 	const struct rte_icmp_hdr *icmp = l4x_pkt_l4(p);
+	uint8_t answer;
 
 	if (RTE_MIN(head_left(p, p->l4_off), p->l4_len) < sizeof(*icmp))
 		return L4X_DROP_L4_SHORT;
@@ -216,11 +233,43 @@ parse_icmp(struct l4x_pkt *p)
 	p->kind = L4X_KIND_ICMP;
 	if (!p->v4 && icmp->icmp_type >= ICMP6_ND_FIRST && icmp->icmp_type <= ICMP6_ND_LAST)
 		p->kind = L4X_KIND_ND;
-	if (icmp->icmp_type == (p->v4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST)) {
+	p->icmp_query = icmp_has_id(p->v4, icmp->icmp_type, &answer);
+	if (p->icmp_query) {
+		p->tuple.answer = answer;
 		p->tuple.eport = icmp->icmp_ident;
 		p->tuple.oport = icmp->icmp_ident;
 	}
 	return L4X_PKT_OK;
+}
+
+/** The tracker knows ports of some more. What it cannot read is left for who answers for it. */
+static int
+parse_other(struct l4x_pkt *p)
+{
+	struct ct_pkt c = { .m = p->m, .l3_off = p->l3_off };
+	struct flowtab_tuple t = p->tuple;
+
+	p->kind = L4X_KIND_OTHER;
+	p->data_off = p->l4_off;
+	p->data_len = p->l4_len;
+	if (ct_pkt_parse(&c, &t) < 0)
+		return L4X_PKT_OK;
+	p->tuple = t;
+	p->l4_off = c.l4_off;
+	p->l4_len = c.l4_len;
+	p->data_off = c.data_off;
+	p->data_len = c.l4_len - (c.data_off - c.l4_off);
+	return L4X_PKT_OK;
+}
+
+void
+l4x_pkt_no_proto(struct l4x *l, struct l4x_pkt *p)
+{
+	if (p->v4)
+		l4x_icmp_error_pkt(l, p, ICMP_UNREACH, ICMP_UNREACH_PROTO, 0);
+	else
+		l4x_icmp_error_pkt(l, p, ICMP6_PARAMPROB, ICMP6_PARAMPROB_NEXTHDR, p->next_at);
+	l4x_drop(l, p->m, L4X_DROP_IP_PROTO);
 }
 
 int
@@ -233,7 +282,7 @@ l4x_pkt_parse_l4(struct l4x_pkt *p)
 		return parse_udp(p);
 	if (p->proto == (p->v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		return parse_icmp(p);
-	return L4X_DROP_IP_PROTO;
+	return parse_other(p);
 }
 
 /** A source of the link alone: to others it means nothing (RFC 3927, 7; RFC 4291, 2.5.6). */
@@ -306,7 +355,9 @@ l4x_pkt_verify(const struct l4x_pkt *p)
 	uint64_t flag = p->m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
 	uint32_t phdr;
 
-	if (flag == RTE_MBUF_F_RX_L4_CKSUM_NONE || flag == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+	/* Of other protocols the tracker knows. */
+	if (flag == RTE_MBUF_F_RX_L4_CKSUM_NONE || flag == RTE_MBUF_F_RX_L4_CKSUM_GOOD ||
+		p->kind == L4X_KIND_OTHER)
 		return 0;
 	if (flag == RTE_MBUF_F_RX_L4_CKSUM_BAD)
 		return -1;

@@ -243,10 +243,9 @@ walk_headers(struct l4x *l, struct l4x_pkt *p, struct walk *w)
 	p->proto = w->next;
 	p->l4_off = (uint16_t)(p->l3_off + w->off);
 	p->l4_len = w->end - w->off;
-	why = l4x_pkt_parse_l4(p);
-	if (why == L4X_DROP_IP_PROTO && w->next != EXT_NONE)
-		param_problem(l, p, ICMP6_PARAMPROB_NEXTHDR, w->next_at);
-	return why;
+	p->next_at = (uint16_t)w->next_at;
+	/* RFC 8200, 4.7: nothing follows. */
+	return w->next == EXT_NONE ? L4X_DROP_IP_PROTO : l4x_pkt_parse_l4(p);
 }
 
 int

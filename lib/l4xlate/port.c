@@ -88,11 +88,14 @@ workers_of(struct l4x_port *port, uint8_t me)
 
 	port->n_workers = 0;
 	port->tx_queue = 0;
+	port->polled = false;
 	for (unsigned int q = c->n_queues; q-- > 0;) {
 		uint8_t w = c->queue_worker[q];
 
-		if (w == me)
+		if (w == me) {
 			port->tx_queue = q;
+			port->polled = true;
+		}
 		if ((seen[w / 64] >> (w % 64) & 1) == 0)
 			port->n_workers++;
 		seen[w / 64] |= 1ULL << (w % 64);
@@ -139,6 +142,7 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 	port->new_flows = (struct l4x_bucket){ .us = l->now_us };
 	port->new_flows.credit = (uint64_t)conf->new_flows_per_s * TOKEN;
 	workers_of(port, l->params.worker);
+	l4x_ew_port(l, port);
 	if (!port->present) {
 		port->present = true;
 		port->told_queues = l4x_queues_in_use(conf);

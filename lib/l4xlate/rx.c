@@ -3,10 +3,9 @@
 
 /** Hand the frame to the worker that owns its flow. True if it went. */
 static bool
-hand_over(struct l4x *l, struct l4x_pkt *p, const struct flowtab_tuple *t)
+hand_over(struct l4x *l, struct l4x_pkt *p, uint8_t worker, enum l4x_frame_kind kind)
 {
 	const struct l4x_port_conf *conf = &p->port->conf;
-	uint8_t worker = l4x_steer(conf, l->params.secret, t);
 	struct l4x_frame *f;
 
 	if (worker == l->params.worker)
@@ -17,6 +16,7 @@ hand_over(struct l4x *l, struct l4x_pkt *p, const struct flowtab_tuple *t)
 	}
 	f = &l->out.handover[l->out.n_handover++];
 	*f = (struct l4x_frame){ .m = p->m, .pif = conf->pif, .queue = p->queue, .worker = worker };
+	f->kind = kind;
 	l4x_count(l, L4X_COUNT_HANDOVER);
 	return true;
 }
@@ -32,7 +32,8 @@ gather(struct l4x *l, struct l4x_pkt *p, bool steered)
 
 	t.eport = (rte_be16_t)p->frag_id;
 	t.oport = (rte_be16_t)(p->frag_id >> 16);
-	if (!steered && p->port->n_workers > 1 && hand_over(l, p, &t))
+	if (!steered && p->port->n_workers > 1 &&
+		hand_over(l, p, l4x_steer(&p->port->conf, l->params.secret, &t), L4X_FRAME_IN))
 		return false;
 	p->m = l4x_frag_rx(l, p);
 	p->fragmented = true;
@@ -86,6 +87,32 @@ is_known_to_all(const struct l4x_port *port)
 		port->told_queues == l4x_queues_in_use(&port->conf);
 }
 
+/** May a packet of this guest be another worker's? */
+static bool
+is_steered(const struct l4x *l, const struct l4x_port *port)
+{
+	return port->n_workers > 1 || l->params.n_workers > 1;
+}
+
+/** The worker of a flow to the host's sockets. */
+static uint8_t
+owner_north_south(const struct l4x *l, const struct l4x_pkt *p)
+{
+	const struct l4x_port_conf *conf = &p->port->conf;
+
+	return p->port->n_workers > 1 ? l4x_steer(conf, l->params.secret, &p->tuple)
+				      : conf->queue_worker[0];
+}
+
+static uint8_t
+owner_of(struct l4x *l, const struct l4x_pkt *p)
+{
+	bool ew = l->ew.open && l->params.n_workers > 1;
+	int worker = ew ? l4x_ew_owner(l, p->port, &p->tuple) : -1;
+
+	return worker >= 0 ? (uint8_t)worker : owner_north_south(l, p);
+}
+
 /** True if the frame has a flow, or may get one. */
 static bool
 sort_out(struct l4x *l, struct l4x_pkt *p, bool steered)
@@ -100,8 +127,8 @@ sort_out(struct l4x *l, struct l4x_pkt *p, bool steered)
 			return false;
 		steered = false;
 	}
-	if (p->kind >= L4X_KIND_TCP && !steered && p->port->n_workers > 1 &&
-		hand_over(l, p, &p->tuple))
+	if (p->kind >= L4X_KIND_TCP && !steered && is_steered(l, p->port) &&
+		hand_over(l, p, owner_of(l, p), L4X_FRAME_IN))
 		return false;
 	if (p->kind != L4X_KIND_ARP && l4x_pkt_verify(p) < 0) {
 		l4x_drop(l, p->m, L4X_DROP_L4_CHECKSUM);
@@ -118,15 +145,56 @@ sort_out(struct l4x *l, struct l4x_pkt *p, bool steered)
  * burst may hold a SYN and what follows it, or a RST and the next SYN.
  */
 static uint32_t
-lookup_again(struct l4x *l, const struct l4x_pkt *p, uint32_t idx, uint32_t generation,
-	uint64_t flows_made)
+lookup_again(struct l4x *l, const struct l4x_pkt *p, uint32_t idx, uint8_t *side,
+	uint32_t generation, uint64_t flows_made)
 {
 	if (idx != FLOWTAB_NONE && l->ftf[idx].state != FLOWTAB_FREE &&
 		l->ftf[idx].generation == generation)
 		return idx;
 	if (idx == FLOWTAB_NONE && l->flows_made == flows_made)
 		return idx;
-	return flowtab_lookup(l->ft, &p->tuple, l4x_now_ms(l), NULL);
+	return flowtab_lookup(l->ft, &p->tuple, l4x_now_ms(l), side);
+}
+
+/** A packet that the host's sockets may carry. */
+static void
+dispatch_north_south(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
+{
+	switch (p->kind) {
+	case L4X_KIND_TCP:
+		l4x_tcp_rx(l, p, idx);
+		break;
+	case L4X_KIND_UDP:
+		l4x_udp_rx(l, p, idx);
+		break;
+	case L4X_KIND_ICMP:
+		l4x_icmp_rx(l, p, idx);
+		break;
+	default:
+		l4x_pkt_no_proto(l, p);
+		break;
+	}
+}
+
+static void
+dispatch_flow(struct l4x *l, struct l4x_pkt *p, uint32_t idx, uint8_t side)
+{
+	/* The tuple of an ICMP error is that of an echo whose id is 0. */
+	if (unlikely(p->kind == L4X_KIND_ICMP && !p->icmp_query))
+		idx = FLOWTAB_NONE;
+	if (idx != FLOWTAB_NONE && l->ftf[idx].kind == FLOWTAB_KIND_TRACKED) {
+		l4x_ew_rx(l, p, idx, side);
+		return;
+	}
+	if (idx == FLOWTAB_NONE && l->ew.open && !p->north_south) {
+		if (l4x_ew_begin(l, p))
+			return;
+		/* It was here in case that it was for another guest. */
+		if (is_steered(l, p->port) &&
+			hand_over(l, p, owner_north_south(l, p), L4X_FRAME_NORTH_SOUTH))
+			return;
+	}
+	dispatch_north_south(l, p, idx);
 }
 
 static void
@@ -143,14 +211,9 @@ dispatch_flows(struct l4x *l, struct l4x_pkt *pkts, unsigned int n)
 	for (unsigned int i = 0; i < n; i++)
 		generation[i] = idx[i] == FLOWTAB_NONE ? 0 : l->ftf[idx[i]].generation;
 	for (unsigned int i = 0; i < n; i++) {
-		uint32_t at = lookup_again(l, &pkts[i], idx[i], generation[i], made);
+		uint32_t at = lookup_again(l, &pkts[i], idx[i], &side[i], generation[i], made);
 
-		if (pkts[i].kind == L4X_KIND_TCP)
-			l4x_tcp_rx(l, &pkts[i], at);
-		else if (pkts[i].kind == L4X_KIND_UDP)
-			l4x_udp_rx(l, &pkts[i], at);
-		else
-			l4x_icmp_rx(l, &pkts[i], at);
+		dispatch_flow(l, &pkts[i], at, side[i]);
 	}
 }
 
@@ -180,7 +243,8 @@ tell_workers(struct l4x *l, struct l4x_port *port)
 		memcpy(rte_pktmbuf_append(m, sizeof(port->guest)), &port->guest,
 			sizeof(port->guest));
 		f = &l->out.handover[l->out.n_handover++];
-		*f = (struct l4x_frame){ .m = m, .pif = conf->pif, .worker = w, .news = true };
+		*f = (struct l4x_frame){ .m = m, .pif = conf->pif, .worker = w };
+		f->kind = L4X_FRAME_NEWS;
 	}
 	known_to_all(port);
 }
@@ -264,16 +328,22 @@ l4x_rx_handover(struct l4x *l, const struct l4x_frame *frames, unsigned int n, u
 	for (unsigned int i = 0; i < n; i++) {
 		struct l4x_port *port = l4x_port(l, frames[i].pif);
 
-		if (frames[i].news) {
+		if (frames[i].kind == L4X_FRAME_NEWS) {
 			take_news(l, &frames[i]);
+			continue;
+		}
+		if (frames[i].kind == L4X_FRAME_OUT) {
+			l4x_frame_deliver(l, &frames[i]);
 			continue;
 		}
 		/* Answers go out on a queue pair that this worker polls, not where the frame came
 		 * in. */
-		if (port == NULL || !port->up || kept == L4X_BURST)
+		if (port == NULL || l4x_port_is_down(port) || kept == L4X_BURST) {
 			l4x_drop(l, frames[i].m, L4X_DROP_NO_LINK);
-		else
-			pkt_init(&pkts[kept++], port, port->tx_queue, frames[i].m);
+			continue;
+		}
+		pkt_init(&pkts[kept], port, port->tx_queue, frames[i].m);
+		pkts[kept++].north_south = frames[i].kind == L4X_FRAME_NORTH_SOUTH;
 	}
 	burst(l, pkts, kept, true);
 }

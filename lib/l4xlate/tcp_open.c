@@ -70,38 +70,46 @@ op_open(struct l4x *l, uint32_t idx, const struct l4x_pkt *p, const struct flowt
 	op->ttl = ttl_of(p);
 	op->open.peer = host->eaddr;
 	op->open.peer_port = host->eport;
-	if (host->oport != 0) {
-		op->open.local = host->oaddr;
-		op->open.local_port = host->oport;
-	}
+	op->open.local = host->oaddr;
+	op->open.local_port = host->oport;
 	op->open.pif = p->port->conf.pif;
 	op->open.queue = l->flows[idx].queue;
 	op->open.proto = IPPROTO_TCP;
 	op->open.mss = mss;
 	op->open.head_len = L4X_ETH_LEN + (p->v4 ? L4X_IP4_LEN : L4X_IP6_LEN) + TCP_HDR_LEN;
-	op->open.mark = p->port->conf.mark;
+	op->open.mark = l->ftf[idx].mark;
+	/* Who is led to asks where the guest wanted to go, by the socket's name. */
+	if (l->flows[idx].translated)
+		op->open.flags = L4X_OPEN_NAMED;
 }
 
 void
 l4x_tcp_syn_in(struct l4x *l, const struct l4x_pkt *p, const struct tcp_rx *r)
 {
 	struct flowtab_tuple host;
+	struct l4x_terms terms;
 	struct tcp_options o;
 	struct l4x_tcp *t;
 	uint32_t idx;
 	uint8_t type = 0, code = 0;
+	int rc;
 
 	if (l4x_tcp_options(p, &o) < 0) {
 		l4x_count(l, L4X_DROP_TCP_OPTION);
 		return;
 	}
-	if (l4x_outbound(p->port, &p->tuple, &host) < 0) {
+	rc = l4x_rule_out(l, p->port, &p->tuple, &host, &terms);
+	if (rc == -EHOSTUNREACH) {
 		l4x_count(l, L4X_DROP_IP_DEST);
 		if (l4x_errno_to_icmp(EHOSTUNREACH, p->v4, &type, &code))
 			l4x_icmp_error_pkt(l, p, type, code, 0);
 		return;
 	}
-	idx = l4x_flow_new(l, p->port, &p->tuple, &host, p->queue, l->params.bridge, false);
+	if (rc < 0) {
+		l4x_rule_refuse(l, p, rc == -EACCES ? RULES_REJECT : RULES_DROP);
+		return;
+	}
+	idx = l4x_flow_new(l, p->port, &p->tuple, &host, &terms, p->queue, l->params.bridge, false);
 	if (idx == FLOWTAB_NONE) {
 		l4x_tcp_rst_for(l, p);
 		return;
@@ -165,21 +173,25 @@ l4x_tcp_accepted(struct l4x *l, const struct l4x_event *ev)
 {
 	struct l4x_port *port = l4x_port(l, ev->accepted.pif);
 	struct flowtab_tuple guest, host;
+	struct l4x_terms terms;
 	struct l4x_op *op;
 	struct l4x_tcp *t;
 	uint32_t idx;
 
-	if (port == NULL || l4x_inbound(port, ev, IPPROTO_TCP, &guest, &host) < 0) {
+	if (port == NULL || l4x_inbound(port, ev, IPPROTO_TCP, &guest, &host) < 0 ||
+		l4x_rule_in(l, port, &guest, &host, &terms) < 0 ||
+		(terms.translated && !l4x_answers_come_here(l, port, &guest))) {
 		refuse(l, ev);
 		return;
 	}
 	/* RFC 9293, 3.6.1: a port used again need not wait, our ISN is greater than the last one.
 	 */
 	idx = flowtab_lookup(l->ft, &guest, l4x_now_ms(l), NULL);
-	if (idx != FLOWTAB_NONE && l4x_tcp_of(l, idx)->state == L4X_TCP_TIME_WAIT)
+	if (idx != FLOWTAB_NONE && l->ftf[idx].kind == FLOWTAB_KIND_SOCKET &&
+		l4x_tcp_of(l, idx)->state == L4X_TCP_TIME_WAIT)
 		l4x_flow_free(l, idx);
 	idx = l4x_flow_new(
-		l, port, &guest, &host, inbound_queue(l, port, &guest), ev->bridge, true);
+		l, port, &guest, &host, &terms, inbound_queue(l, port, &guest), ev->bridge, true);
 	if (idx == FLOWTAB_NONE) {
 		refuse(l, ev);
 		return;

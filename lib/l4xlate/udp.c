@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dgram.h"
 
-/** RFC 6335, 6: dynamic ports, 49152 to 65535. */
-#define FIRST_DYNAMIC_PORT 0xc000
-/** Ports that are tried for a peer whose own port is taken. */
-#define FIND_PORT_TRIES 64
-
 /* ---- flows from outside that the guest has not answered ---- */
 
 static void
@@ -150,7 +145,8 @@ l4x_udp_event(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
  */
 static uint32_t
 inbound_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
-	const struct flowtab_tuple *guest, const struct flowtab_tuple *host)
+	const struct flowtab_tuple *guest, const struct flowtab_tuple *host,
+	const struct l4x_terms *terms)
 {
 	uint8_t queue = l4x_steer_queue(&port->conf, l->params.secret, guest);
 	uint32_t idx;
@@ -158,7 +154,7 @@ inbound_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
 	if (port->conf.queue_worker[queue] != l->params.worker)
 		queue = port->tx_queue;
 	unanswered_make_room(l, port);
-	idx = l4x_flow_new(l, port, guest, host, queue, ev->bridge, true);
+	idx = l4x_flow_new(l, port, guest, host, terms, queue, ev->bridge, true);
 	if (idx == FLOWTAB_NONE)
 		return FLOWTAB_NONE;
 	l->flows[idx].reuse = true;
@@ -169,12 +165,11 @@ inbound_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
 
 /** The forward leads to another guest, or port, than it did when the flow began. */
 static bool
-leads_elsewhere(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
+leads_elsewhere(const struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 {
-	struct flowtab_tuple guest;
+	const struct l4x_flow *f = &l->flows[idx];
 
-	return flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0 ||
-		guest.pif != ev->accepted.pif || guest.eport != ev->accepted.guest_port;
+	return f->pif != ev->accepted.pif || f->guest_port != ev->accepted.guest_port;
 }
 
 /** Is this the flow of the peer and of the address and port that it spoke to, as far as known? */
@@ -189,23 +184,6 @@ is_flow_of(const struct l4x_flow *f, const struct flowtab_tuple *host)
 		(flowtab_addr_is_any(&f->local) || flowtab_addr_eq(&f->local, &host->oaddr));
 }
 
-/**
- * What the guest would see of this peer, it sees of another one already: peers that have no address
- * in its world look alike. Find a port to tell it by, such that the guest's answer comes to this
- * worker.
- */
-static bool
-find_port(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *guest)
-{
-	for (unsigned int i = 0; i < FIND_PORT_TRIES; i++) {
-		guest->oport = rte_cpu_to_be_16(FIRST_DYNAMIC_PORT | (uint16_t)l4x_random(l));
-		if (l4x_steer(&port->conf, l->params.secret, guest) == l->params.worker &&
-			flowtab_lookup(l->ft, guest, l4x_now_ms(l), NULL) == FLOWTAB_NONE)
-			return true;
-	}
-	return false;
-}
-
 /** The flow of a datagram at a listener. FLOWTAB_NONE: counted. */
 static uint32_t
 listen_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
@@ -213,22 +191,25 @@ listen_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
 {
 	/* The listener's, or taken by it before the flow's own socket was there. */
 	uint32_t idx = flowtab_lookup(l->ft, host, l4x_now_ms(l), NULL);
+	struct l4x_terms terms;
 
 	if (idx != FLOWTAB_NONE) {
 		if (!leads_elsewhere(l, idx, ev))
 			return idx;
 		l4x_dgram_close(l, idx);
 	}
+	if (l4x_rule_in(l, port, guest, host, &terms) < 0)
+		return FLOWTAB_NONE;
 	idx = flowtab_lookup(l->ft, guest, l4x_now_ms(l), NULL);
-	if (idx != FLOWTAB_NONE) {
-		if (is_flow_of(&l->flows[idx], host))
-			return idx;
-		if (!find_port(l, port, guest)) {
-			l4x_count(l, L4X_DROP_UDP_NO_FLOW);
-			return FLOWTAB_NONE;
-		}
+	if (idx != FLOWTAB_NONE && l->ftf[idx].kind == FLOWTAB_KIND_SOCKET &&
+		is_flow_of(&l->flows[idx], host))
+		return idx;
+	/* Peers that have no address in the guest's world look alike. */
+	if ((idx != FLOWTAB_NONE || terms.translated) && !l4x_answers_come_here(l, port, guest)) {
+		l4x_count(l, L4X_DROP_UDP_NO_FLOW);
+		return FLOWTAB_NONE;
 	}
-	return inbound_flow(l, port, ev, guest, host);
+	return inbound_flow(l, port, ev, guest, host, &terms);
 }
 
 void

@@ -293,11 +293,26 @@ keep_frame(struct l4xkit *k, const struct l4x_frame *f)
 }
 
 static void
+hand_over(struct l4xkit *k, const struct l4x_frame *f)
+{
+	k->handover_worker = f->worker;
+	k->n_handover++;
+	if (k->hand_over != NULL)
+		k->hand_over(k->hand_over_arg, f);
+	else
+		rte_pktmbuf_free(f->m);
+}
+
+static void
 keep_frames(struct l4xkit *k, const struct l4x_out *out)
 {
 	unsigned int sent = 0;
 
 	for (; sent < out->n_frames; sent++) {
+		if (out->frames[sent].worker != k->params.worker) {
+			hand_over(k, &out->frames[sent]);
+			continue;
+		}
 		if (k->full != NULL && k->full(k->full_arg, &out->frames[sent]))
 			break;
 		keep_frame(k, &out->frames[sent]);
@@ -316,11 +331,8 @@ l4xkit_collect(struct l4xkit *k)
 	keep_frames(k, out);
 	for (unsigned int i = 0; i < out->n_ops; i++)
 		keep_op(k, &out->ops[i]);
-	for (unsigned int i = 0; i < out->n_handover; i++) {
-		rte_pktmbuf_free(out->handover[i].m);
-		k->handover_worker = out->handover[i].worker;
-		k->n_handover++;
-	}
+	for (unsigned int i = 0; i < out->n_handover; i++)
+		hand_over(k, &out->handover[i]);
 	l4x_out_reset(k->l);
 }
 

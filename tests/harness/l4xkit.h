@@ -57,6 +57,9 @@ struct l4xkit {
 	unsigned int op_head, op_tail;
 	unsigned int n_handover; /**< frames for other workers, freed */
 	uint8_t handover_worker; /**< of the last one */
+	/** Takes what is for other workers, mbufs included. NULL: it is freed. */
+	void (*hand_over)(void *arg, const struct l4x_frame *f);
+	void *hand_over_arg;
 	/** Has the guest no buffer for this frame, and so for those after it? NULL: it has. */
 	bool (*full)(void *arg, const struct l4x_frame *f);
 	void *full_arg;

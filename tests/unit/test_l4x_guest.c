@@ -67,7 +67,7 @@ hear(struct l4xkit *k, size_t len, struct l4xkit *other)
 	for (unsigned int i = 0; i < out->n_handover; i++) {
 		struct l4x_frame copy = out->handover[i];
 
-		if (!copy.news)
+		if (copy.kind != L4X_FRAME_NEWS)
 			continue;
 		assert_int_equal(copy.worker, ++told);
 		if (told != 1)

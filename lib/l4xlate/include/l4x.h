@@ -23,6 +23,11 @@
  * A frame that the port does not take, for want of buffers in the guest, goes back by
  * l4x_frames_unsent().
  *
+ * East-west: ports of one network and one zone reach each other by their assigned addresses, if
+ * rules let them (rules.h; none at first, so nobody reaches anybody). Such packets are tracked
+ * (ct.h) and forwarded, frame by frame, at the worker that owns the flow; a frame whose receiver's
+ * queue pair is polled by another worker goes there as L4X_FRAME_OUT. Zones are worlds apart.
+ *
  * Ownership: an mbuf passed in belongs to the context; an mbuf in the output to the caller.
  * Threads: one context belongs to one worker. l4x_steer() and the text functions are pure.
  * Time: now_us, monotonic, any origin, the same for all calls.
@@ -37,13 +42,16 @@
 
 #include <rte_ether.h>
 
+#include <ct.h>
 #include <flowtab.h>
+#include <rules.h>
 
 #include "l4x_msg.h"
 #include "l4x_reason.h"
 
 struct rte_mbuf;
 struct rte_mempool;
+struct rte_ring;
 
 #define L4X_BURST 32
 #define L4X_HEAD_BYTES 256
@@ -125,6 +133,16 @@ struct l4x_timeouts {
 	uint32_t icmp_ms;              /**< 30 000 */
 };
 
+/** A rule with `log` has decided about a flow. */
+struct l4x_log {
+	struct flowtab_tuple tuple; /**< as its first packet came in; pif: the guest's */
+	uint32_t rule;              /**< its number */
+	uint8_t direction;          /**< enum rules_direction */
+	uint8_t action;             /**< enum rules_action */
+	uint8_t pad[2];
+};
+static_assert(sizeof(struct l4x_log) % 4 == 0, "an element of a ring");
+
 struct l4x_params {
 	const char *name; /**< unique in the process */
 	uint8_t worker;   /**< number of the worker that owns this context */
@@ -135,6 +153,22 @@ struct l4x_params {
 	uint8_t secret[16]; /**< ISN and hash key; the hash part must be equal in all workers */
 	struct rte_mempool *pool; /**< frames that l4x makes: 2 KiB data room */
 	struct l4x_timeouts timeouts;
+	uint8_t n_workers; /**< that there are; 0: 1 */
+	/** Of all workers: flowtab_params.zones. NULL: zones of its own. */
+	struct flowtab_zones *zones;
+	/** Flows that rules want logged: struct l4x_log, single producer. NULL: nobody reads. */
+	struct rte_ring *log;
+	bool evict;        /**< flowtab_params.evict */
+	bool no_seq_check; /**< ct_params.no_seq_check */
+	bool no_pickup;    /**< ct_params.no_pickup */
+};
+
+/** What one worker hands to another: see l4x_rx_handover(). */
+enum l4x_frame_kind {
+	L4X_FRAME_IN = 0,      /**< from the guest, for the worker that owns its flow */
+	L4X_FRAME_OUT,         /**< to the guest, for the worker that polls the queue pair */
+	L4X_FRAME_NORTH_SOUTH, /**< the same as IN: it is known not to be for another guest */
+	L4X_FRAME_NEWS,        /**< no frame, but what one worker has heard of the guest */
 };
 
 /** A frame in the output. */
@@ -142,8 +176,8 @@ struct l4x_frame {
 	struct rte_mbuf *m;
 	uint16_t pif;
 	uint8_t queue;  /**< queue pair of the port */
-	uint8_t worker; /**< handover only: whose frame it is */
-	bool news;      /**< handover only: no frame, but what one worker has heard of the guest */
+	uint8_t worker; /**< whose frame it is: in frames, who polls the queue */
+	uint8_t kind;   /**< enum l4x_frame_kind */
 	uint64_t flow;  /**< its handle, for l4x_frames_unsent(); 0: of none that would care */
 };
 
@@ -162,8 +196,9 @@ struct l4x_out {
 	uint32_t n_frames;
 	uint32_t n_handover;
 	struct l4x_op ops[L4X_OUT_OPS];
+	/** To guests; those whose worker is another go there, others to their queue pair. */
 	struct l4x_frame frames[L4X_OUT_FRAMES];
-	struct l4x_frame handover[L4X_BURST];
+	struct l4x_frame handover[L4X_BURST]; /**< to other workers: IN and NEWS */
 };
 
 struct l4x;
@@ -196,11 +231,23 @@ void l4x_port_link(struct l4x *l, uint16_t pif, bool up, uint32_t offloads);
  */
 void l4x_rx_burst(struct l4x *l, uint16_t pif, uint8_t queue, struct rte_mbuf **frames,
 	unsigned int n, uint64_t now_us);
-/** The same for frames that another worker handed over: they are not steered again. */
+/**
+ * What another worker has handed over: frames from guests, which are not steered again, frames to
+ * guests, and news.
+ */
 void l4x_rx_handover(
 	struct l4x *l, const struct l4x_frame *frames, unsigned int n, uint64_t now_us);
 /** Events of one burst. n <= L4X_BURST */
 void l4x_events(struct l4x *l, const struct l4x_event *events, unsigned int n, uint64_t now_us);
+/**
+ * From now on these rules hold. Flows that they do not allow are cut by l4x_timers(), little by
+ * little. Those of before are not referred to any more when this returns.
+ * @param r shared by all contexts, outlives its use; NULL: out and in everything is allowed,
+ *          east-west nothing
+ */
+void l4x_rules_set(struct l4x *l, struct rules *r);
+/** The tracker of east-west flows, for its settings and counters. */
+struct ct *l4x_ct(struct l4x *l);
 /** Whatever is due: retransmission, probes, expiry, router advertisements. Bounded per call. */
 void l4x_timers(struct l4x *l, uint64_t now_us);
 /** When l4x_timers() is to be called next, for sleeping: us, UINT64_MAX = never. */
@@ -247,15 +294,23 @@ uint32_t l4x_flow_count(const struct l4x *l);
 /** A flow as people see it; for `weirctl flow list`. */
 struct l4x_flow_info {
 	uint64_t handle;
-	struct flowtab_tuple guest; /**< as the guest shows it */
-	struct flowtab_tuple host;  /**< as the socket shows it */
+	uint8_t kind;               /**< enum flowtab_kind; TRACKED: guest to guest */
+	struct flowtab_tuple guest; /**< as the guest shows it; TRACKED: the one that began */
+	/** As the socket shows it; TRACKED: as the other guest's answers come in. */
+	struct flowtab_tuple host;
+	bool translated;            /**< by a rule: guest and host do not name the same ends */
+	uint8_t ct_state;           /**< TRACKED: CT_* */
+	uint8_t helper;             /**< TRACKED: enum ct_helper */
+	uint16_t rule;              /**< that has decided about it; RULES_NONE: the policy */
+	uint64_t label[2];          /**< TRACKED */
+	uint64_t parent;            /**< TRACKED: handle of the flow it is related to, or 0 */
 	uint64_t pkts[2], bytes[2]; /**< [0] from the guest, [1] to the guest */
 	uint64_t age_ms, left_ms;   /**< left_ms UINT64_MAX: no limit */
 	uint32_t mark;
 	uint16_t zone;
 	uint8_t proto;
 	bool inbound;
-	char state[16]; /**< "established", "syn-sent", ... */
+	char state[32]; /**< "established", "syn-sent", ... */
 };
 /**
  * @param cursor start with 0

@@ -11,52 +11,55 @@
 #include <stdint.h>
 
 /* X(enumerator, "name", "what happened") */
-#define L4X_DROPS(X)                                                                      \
-	X(ETH_SHORT, "eth-short", "frame shorter than its Ethernet header")               \
-	X(ETH_SOURCE, "eth-source", "multicast or zero source MAC address")               \
-	X(ETH_TYPE, "eth-type", "EtherType weir does not speak")                          \
-	X(ETH_NOT_US, "eth-not-us", "unicast to a MAC address that is not the gateway's") \
-	X(ARP_BAD, "arp-bad", "malformed or unwanted ARP")                                \
-	X(IP_VERSION, "ip-version", "IP version does not fit the EtherType")              \
-	X(IP_SHORT, "ip-short", "IP header or packet cut short")                          \
-	X(IP_CHECKSUM, "ip-checksum", "wrong IPv4 header checksum")                       \
-	X(IP_OPTION, "ip-option", "malformed or source-routing IPv4 option")              \
-	X(IP_SOURCE, "ip-source", "source address a guest may not use")                   \
-	X(IP_DEST, "ip-dest", "destination weir does not carry")                          \
-	X(IP_TTL, "ip-ttl", "TTL or hop limit 0")                                         \
-	X(IP_EXTHDR, "ip-exthdr", "malformed or too many IPv6 extension headers")         \
-	X(IP_PROTO, "ip-proto", "protocol weir does not carry")                           \
-	X(FRAG_BAD, "frag-bad", "malformed, overlapping or overlong fragment")            \
-	X(FRAG_FULL, "frag-full", "too many fragments in reassembly")                     \
-	X(FRAG_TIMEOUT, "frag-timeout", "fragments that were never completed")            \
-	X(L4_SHORT, "l4-short", "transport header or datagram cut short")                 \
-	X(L4_CHECKSUM, "l4-checksum", "wrong transport checksum")                         \
-	X(L4_PORT, "l4-port", "port 0")                                                   \
-	X(TCP_FLAGS, "tcp-flags", "impossible combination of TCP flags")                  \
-	X(TCP_OPTION, "tcp-option", "malformed TCP options")                              \
-	X(TCP_NO_FLOW, "tcp-no-flow", "segment for no flow")                              \
-	X(TCP_WINDOW, "tcp-window", "segment or RST outside the window")                  \
-	X(TCP_ACK, "tcp-ack", "acknowledgement of data never sent")                       \
-	X(TCP_GAP, "tcp-gap", "segment after a gap")                                      \
-	X(TCP_DUP, "tcp-dup", "segment with nothing new")                                 \
-	X(TCP_STATE, "tcp-state", "segment that does not fit the flow's state")           \
-	X(UDP_NO_FLOW, "udp-no-flow", "datagram that no flow could be made for")          \
-	X(ICMP_TYPE, "icmp-type", "ICMP type weir does not carry")                        \
-	X(ND_BAD, "nd-bad", "neighbour discovery malformed, routed or fragmented")        \
-	X(DHCP_BAD, "dhcp-bad", "malformed DHCP message")                                 \
-	X(DHCP_SERVER, "dhcp-server", "DHCP message for another server")                  \
-	X(DHCP6_BAD, "dhcp6-bad", "malformed DHCPv6 message")                             \
-	X(DHCP6_SERVER, "dhcp6-server", "DHCPv6 message for another server")              \
-	X(FLOW_TABLE, "flow-table", "flow table full")                                    \
-	X(FLOW_LIMIT, "flow-limit", "limit or share of flows of this guest reached")      \
-	X(ZONE_LIMIT, "zone-limit", "limit of flows of this zone reached")                \
-	X(FLOW_RATE, "flow-rate", "limit of new flows per second of this guest reached")  \
-	X(FLOW_STALE, "flow-stale", "event for a flow that is gone")                      \
-	X(EV_OFFSET, "ev-offset", "data read for an offset no longer wanted")             \
-	X(NO_MBUF, "no-mbuf", "out of frame buffers")                                     \
-	X(OUT_FULL, "out-full", "more output than one call may make")                     \
-	X(NO_LINK, "no-link", "frame for a guest that is not connected")                  \
-	X(TOO_BIG, "too-big", "datagram larger than the guest takes")                     \
+#define L4X_DROPS(X)                                                                        \
+	X(ETH_SHORT, "eth-short", "frame shorter than its Ethernet header")                 \
+	X(ETH_SOURCE, "eth-source", "multicast or zero source MAC address")                 \
+	X(ETH_TYPE, "eth-type", "EtherType weir does not speak")                            \
+	X(ETH_NOT_US, "eth-not-us", "unicast to a MAC address that is not the gateway's")   \
+	X(ARP_BAD, "arp-bad", "malformed or unwanted ARP")                                  \
+	X(IP_VERSION, "ip-version", "IP version does not fit the EtherType")                \
+	X(IP_SHORT, "ip-short", "IP header or packet cut short")                            \
+	X(IP_CHECKSUM, "ip-checksum", "wrong IPv4 header checksum")                         \
+	X(IP_OPTION, "ip-option", "malformed or source-routing IPv4 option")                \
+	X(IP_SOURCE, "ip-source", "source address a guest may not use")                     \
+	X(IP_DEST, "ip-dest", "destination weir does not carry")                            \
+	X(IP_TTL, "ip-ttl", "TTL or hop limit 0")                                           \
+	X(IP_EXTHDR, "ip-exthdr", "malformed or too many IPv6 extension headers")           \
+	X(IP_PROTO, "ip-proto", "protocol weir does not carry")                             \
+	X(FRAG_BAD, "frag-bad", "malformed, overlapping or overlong fragment")              \
+	X(FRAG_FULL, "frag-full", "too many fragments in reassembly")                       \
+	X(FRAG_TIMEOUT, "frag-timeout", "fragments that were never completed")              \
+	X(L4_SHORT, "l4-short", "transport header or datagram cut short")                   \
+	X(L4_CHECKSUM, "l4-checksum", "wrong transport checksum")                           \
+	X(L4_PORT, "l4-port", "port 0")                                                     \
+	X(TCP_FLAGS, "tcp-flags", "impossible combination of TCP flags")                    \
+	X(TCP_OPTION, "tcp-option", "malformed TCP options")                                \
+	X(TCP_NO_FLOW, "tcp-no-flow", "segment for no flow")                                \
+	X(TCP_WINDOW, "tcp-window", "segment or RST outside the window")                    \
+	X(TCP_ACK, "tcp-ack", "acknowledgement of data never sent")                         \
+	X(TCP_GAP, "tcp-gap", "segment after a gap")                                        \
+	X(TCP_DUP, "tcp-dup", "segment with nothing new")                                   \
+	X(TCP_STATE, "tcp-state", "segment that does not fit the flow's state")             \
+	X(UDP_NO_FLOW, "udp-no-flow", "datagram that no flow could be made for")            \
+	X(ICMP_TYPE, "icmp-type", "ICMP type weir does not carry")                          \
+	X(ND_BAD, "nd-bad", "neighbour discovery malformed, routed or fragmented")          \
+	X(DHCP_BAD, "dhcp-bad", "malformed DHCP message")                                   \
+	X(DHCP_SERVER, "dhcp-server", "DHCP message for another server")                    \
+	X(DHCP6_BAD, "dhcp6-bad", "malformed DHCPv6 message")                               \
+	X(DHCP6_SERVER, "dhcp6-server", "DHCPv6 message for another server")                \
+	X(FLOW_TABLE, "flow-table", "flow table full")                                      \
+	X(FLOW_LIMIT, "flow-limit", "limit or share of flows of this guest reached")        \
+	X(ZONE_LIMIT, "zone-limit", "limit of flows of this zone reached")                  \
+	X(FLOW_RATE, "flow-rate", "limit of new flows per second of this guest reached")    \
+	X(FLOW_STALE, "flow-stale", "event for a flow that is gone")                        \
+	X(EV_OFFSET, "ev-offset", "data read for an offset no longer wanted")               \
+	X(NO_MBUF, "no-mbuf", "out of frame buffers")                                       \
+	X(OUT_FULL, "out-full", "more output than one call may make")                       \
+	X(NO_LINK, "no-link", "frame for a guest that is not connected")                    \
+	X(GSO, "gso", "frame of more segments than are made, or of no TCP segments at all") \
+	X(TOO_BIG, "too-big", "datagram larger than the guest takes")                       \
+	X(RULE, "rule-drop", "dropped by a rule or the policy")                             \
+	X(RULE_REJECT, "rule-reject", "rejected by a rule or the policy")                   \
 	X(RATE, "rate", "ICMP error or RST not sent, rate limited")
 
 #define L4X_COUNTS(X)                                                                           \
@@ -78,6 +81,10 @@
 	X(TCP_RST_SENT, "tcp-rst-sent", "RST sent to guests")                                   \
 	X(TCP_SHORT, "tcp-short", "times a socket took less than it was given")                 \
 	X(ICMP_ERRORS, "icmp-errors", "ICMP errors sent to guests")                             \
+	X(EW_PKTS, "ew-pkts", "frames forwarded between guests")                                \
+	X(EW_BYTES, "ew-bytes", "bytes forwarded between guests")                               \
+	X(RULE_CUT, "rule-cut", "flows ended because rules do not allow them any more")         \
+	X(LOG_LOST, "log-lost", "flows that a rule wants logged and that were too many")        \
 	X(ECHO_LOCAL, "echo-local", "echo requests answered for the gateway")                   \
 	X(ARP_REPLIES, "arp-replies", "ARP replies")                                            \
 	X(ND_ADVERTS, "nd-adverts", "neighbour and router advertisements")                      \
