@@ -17,43 +17,6 @@
 
 #define Z "[vm.z]\nsocket = %d/a.sock\nloopback = gateway\n"
 
-static char conf[96];
-
-/* "%d" is the daemon's directory, as in arguments. */
-static void
-write_conf(const char *format)
-{
-	char text[4096] = "";
-	const char *at;
-
-	while ((at = strstr(format, "%d")) != NULL) {
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.*s%s",
-			(int)(at - format), format, smoke.d->dir);
-		format = at + 2;
-	}
-	snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s", format);
-	smoke_file_write(conf, text);
-}
-
-/* The file is changed and the daemon told; waits for what it says. */
-static void
-reload(const char *format, const char *expected)
-{
-	const size_t before = strlen(proc_log(smoke.d));
-	const uint64_t deadline = vhu_now_ms() + SOON;
-
-	write_conf(format);
-	kill(smoke.d->pid, SIGHUP);
-	while (strlen(proc_log(smoke.d)) <= before ||
-		strstr(smoke.d->log + before, "reload: ") == NULL) {
-		assert_true(vhu_now_ms() < deadline);
-		assert_true(proc_alive(smoke.d));
-		vhu_sleep_ms(2);
-	}
-	if (strstr(smoke.d->log + before, expected) == NULL)
-		fail_msg("\"%s\" expected, got: %s", expected, smoke.d->log + before);
-}
-
 /* It answers: signals that were sent before have been dealt with. */
 static void
 settled(void)
@@ -88,14 +51,14 @@ vm_comes_and_goes_without_disturbing_another(void **state)
 	struct guest_conf c = { .addr = "10.0.2.16", .addr6 = "fd00:2::16" };
 	struct guest *b;
 
-	reload(HEAD A B, "reload: done, 2 VMs");
+	smoke_reload(HEAD A B, "reload: done, 2 VMs");
 	assert_true(there("b.sock"));
 	c.mac[0] = 2;
 	b = smoke_guest("b.sock", &c);
 	assert_non_null(b);
 	smoke_serves(b);
 	smoke_echo(smoke.g, &k);
-	reload(HEAD A, "reload: done, 1 VMs");
+	smoke_reload(HEAD A, "reload: done, 1 VMs");
 	assert_false(there("b.sock"));
 	assert_true(smoke_router_left(b));
 	assert_true(vhu_closed_by_peer(b->v, SOON));
@@ -109,9 +72,9 @@ forwards_come_and_go(void **state)
 {
 	struct smoke_conn k;
 
-	reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
 	k = smoke_in(smoke.g, false, 3001, 22);
-	reload(HEAD A "tcp = 127.0.0.1:3002:22\n", "reload: done");
+	smoke_reload(HEAD A "tcp = 127.0.0.1:3002:22\n", "reload: done");
 	assert_false(listens(3001));
 	/* A connection through a forward that has gone goes on. */
 	smoke_echo(smoke.g, &k);
@@ -119,7 +82,7 @@ forwards_come_and_go(void **state)
 	k = smoke_in(smoke.g, false, 3002, 22);
 	smoke_echo(smoke.g, &k);
 	smoke_drop(&k);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 	assert_false(listens(3002));
 }
 
@@ -128,12 +91,12 @@ forward_moves_to_another_port_of_the_guest(void **state)
 {
 	struct smoke_conn k;
 
-	reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
-	reload(HEAD A "tcp = 127.0.0.1:3001:23\n", "reload: done");
+	smoke_reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(HEAD A "tcp = 127.0.0.1:3001:23\n", "reload: done");
 	k = smoke_in(smoke.g, false, 3001, 23);
 	smoke_echo(smoke.g, &k);
 	smoke_drop(&k);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 static void
@@ -143,17 +106,19 @@ two_vms_can_swap_a_forward(void **state)
 	struct smoke_conn k;
 	struct guest *b;
 
-	reload(HEAD A "tcp = 127.0.0.1:3001:22\n" B "tcp = 127.0.0.1:3002:22\n", "reload: done");
+	smoke_reload(
+		HEAD A "tcp = 127.0.0.1:3001:22\n" B "tcp = 127.0.0.1:3002:22\n", "reload: done");
 	c.mac[0] = 2;
 	b = smoke_guest("b.sock", &c);
 	assert_non_null(b);
-	reload(HEAD A "tcp = 127.0.0.1:3002:22\n" B "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(
+		HEAD A "tcp = 127.0.0.1:3002:22\n" B "tcp = 127.0.0.1:3001:22\n", "reload: done");
 	k = smoke_in(smoke.g, false, 3002, 22);
 	smoke_drop(&k);
 	k = smoke_in(b, false, 3001, 22);
 	smoke_drop(&k);
 	guest_close(b);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 /* ---- forwards of UDP, with a flow that lives ---- */
@@ -188,15 +153,15 @@ udp_forward_moves_to_another_port_of_the_guest(void **state)
 	uint16_t own = 0;
 	int fd = host_udp(LO, &own);
 
-	reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
 	passes(smoke.g, fd, 22);
 	passes(smoke.g, fd, 22);
-	reload(HEAD A "udp = 127.0.0.1:3001:23\n", "reload: done");
+	smoke_reload(HEAD A "udp = 127.0.0.1:3001:23\n", "reload: done");
 	passes(smoke.g, fd, 23);
 	passes(smoke.g, fd, 23);
 	assert_true(guest_never(smoke.g, is_udp, NULL, 0));
 	close(fd);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 static void
@@ -205,17 +170,17 @@ udp_forward_goes_and_comes_back(void **state)
 	uint16_t own = 0;
 	int fd = host_udp(LO, &own);
 
-	reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
 	passes(smoke.g, fd, 22);
 	/* The flow ends, too: who goes on sending does not get in for ever. */
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 	assert_int_equal(host_send_to(fd, LO, 3001, "late", 4), 0);
 	assert_true(guest_never(smoke.g, is_udp, NULL, NEVER));
 	assert_int_equal(smoke_flows(0), 0);
-	reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
 	passes(smoke.g, fd, 22);
 	close(fd);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 static void
@@ -226,17 +191,17 @@ udp_forward_moves_to_another_vm(void **state)
 	int fd = host_udp(LO, &own);
 	struct guest *b;
 
-	reload(HEAD A "udp = 127.0.0.1:3001:22\n" B, "reload: done");
+	smoke_reload(HEAD A "udp = 127.0.0.1:3001:22\n" B, "reload: done");
 	c.mac[0] = 2;
 	b = smoke_guest("b.sock", &c);
 	assert_non_null(b);
 	passes(smoke.g, fd, 22);
-	reload(HEAD A B "udp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(HEAD A B "udp = 127.0.0.1:3001:22\n", "reload: done");
 	passes(b, fd, 22);
 	assert_true(guest_never(smoke.g, is_udp, NULL, 0));
 	close(fd);
 	guest_close(b);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 static void
@@ -245,13 +210,13 @@ udp_forward_survives_a_reload_that_is_rolled_back(void **state)
 	uint16_t own = 0;
 	int fd = host_udp(LO, &own);
 
-	reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(HEAD A "udp = 127.0.0.1:3001:22\n", "reload: done");
 	passes(smoke.g, fd, 22);
-	reload(HEAD A "udp = 127.0.0.1:3001:23\n[vm.c]\nsocket = /no/such/dir/c.sock\n",
+	smoke_reload(HEAD A "udp = 127.0.0.1:3001:23\n[vm.c]\nsocket = /no/such/dir/c.sock\n",
 		"reload: rolled back");
 	passes(smoke.g, fd, 22);
 	close(fd);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 static void
@@ -261,14 +226,14 @@ what_is_told_to_guests_changes(void **state)
 	struct dhcp_reply ack;
 	struct pkt_addr dns;
 
-	reload(HEAD A "dns = 192.0.2.7\nhostname = toad\n", "reload: done");
+	smoke_reload(HEAD A "dns = 192.0.2.7\nhostname = toad\n", "reload: done");
 	assert_int_equal(guest_dhcp(smoke.g, &ack, &f), 0);
 	dns = dhcp_opt_addr(&ack, DHCP_OPT_DNS, 0);
 	assert_string_equal(pkt_addr_text(&dns), "192.0.2.7");
 	assert_int_equal(ack.opt_len[DHCP_OPT_HOSTNAME], 4);
 	assert_memory_equal(ack.opt[DHCP_OPT_HOSTNAME], "toad", 4);
 	free(f);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 static void
@@ -285,33 +250,33 @@ wrong_file_changes_nothing(void **state)
 	struct smoke_conn k = smoke_out(smoke.g, false);
 
 	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		reload(wrong[i], conf);
+		smoke_reload(wrong[i], smoke_conf_path());
 		assert_non_null(strstr(smoke.d->log, "reload: nothing was changed"));
 		assert_false(listens(3001));
 		assert_false(there("b.sock"));
 		smoke_echo(smoke.g, &k);
 	}
-	unlink(conf);
+	unlink(smoke_conf_path());
 	kill(smoke.d->pid, SIGHUP);
 	assert_true(proc_wait_log(smoke.d, "cannot be opened", SOON));
 	smoke_echo(smoke.g, &k);
 	smoke_drop(&k);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 static void
 keys_that_cannot_change_are_named(void **state)
 {
-	reload("[weir]\nmemory = 128\nmax-flows = 4096\nhugepages = off\ncontrol = "
-	       "%d/control.sock\n" A,
+	smoke_reload("[weir]\nmemory = 128\nmax-flows = 4096\nhugepages = off\ncontrol = "
+		     "%d/control.sock\n" A,
 		"memory: cannot change while weir runs");
-	reload(HEAD "[vm.a]\nsocket = %d/other.sock\nloopback = gateway\n",
+	smoke_reload(HEAD "[vm.a]\nsocket = %d/other.sock\nloopback = gateway\n",
 		"socket: cannot change while weir runs");
 	assert_false(there("other.sock"));
-	reload(HEAD A "queues = 2\n", "queues: cannot change while weir runs");
-	reload(HEAD "poll = busy\n" A, "poll: cannot change while weir runs");
+	smoke_reload(HEAD A "queues = 2\n", "queues: cannot change while weir runs");
+	smoke_reload(HEAD "poll = busy\n" A, "poll: cannot change while weir runs");
 	smoke_serves(smoke.g);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 static void
@@ -322,17 +287,17 @@ failure_half_way_is_rolled_back(void **state)
 	int fd = host_tcp_listen(LO, &used);
 	char text[512];
 
-	reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	smoke_reload(HEAD A "tcp = 127.0.0.1:3001:22\n", "reload: done");
 	k = smoke_in(smoke.g, false, 3001, 22);
 	/* A new VM whose socket cannot be made. */
-	reload(HEAD A "tcp = 127.0.0.1:3002:22\n[vm.c]\nsocket = /no/such/dir/c.sock\n",
+	smoke_reload(HEAD A "tcp = 127.0.0.1:3002:22\n[vm.c]\nsocket = /no/such/dir/c.sock\n",
 		"reload: rolled back");
 	assert_false(listens(3002));
 	assert_true(listens(3001));
 	/* A forward whose port another program has, and a VM that would have been added. */
 	snprintf(text, sizeof(text), "%stcp = 127.0.0.1:3002:22, 127.0.0.1:%u:22\n%s", HEAD A, used,
 		B);
-	reload(text, "reload: rolled back");
+	smoke_reload(text, "reload: rolled back");
 	assert_false(listens(3002));
 	assert_true(listens(3001));
 	assert_false(there("b.sock"));
@@ -342,7 +307,7 @@ failure_half_way_is_rolled_back(void **state)
 	k = smoke_in(smoke.g, false, 3001, 22);
 	smoke_drop(&k);
 	close(fd);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 /* The name of the only VM, as vm list has it. */
@@ -366,20 +331,20 @@ vm_can_be_renamed_and_its_guest_does_not_notice(void **state)
 	char text[512];
 	int fd = host_tcp_listen(LO, &used);
 
-	reload(HEAD Z "tcp = 127.0.0.1:3001:22\n", "reload: done, 1 VMs");
+	smoke_reload(HEAD Z "tcp = 127.0.0.1:3001:22\n", "reload: done, 1 VMs");
 	is_called("z");
 	smoke_echo(smoke.g, &k);
 	assert_true(listens(3001));
 	/* Back, but for a port that another program has: it keeps its name. */
 	snprintf(text, sizeof(text), "%stcp = 127.0.0.1:%u:22\n", HEAD A, used);
-	reload(text, "reload: rolled back");
+	smoke_reload(text, "reload: rolled back");
 	is_called("z");
 	smoke_echo(smoke.g, &k);
 	assert_true(listens(3001));
 	/* What cannot change, cannot under another name. */
-	reload(HEAD A "queues = 2\n", "[vm.a] queues: cannot change while weir runs");
+	smoke_reload(HEAD A "queues = 2\n", "[vm.a] queues: cannot change while weir runs");
 	guest_flush(smoke.g);
-	reload(HEAD A, "reload: done, 1 VMs");
+	smoke_reload(HEAD A, "reload: done, 1 VMs");
 	is_called("a");
 	smoke_echo(smoke.g, &k);
 	smoke_drop(&k);
@@ -389,10 +354,10 @@ vm_can_be_renamed_and_its_guest_does_not_notice(void **state)
 static void
 last_vm_can_go_and_come_back(void **state)
 {
-	reload(HEAD, "reload: done, 0 VMs");
+	smoke_reload(HEAD, "reload: done, 0 VMs");
 	assert_false(there("a.sock"));
 	assert_true(vhu_closed_by_peer(smoke.g->v, SOON));
-	reload(HEAD A, "reload: done, 1 VMs");
+	smoke_reload(HEAD A, "reload: done, 1 VMs");
 	assert_int_equal(vhu_reconnect(smoke.g->v), 0);
 	smoke_take_back(smoke.g);
 	guest_refresh(smoke.g);
@@ -406,12 +371,12 @@ many_reloads_leak_nothing(void **state)
 	int fds = smoke_fds(proc_open_fds(smoke.d));
 
 	for (unsigned int i = 0; i < 20; i++)
-		reload(i % 2 ? HEAD A : HEAD A "tcp = 127.0.0.1:3001:22\n" B, "reload: done");
+		smoke_reload(i % 2 ? HEAD A : HEAD A "tcp = 127.0.0.1:3001:22\n" B, "reload: done");
 	assert_true(smoke_fds(fds) <= fds);
 	/* Signals in a heap are one reload, or a few. */
 	for (unsigned int i = 0; i < 50; i++)
 		kill(smoke.d->pid, SIGHUP);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 	settled();
 	assert_null(strstr(proc_log(smoke.d) + before, "error"));
 	smoke_serves(smoke.g);
@@ -422,13 +387,13 @@ log_level_changes(void **state)
 {
 	const size_t before = strlen(proc_log(smoke.d));
 
-	write_conf("[weir]\nmemory = 64\nmax-flows = 4096\nhugepages = off\ncontrol = "
+	smoke_conf("[weir]\nmemory = 64\nmax-flows = 4096\nhugepages = off\ncontrol = "
 		   "%d/control.sock\n"
 		   "log-level = error\n" A);
 	kill(smoke.d->pid, SIGHUP);
 	settled();
 	assert_int_equal(strlen(proc_log(smoke.d)), before);
-	reload(HEAD A, "reload: done");
+	smoke_reload(HEAD A, "reload: done");
 }
 
 /** The daemon's worker thread, -1: not found. */
@@ -492,7 +457,7 @@ vm_goes_while_its_worker_is_held_up(void **state)
 	struct guest *b;
 
 	assert_true(worker > 0);
-	reload(HEAD BRIDGE A B, "reload: done, 2 VMs");
+	smoke_reload(HEAD BRIDGE A B, "reload: done, 2 VMs");
 	c.mac[0] = 2;
 	b = smoke_guest("b.sock", &c);
 	assert_non_null(b);
@@ -502,7 +467,7 @@ vm_goes_while_its_worker_is_held_up(void **state)
 		print_message("skipped: no thread may be stopped here: %s\n", strerror(errno));
 		skip();
 	}
-	write_conf(HEAD BRIDGE A);
+	smoke_conf(HEAD BRIDGE A);
 	kill(control, SIGHUP);
 	/* The VM is on its way out; the worker has yet to be told to forget it. */
 	assert_true(run_to_unlink(control));
@@ -520,45 +485,24 @@ vm_goes_while_its_worker_is_held_up(void **state)
 	close(k.listener);
 	guest_close(b);
 	/* Its socket can be another's. */
-	reload(HEAD BRIDGE A B, "reload: done, 2 VMs");
+	smoke_reload(HEAD BRIDGE A B, "reload: done, 2 VMs");
 	b = smoke_guest("b.sock", &c);
 	assert_non_null(b);
 	smoke_serves(b);
 	guest_close(b);
-	reload(HEAD BRIDGE A, "reload: done, 1 VMs");
-}
-
-/* The file holds the name of the directory that is made for the daemon: a shell writes it there. */
-static int
-up_with(const char *first)
-{
-	char *bin = strdup(getenv("WEIR_BIN"));
-	const char *const args[] = { "-c",
-		"printf %s \"$1\" >$0/weir.conf; exec \"$2\" -c $0/weir.conf", "%d", first, bin,
-		NULL };
-
-	smoke.net = netns_private();
-	setenv("WEIR_BIN", "/bin/sh", 1);
-	smoke.d = proc_spawn_plain(args);
-	setenv("WEIR_BIN", bin, 1);
-	free(bin);
-	if (smoke.d == NULL || !proc_wait_ready(smoke.d, 4 * SOON))
-		return -1;
-	snprintf(conf, sizeof(conf), "%s", proc_path(smoke.d, "weir.conf"));
-	smoke.g = smoke_guest("a.sock", NULL);
-	return smoke.g != NULL ? 0 : -1;
+	smoke_reload(HEAD BRIDGE A, "reload: done, 1 VMs");
 }
 
 static int
 up(void **state)
 {
-	return up_with(HEAD A);
+	return smoke_up_conf(HEAD A);
 }
 
 static int
 up_bridge(void **state)
 {
-	return up_with(HEAD BRIDGE A);
+	return smoke_up_conf(HEAD BRIDGE A);
 }
 
 int

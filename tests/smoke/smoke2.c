@@ -12,6 +12,70 @@
 
 #define RUN_MS 15000
 
+static char conf_path[96];
+
+/* ---- a file that is read again ---- */
+
+const char *
+smoke_conf_path(void)
+{
+	return conf_path;
+}
+
+void
+smoke_conf(const char *format)
+{
+	char text[4096] = "";
+	const char *at;
+
+	while ((at = strstr(format, "%d")) != NULL) {
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.*s%s",
+			(int)(at - format), format, smoke.d->dir);
+		format = at + 2;
+	}
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s", format);
+	smoke_file_write(conf_path, text);
+}
+
+void
+smoke_reload(const char *format, const char *expected)
+{
+	const size_t before = strlen(proc_log(smoke.d));
+	const uint64_t deadline = vhu_now_ms() + SOON;
+
+	smoke_conf(format);
+	kill(smoke.d->pid, SIGHUP);
+	while (strlen(proc_log(smoke.d)) <= before ||
+		strstr(smoke.d->log + before, "reload: ") == NULL) {
+		assert_true(vhu_now_ms() < deadline);
+		assert_true(proc_alive(smoke.d));
+		vhu_sleep_ms(2);
+	}
+	if (strstr(smoke.d->log + before, expected) == NULL)
+		fail_msg("\"%s\" expected, got: %s", expected, smoke.d->log + before);
+}
+
+/* The file holds the name of the directory that is made for the daemon: a shell writes it there. */
+int
+smoke_up_conf(const char *first)
+{
+	char *bin = strdup(getenv("WEIR_BIN"));
+	const char *const args[] = { "-c",
+		"printf %s \"$1\" >$0/weir.conf; exec \"$2\" -c $0/weir.conf", "%d", first, bin,
+		NULL };
+
+	smoke.net = netns_private();
+	setenv("WEIR_BIN", "/bin/sh", 1);
+	smoke.d = proc_spawn_plain(args);
+	setenv("WEIR_BIN", bin, 1);
+	free(bin);
+	if (smoke.d == NULL || !proc_wait_ready(smoke.d, 4 * SOON))
+		return -1;
+	snprintf(conf_path, sizeof(conf_path), "%s", proc_path(smoke.d, "weir.conf"));
+	smoke.g = smoke_guest("a.sock", NULL);
+	return smoke.g != NULL ? 0 : -1;
+}
+
 /* ---- runs ---- */
 
 void

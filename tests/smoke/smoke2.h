@@ -11,6 +11,17 @@
 
 #include <time.h>
 
+/**
+ * Start the daemon with this configuration, and a guest on its a.sock. "%d" in the text is the
+ * daemon's directory, here and below.
+ */
+int smoke_up_conf(const char *first);
+/** Change the file. */
+void smoke_conf(const char *format);
+const char *smoke_conf_path(void);
+/** Change it and tell the daemon; what it says of the reload must have this text. */
+void smoke_reload(const char *format, const char *expected);
+
 /** A run of weir that ends by itself. */
 struct smoke_run {
 	struct proc *d; /**< its directory and log; NULL after smoke_run_free() */
