@@ -363,6 +363,7 @@ conf_zones_have(const struct conf_zones *z, uint32_t zone)
 uint32_t conf_ports_count(const struct conf_forwards *f);
 
 struct conf_vm *conf_vm_find(const struct conf *c, const char *name);
+struct conf_network *conf_network_find(const struct conf *c, const char *name);
 /**
  * The VM of a configuration that is the same as vm of the other: it has its name or, if neither's
  * name is in the other configuration, its socket or port, so it was renamed. NULL: there is none.

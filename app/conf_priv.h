@@ -72,7 +72,6 @@ struct conf_object *conf_object_find(
 	const struct conf *c, const struct conf_kind *k, const char *name);
 /** Add one that is not there. NULL: too many, or out of memory. */
 struct conf_object *conf_object_add(struct conf *c, const struct conf_kind *k, const char *name);
-struct conf_network *conf_network_find(const struct conf *c, const char *name);
 
 /* ---- conf_ini.c ---- */
 

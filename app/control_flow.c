@@ -15,6 +15,7 @@ static const struct {
 	{ "udp", IPPROTO_UDP },
 	{ "icmp", IPPROTO_ICMP },
 	{ "icmpv6", IPPROTO_ICMPV6 },
+	{ "sctp", IPPROTO_SCTP },
 };
 
 const char *
@@ -45,7 +46,7 @@ parse_proto(struct control_filter *f, const char *text, char *err, size_t err_si
 	n = strtoul(text, &end, 10);
 	if (*text < '0' || *text > '9' || *end != '\0' || n < 1 || n > 255) {
 		snprintf(err, err_size,
-			"proto: \"%.32s\" is not tcp, udp, icmp, icmpv6 or a number", text);
+			"proto: \"%.32s\" is not tcp, udp, icmp, icmpv6, sctp or a number", text);
 		return -EINVAL;
 	}
 	f->proto = (uint8_t)n;

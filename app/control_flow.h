@@ -30,7 +30,7 @@ bool control_filter_match(const struct control_filter *f, const struct l4x_flow_
 
 /** @return a new object, NULL out of memory */
 json_t *control_flow_json(const struct l4x_flow_info *info, const char *vm, unsigned int worker);
-/** "tcp", "udp", "icmp", "icmpv6" or the number. @return buf */
+/** "tcp", "udp", "icmp", "icmpv6", "sctp" or the number. @return buf */
 const char *control_proto_name(uint8_t proto, char *buf, size_t size);
 
 #endif

@@ -179,7 +179,13 @@ start_vms(struct daemon *d)
 	for (i = 0; i < d->conf->n_vms; i++)
 		if (daemon_vm_create(d, d->conf->vms[i]) == NULL)
 			return -EIO;
-	ret = daemon_guest_room(d, d->conf);
+	d->rules = daemon_rules_make(d, d->conf);
+	if (d->rules == NULL)
+		return -EIO;
+	daemon_zones_set(d, d->conf);
+	ret = daemon_rules_set(d, d->rules, d->conf);
+	if (ret == 0)
+		ret = daemon_guest_room(d, d->conf);
 	if (ret == 0)
 		ret = daemon_threads_start(d);
 	TAILQ_FOREACH (vm, &d->vms, next)
@@ -226,6 +232,7 @@ stop(struct daemon *d)
 	if (d->workers != NULL && d->bridges != NULL) {
 		daemon_threads_stop(d);
 		daemon_threads_destroy(d);
+		daemon_rules_free(d, d->rules);
 	}
 	for (pif = 0; pif < L4X_MAX_PIFS; pif++)
 		if (d->by_pif[pif] != NULL)

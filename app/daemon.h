@@ -44,7 +44,9 @@ struct daemon_worker {
 	int socket_id;
 	unsigned int n_queues; /**< queue pairs that it polls */
 	struct rte_ring *handover;
+	struct rte_ring *log; /**< struct l4x_log */
 	struct l4x *l4x;
+	struct rules *rules; /**< that it uses */
 	struct worker *w;
 };
 
@@ -106,6 +108,8 @@ struct daemon {
 	struct vport_quota quota[RTE_MAX_NUMA_NODES];
 	uint32_t n_pairs_planned;    /**< queue pairs that the pools were made for */
 	struct flowtab_zones *zones; /**< of the flow tables of all workers */
+	struct rules *rules;         /**< of conf */
+	unsigned int n_rules_made;   /**< for their names */
 	struct chan **chans;         /**< [worker * n_bridges + bridge] */
 	TAILQ_HEAD(, daemon_vm) vms;
 	struct daemon_vm *by_pif[L4X_MAX_PIFS]; /**< those that are kept as well */
@@ -206,6 +210,22 @@ struct daemon_vm *daemon_vm_find(const struct daemon *d, const char *name);
 /** Say once if the guest's memory lies on another NUMA node than its worker. */
 void daemon_vm_check_node(struct daemon_vm *vm);
 
+/* ---- daemon_rules.c: rules, zones, timeouts ---- */
+
+/** Make the rules of a configuration whose VMs are there. NULL: logged. */
+struct rules *daemon_rules_make(struct daemon *d, const struct conf *c);
+/** Free them, unless a worker could not be told to let go of them. NULL is legal. */
+void daemon_rules_free(struct daemon *d, struct rules *r);
+/**
+ * Have all workers go by rules, and by the timeouts and checks of their configuration.
+ * @return 0; -errno logged: some do, some do not
+ */
+int daemon_rules_set(struct daemon *d, struct rules *r, const struct conf *c);
+/** Set the limits of zones to what a configuration says. */
+void daemon_zones_set(struct daemon *d, const struct conf *c);
+/** Log what workers have noted about flows that rules want logged. */
+void daemon_rules_log(struct daemon *d);
+
 /* ---- daemon_listen.c: forwards ---- */
 
 /** Listening sockets that the configuration wants. */
@@ -239,5 +259,11 @@ int daemon_watch(struct daemon *d, uint64_t now_ms);
 
 struct control_call;
 void daemon_command(void *daemon, struct control_call *call);
+
+/* ---- daemon_command_rules.c: what of it is about rules and zones ---- */
+
+void daemon_command_rule_list(struct daemon *d, struct control_call *call);
+void daemon_command_zone_list(struct daemon *d, struct control_call *call);
+void daemon_command_zone_limit(struct daemon *d, struct control_call *call);
 
 #endif

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -326,10 +327,14 @@ daemon_command(void *daemon, struct control_call *call)
 	} commands[] = {
 		{ "vm list", command_vm_list },
 		{ "flow list", command_flow_list },
+		{ "rule list", daemon_command_rule_list },
+		{ "zone list", daemon_command_zone_list },
+		{ "zone limit", daemon_command_zone_limit },
 		{ "stats", command_stats },
 		{ "version", command_version },
 		{ "ping", command_ping },
 	};
+	char all[256] = "";
 	size_t i;
 
 	for (i = 0; i < RTE_DIM(commands); i++) {
@@ -337,6 +342,8 @@ daemon_command(void *daemon, struct control_call *call)
 			commands[i].run(daemon, call);
 			return;
 		}
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i == 0 ? "" : ", ",
+			commands[i].name);
 	}
-	control_fail(call, "no such command; there are vm list, flow list, stats, version, ping");
+	control_fail(call, "no such command; there are %s", all);
 }

@@ -2,7 +2,8 @@
 /*
  * Reload, all or nothing. What can fail is done first, in steps that can be taken back: forwards
  * that are not wanted any more are closed (another VM may want their ports), new VMs are made, VMs
- * are changed, new forwards opened, new VMs started. Only then are VMs taken down that are gone.
+ * are changed, new forwards opened, new VMs started, new rules made and given to the workers. Only
+ * then are VMs taken down that are gone.
  * A VM is the same as before if its name is or, its name being gone, its socket: it was renamed.
  */
 #include "daemon.h"
@@ -22,6 +23,7 @@ report(void *arg, const char *line)
 struct reload {
 	struct daemon *d;
 	struct conf *old, *new;
+	struct rules *rules; /**< of new */
 };
 
 /** What the VM was before; NULL: it is a new one. */
@@ -97,11 +99,22 @@ start_new_vms(struct reload *r)
 	return 0;
 }
 
+/** Last, for it ends flows: until control returns, no guest that is new can connect. */
+static int
+change_rules(struct reload *r)
+{
+	r->rules = daemon_rules_make(r->d, r->new);
+	return r->rules == NULL ? -EIO : daemon_rules_set(r->d, r->rules, r->new);
+}
+
 static void
 roll_back(struct reload *r)
 {
 	struct daemon_vm *vm, *after;
 
+	if (r->rules != NULL)
+		daemon_rules_set(r->d, r->d->rules, r->old);
+	daemon_rules_free(r->d, r->rules);
 	for (vm = TAILQ_FIRST(&r->d->vms); vm != NULL; vm = after) {
 		after = TAILQ_NEXT(vm, next);
 		if (old_conf(r, &vm->conf) == NULL)
@@ -125,6 +138,9 @@ commit(struct reload *r)
 {
 	struct daemon_vm *vm, *after;
 
+	daemon_rules_free(r->d, r->d->rules);
+	r->d->rules = r->rules;
+	daemon_zones_set(r->d, r->new);
 	for (vm = TAILQ_FIRST(&r->d->vms); vm != NULL; vm = after) {
 		after = TAILQ_NEXT(vm, next);
 		if (new_conf(r, &vm->conf) == NULL)
@@ -173,6 +189,8 @@ daemon_reload(struct daemon *d)
 		ret = make_new_vms(&r);
 	if (ret == 0)
 		ret = start_new_vms(&r);
+	if (ret == 0)
+		ret = change_rules(&r);
 	if (ret == 0) {
 		commit(&r);
 		log_info("reload: done, %u VMs", d->conf->n_vms);

@@ -21,6 +21,8 @@
 #include "waits.h"
 
 #define HANDOVER_FRAMES 1024
+/** Flows that a worker can note for the log between two looks. */
+#define LOG_FLOWS 1024
 /** Bytes of one frame buffer, and of one without data room, with the pool's own header. */
 #define FRAME_BYTES 2496
 #define EXT_BYTES 320
@@ -248,9 +250,19 @@ worker_objects(struct daemon *d, unsigned int i)
 		.timeouts = d->conf->timeouts,
 		.n_workers = d->n_workers,
 		.zones = d->zones,
+		.evict = d->conf->evict,
+		.no_seq_check = !d->conf->tcp_window_check,
+		.no_pickup = !d->conf->tcp_pickup,
 	};
 	char name[32], ring[RTE_RING_NAMESIZE];
 	unsigned int b;
+
+	snprintf(ring, sizeof(ring), "log_%u", i);
+	w->log = rte_ring_create_elem(ring, sizeof(struct l4x_log), LOG_FLOWS, w->socket_id,
+		RING_F_SP_ENQ | RING_F_SC_DEQ);
+	if (w->log == NULL)
+		return not_made(d, "the rings of the log");
+	p.log = w->log;
 
 	snprintf(name, sizeof(name), "worker%u", i);
 	p.name = name;
@@ -372,6 +384,8 @@ daemon_threads_destroy(struct daemon *d)
 	for (i = 0; i < d->n_workers; i++) {
 		l4x_destroy(d->workers[i].l4x);
 		rte_ring_free(d->workers[i].handover);
+		rte_ring_free(d->workers[i].log);
+		d->workers[i].rules = NULL;
 		vport_bell_destroy(d->workers[i].bell);
 		if (d->workers[i].waker_made)
 			waker_fini(&d->workers[i].waker);

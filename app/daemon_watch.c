@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the control thread looks at of itself, once a second: limits that were met. */
+/*
+ * What the control thread looks at of itself, once a second: limits that were met, flows to be
+ * logged.
+ */
 #include "daemon.h"
 
 #include "log.h"
@@ -53,6 +56,7 @@ daemon_watch(struct daemon *d, uint64_t now_ms)
 				bridge_counters(d->bridges[i].b), BRIDGE_COUNT_SOCKET_LIMIT);
 		TAILQ_FOREACH (vm, &d->vms, next)
 			count_vm(vm, met);
+		daemon_rules_log(d);
 		limits_look(&d->limits, met, now_ms, say, NULL);
 		d->look_ms = now_ms + LIMITS_LOOK_MS;
 	}

@@ -30,11 +30,16 @@ struct command {
 	weirctl_show_fn show;
 	const char *list; /**< array that comes in several replies, or NULL */
 	bool filters;     /**< takes --vm, --proto, --addr, --port */
+	/** Words or numbers that follow the name, and what they are called in the request. */
+	const char *args[2];
 };
 
 static const struct command commands[] = {
 	{ "vm list", weirctl_show_vms, NULL, false },
 	{ "flow list", weirctl_show_flows, "flows", true },
+	{ "rule list", weirctl_show_rules, "rules", false },
+	{ "zone list", weirctl_show_zones, "zones", false },
+	{ "zone limit", weirctl_show_zone_limit, NULL, false, { "zone", "limit" } },
 	{ "stats", weirctl_show_stats, NULL, false },
 	{ "version", weirctl_show_version, NULL, false },
 	{ "ping", weirctl_show_ping, NULL, false },
@@ -50,6 +55,11 @@ help(FILE *out)
 	      "Commands:\n"
 	      "  vm list             virtual machines, connected or not\n"
 	      "  flow list           flows, with --vm, --proto, --addr, --port: only some\n"
+	      "  rule list           rules in order, then policies, with the flows that met them\n"
+	      "  zone list           zones that have flows or a limit\n"
+	      "  zone limit ZONE N   flows of a zone (or default: of each that has no limit of "
+	      "its\n"
+	      "                      own) at most, until weir reloads; none, unset: no limit\n"
 	      "  stats               counters that are not 0, with --all: all\n"
 	      "  version             versions and lay-out of the daemon\n"
 	      "  ping                does it answer?\n"
@@ -59,7 +69,7 @@ help(FILE *out)
 	      "                      /run/weir/control.sock]\n"
 	      "  --json              the reply as JSON\n"
 	      "  --vm NAME           flows of this VM\n"
-	      "  --proto PROTO       tcp, udp, icmp, icmpv6 or a number\n"
+	      "  --proto PROTO       tcp, udp, icmp, icmpv6, sctp or a number\n"
 	      "  --addr ADDR         flows with this address at either end\n"
 	      "  --port PORT         flows with this port at either end\n"
 	      "  --all               counters that are 0, too\n"
@@ -177,6 +187,22 @@ receive_reply(FILE *in, const char *path, bool first)
 
 /* ---- JSON out ---- */
 
+/** What a reply has beside the list, if it has. */
+static void
+print_json_rest(const struct command *cmd, const json_t *reply)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)reply, key, value)
+	{
+		if (strcmp(key, "ok") == 0 || strcmp(key, cmd->list) == 0)
+			continue;
+		printf(", \"%s\": ", key);
+		json_dumpf(value, stdout, JSON_ENCODE_ANY);
+	}
+}
+
 /** A list that comes in parts is printed as one document. */
 static void
 print_json(const struct command *cmd, json_t *reply, bool first, bool last)
@@ -200,8 +226,11 @@ print_json(const struct command *cmd, json_t *reply, bool first, bool last)
 		json_dumpf(item, stdout, 0);
 		any = true;
 	}
-	if (last)
-		fputs(any ? "\n]}\n" : "]}\n", stdout);
+	if (!last)
+		return;
+	fputs(any ? "\n]" : "]", stdout);
+	print_json_rest(cmd, reply);
+	fputs("}\n", stdout);
 }
 
 static uint64_t
@@ -347,25 +376,76 @@ next_option(int argc, char **argv)
 	return strcspn(option + 2, "=") == strlen(long_options[which].name) ? code : '?';
 }
 
+/** Words of a command's name: "flow list" has two. */
+static int
+name_words(const char *name)
+{
+	return strchr(name, ' ') != NULL ? 2 : 1;
+}
+
 static const struct command *
 find_command(int argc, char **argv)
 {
 	char name[64];
 	size_t i;
 
-	snprintf(name, sizeof(name), "%s%s%s", argv[0], argc > 1 ? " " : "",
-		argc > 1 ? argv[1] : "");
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (argc <= 2 && strcmp(name, commands[i].name) == 0)
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		const int n = name_words(commands[i].name);
+
+		snprintf(name, sizeof(name), "%s%s%s", argv[0], n == 2 ? " " : "",
+			n == 2 && argc > 1 ? argv[1] : "");
+		if (strcmp(name, commands[i].name) == 0)
 			return &commands[i];
+	}
 	return NULL;
+}
+
+/** What follows the name of the command becomes a part of the request: numbers as such. */
+static int
+take_args(struct options *o, const struct command *cmd, int argc, char **argv)
+{
+	const int max = (int)(sizeof(cmd->args) / sizeof(cmd->args[0]));
+	char *end;
+	int i;
+
+	for (i = 0; i < max && cmd->args[i] != NULL; i++) {
+		json_t *value;
+
+		if (i == argc)
+			return fail(EXIT_USAGE, cmd->name, "a word is missing, see weirctl --help");
+		errno = 0;
+		value = json_integer(strtoll(argv[i], &end, 10));
+		if (argv[i][0] < '0' || argv[i][0] > '9' || *end != '\0' || errno != 0) {
+			json_decref(value);
+			value = json_string(argv[i]);
+		}
+		if (json_object_set_new(o->args, cmd->args[i], value) != 0)
+			return fail(EXIT_USAGE, argv[i], "not text");
+	}
+	return i == argc ? 0 : fail(EXIT_USAGE, argv[i], "what is this? See weirctl --help");
+}
+
+/** What is left of the command line: a command. */
+static int
+run_command(struct options *o, int argc, char **argv)
+{
+	const struct command *cmd = find_command(argc, argv);
+	int ret, n;
+
+	if (cmd == NULL)
+		return fail(EXIT_USAGE, argv[0], "no such command, see weirctl --help");
+	if (!cmd->filters && json_object_size(o->args) != 0)
+		return fail(EXIT_USAGE, cmd->name,
+			"--vm, --proto, --addr and --port go with flow list");
+	n = name_words(cmd->name);
+	ret = take_args(o, cmd, argc - n, argv + n);
+	return ret != 0 ? ret : run(cmd, o);
 }
 
 int
 main(int argc, char **argv)
 {
 	struct options o = { .args = json_object() };
-	const struct command *cmd;
 	int code, ret = 0;
 
 	opterr = 0;
@@ -376,14 +456,7 @@ main(int argc, char **argv)
 		help(stderr);
 		ret = EXIT_USAGE;
 	} else if (ret == 0) {
-		cmd = find_command(argc - optind, argv + optind);
-		if (cmd == NULL)
-			ret = fail(EXIT_USAGE, argv[optind], "no such command, see weirctl --help");
-		else if (!cmd->filters && json_object_size(o.args) != 0)
-			ret = fail(EXIT_USAGE, cmd->name,
-				"--vm, --proto, --addr and --port go with flow list");
-		else
-			ret = run(cmd, &o);
+		ret = run_command(&o, argc - optind, argv + optind);
 	}
 	json_decref(o.args);
 	return ret;

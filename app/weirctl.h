@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #define WEIRCTL_COLUMNS 12
-#define WEIRCTL_CELL 96
+#define WEIRCTL_CELL 384
 
 /** A table whose columns are as wide as the widest cell so far. */
 struct weirctl_table {
@@ -36,6 +36,12 @@ const char *weirctl_count(uint64_t n, char *buf, size_t size);
 /** "0.5s", "12s", "3m04s", "2h15m", "4d06h" */
 const char *weirctl_time(uint64_t ms, char *buf, size_t size);
 
+/** What show functions take out of replies: a text, "-" where there is none; a number, or 0. */
+const char *weirctl_text(const json_t *object, const char *key);
+uint64_t weirctl_number(const json_t *object, const char *key);
+/** A list of words as "csum,tso4"; "-": there are none. @return buf */
+const char *weirctl_words(const json_t *object, const char *key, char *buf, size_t size);
+
 /** One reply of a command, as text; state is kept from one reply to the next. */
 struct weirctl_show {
 	FILE *out;
@@ -47,8 +53,14 @@ struct weirctl_show {
 };
 typedef int (*weirctl_show_fn)(struct weirctl_show *s, const json_t *reply, bool last);
 
+/** Begin the table with the first reply. @param heads as for weirctl_table_init() */
+int weirctl_show_heads(struct weirctl_show *s, const char *const *heads);
+
 int weirctl_show_vms(struct weirctl_show *s, const json_t *reply, bool last);
 int weirctl_show_flows(struct weirctl_show *s, const json_t *reply, bool last);
+int weirctl_show_rules(struct weirctl_show *s, const json_t *reply, bool last);
+int weirctl_show_zones(struct weirctl_show *s, const json_t *reply, bool last);
+int weirctl_show_zone_limit(struct weirctl_show *s, const json_t *reply, bool last);
 int weirctl_show_stats(struct weirctl_show *s, const json_t *reply, bool last);
 int weirctl_show_version(struct weirctl_show *s, const json_t *reply, bool last);
 int weirctl_show_ping(struct weirctl_show *s, const json_t *reply, bool last);

@@ -4,22 +4,22 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *
-text_of(const json_t *object, const char *key)
+const char *
+weirctl_text(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text != NULL ? text : "-";
 }
 
-static uint64_t
-number_of(const json_t *object, const char *key)
+uint64_t
+weirctl_number(const json_t *object, const char *key)
 {
 	return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
-static int
-table_begin(struct weirctl_show *s, const char *const *heads)
+int
+weirctl_show_heads(struct weirctl_show *s, const char *const *heads)
 {
 	if (s->table_made)
 		return 0;
@@ -29,9 +29,8 @@ table_begin(struct weirctl_show *s, const char *const *heads)
 
 /* ---- vm list ---- */
 
-/** A list of words as "csum,tso4"; "-": there are none. */
-static const char *
-words_of(const json_t *object, const char *key, char *buf, size_t size)
+const char *
+weirctl_words(const json_t *object, const char *key, char *buf, size_t size)
 {
 	const json_t *list = json_object_get(object, key), *word;
 	size_t i, used = 0;
@@ -55,18 +54,18 @@ vm_row(struct weirctl_show *s, const json_t *vm)
 	const int node = (int)json_integer_value(json_object_get(vm, "node"));
 	char queues[32], offloads[32], rx[32], tx[32], state[64];
 	const bool up = json_is_true(json_object_get(vm, "connected"));
-	const char *cells[] = { text_of(vm, "name"), state, text_of(vm, "address"),
-		text_of(vm, "address6"), queues,
-		words_of(vm, "offloads", offloads, sizeof(offloads)),
-		weirctl_bytes(number_of(counters, "vport-rx-bytes"), rx, sizeof(rx)),
-		weirctl_bytes(number_of(counters, "vport-tx-bytes"), tx, sizeof(tx)),
-		text_of(vm, "socket") };
+	const char *cells[] = { weirctl_text(vm, "name"), state, weirctl_text(vm, "address"),
+		weirctl_text(vm, "address6"), queues,
+		weirctl_words(vm, "offloads", offloads, sizeof(offloads)),
+		weirctl_bytes(weirctl_number(counters, "vport-rx-bytes"), rx, sizeof(rx)),
+		weirctl_bytes(weirctl_number(counters, "vport-tx-bytes"), tx, sizeof(tx)),
+		weirctl_text(vm, "socket") };
 
 	snprintf(state, sizeof(state), "%s", up ? "connected" : "waiting");
 	if (up && node >= 0 && node != (int)json_integer_value(json_object_get(vm, "worker_node")))
 		snprintf(state, sizeof(state), "connected, memory on node %d", node);
-	snprintf(queues, sizeof(queues), "%u/%u", (unsigned int)number_of(vm, "queues_up"),
-		(unsigned int)number_of(vm, "queues"));
+	snprintf(queues, sizeof(queues), "%u/%u", (unsigned int)weirctl_number(vm, "queues_up"),
+		(unsigned int)weirctl_number(vm, "queues"));
 	return weirctl_table_row(&s->table, cells);
 }
 
@@ -76,7 +75,7 @@ weirctl_show_vms(struct weirctl_show *s, const json_t *reply, bool last)
 	static const char *const heads[] = { "NAME", "STATE", "ADDRESS", "ADDRESS6", "QUEUES",
 		"OFFLOADS", ">FROM GUEST", ">TO GUEST", "SOCKET", NULL };
 	const json_t *vms = json_object_get(reply, "vms"), *vm;
-	int ret = table_begin(s, heads);
+	int ret = weirctl_show_heads(s, heads);
 	size_t i;
 
 	json_array_foreach(vms, i, vm) if (ret == 0) ret = vm_row(s, vm);
@@ -90,8 +89,8 @@ weirctl_show_vms(struct weirctl_show *s, const json_t *reply, bool last)
 static const char *
 endpoint(const json_t *side, const char *addr_key, const char *port_key, char *buf, size_t size)
 {
-	const char *addr = text_of(side, addr_key);
-	const unsigned int port = (unsigned int)number_of(side, port_key);
+	const char *addr = weirctl_text(side, addr_key);
+	const unsigned int port = (unsigned int)weirctl_number(side, port_key);
 
 	snprintf(buf, size, strchr(addr, ':') != NULL ? "[%.46s]:%u" : "%.46s:%u", addr, port);
 	return buf;
@@ -106,17 +105,18 @@ flow_row(struct weirctl_show *s, const json_t *flow)
 		     *left = json_object_get(flow, "left_ms");
 	char a[64], b[64], age[32], until[32], p0[32], p1[32], b0[32], b1[32];
 	const bool inbound = json_is_true(json_object_get(flow, "inbound"));
-	const char *cells[] = { text_of(flow, "vm"), text_of(flow, "proto"), text_of(flow, "state"),
-		inbound ? "in" : "out", endpoint(guest, "addr", "port", a, sizeof(a)),
+	const char *cells[] = { weirctl_text(flow, "vm"), weirctl_text(flow, "proto"),
+		weirctl_text(flow, "state"), inbound ? "in" : "out",
+		endpoint(guest, "addr", "port", a, sizeof(a)),
 		endpoint(host, "peer_addr", "peer_port", b, sizeof(b)),
-		weirctl_time(number_of(flow, "age_ms"), age, sizeof(age)),
+		weirctl_time(weirctl_number(flow, "age_ms"), age, sizeof(age)),
 		json_is_integer(left)
-			? weirctl_time(number_of(flow, "left_ms"), until, sizeof(until))
+			? weirctl_time(weirctl_number(flow, "left_ms"), until, sizeof(until))
 			: "-",
-		weirctl_count(number_of(from, "packets"), p0, sizeof(p0)),
-		weirctl_bytes(number_of(from, "bytes"), b0, sizeof(b0)),
-		weirctl_count(number_of(to, "packets"), p1, sizeof(p1)),
-		weirctl_bytes(number_of(to, "bytes"), b1, sizeof(b1)) };
+		weirctl_count(weirctl_number(from, "packets"), p0, sizeof(p0)),
+		weirctl_bytes(weirctl_number(from, "bytes"), b0, sizeof(b0)),
+		weirctl_count(weirctl_number(to, "packets"), p1, sizeof(p1)),
+		weirctl_bytes(weirctl_number(to, "bytes"), b1, sizeof(b1)) };
 
 	s->n++;
 	return weirctl_table_row(&s->table, cells);
@@ -129,7 +129,7 @@ weirctl_show_flows(struct weirctl_show *s, const json_t *reply, bool last)
 		"GUEST", "PEER", ">AGE", ">LEFT", ">OUT PKTS", ">OUT BYTES", ">IN PKTS",
 		">IN BYTES", NULL };
 	const json_t *flows = json_object_get(reply, "flows"), *flow;
-	int ret = table_begin(s, heads);
+	int ret = weirctl_show_heads(s, heads);
 	size_t i;
 
 	json_array_foreach(flows, i, flow) if (ret == 0) ret = flow_row(s, flow);
@@ -183,13 +183,13 @@ parts_print(struct weirctl_show *s, const json_t *list, const char *kind, const 
 	json_array_foreach(list, i, part)
 	{
 		if (json_is_string(json_object_get(part, key)))
-			snprintf(title, sizeof(title), "%s %s", kind, text_of(part, key));
+			snprintf(title, sizeof(title), "%s %s", kind, weirctl_text(part, key));
 		else
 			snprintf(title, sizeof(title), "%s %u", kind,
-				(unsigned int)number_of(part, key));
+				(unsigned int)weirctl_number(part, key));
 		if (json_object_get(part, "flows") != NULL)
 			snprintf(title + strlen(title), sizeof(title) - strlen(title), ": %u flows",
-				(unsigned int)number_of(part, "flows"));
+				(unsigned int)weirctl_number(part, "flows"));
 		section_print(s, title, json_object_get(part, "counters"),
 			json_object_get(part, "drops"), NULL);
 	}
@@ -216,10 +216,10 @@ weirctl_show_version(struct weirctl_show *s, const json_t *reply, bool last)
 	char up[32];
 
 	fprintf(s->out, "weir %s (%s), up %s, %u workers, %u bridges%s, huge pages %s\n",
-		text_of(reply, "weir"), text_of(reply, "dpdk"),
-		weirctl_time(number_of(reply, "uptime_ms"), up, sizeof(up)),
-		(unsigned int)number_of(reply, "workers"),
-		(unsigned int)number_of(reply, "bridges"),
+		weirctl_text(reply, "weir"), weirctl_text(reply, "dpdk"),
+		weirctl_time(weirctl_number(reply, "uptime_ms"), up, sizeof(up)),
+		(unsigned int)weirctl_number(reply, "workers"),
+		(unsigned int)weirctl_number(reply, "bridges"),
 		json_is_true(json_object_get(reply, "inline")) ? " (inline)" : "",
 		json_is_true(json_object_get(reply, "hugepages")) ? "on" : "off");
 	return 0;

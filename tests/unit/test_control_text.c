@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "control_flow.h"
+#include "control_rule.h"
 #include "weirctl.h"
 
 static struct l4x_flow_info
@@ -212,12 +213,189 @@ a_flow_is_one_line_for_people(void **state)
 	json_decref(reply);
 }
 
+/* ---- rules and zones ---- */
+
+static struct rules_net
+net(const char *text, uint8_t len)
+{
+	struct rules_net n = { .prefix_len = len };
+
+	assert_int_equal(flowtab_addr_parse(&n.addr, text), 0);
+	return n;
+}
+
+/** The JSON of a rule, and the line of it; both to be freed. */
+static void
+show_rule(const struct rule *r, const char *vm, const char *to_vm, char **json, char **line)
+{
+	const struct control_rule_names names = { vm, to_vm, "" };
+	json_t *rule = control_rule_json(r, &names, 12345);
+	json_t *reply = json_pack("{s:[o], s:[{s:s, s:s, s:i}]}", "rules", rule, "policies",
+		"direction", "out", "action", "accept", "hits", 7);
+	struct weirctl_show s = { 0 };
+	size_t size;
+
+	assert_non_null(reply);
+	*json = json_dumps(rule, JSON_COMPACT);
+	s.out = open_memstream(line, &size);
+	assert_int_equal(weirctl_show_rules(&s, reply, true), 0);
+	fclose(s.out);
+	weirctl_table_fini(&s.table);
+	json_decref(reply);
+}
+
+static void
+a_rule_shows_what_it_says_and_nothing_else(void **state)
+{
+	struct rule r = {
+		.number = 10, .directions = RULES_OUT | RULES_EAST_WEST, .action = RULES_DROP
+	};
+	char *json, *line;
+
+	show_rule(&r, "", "", &json, &line);
+	assert_string_equal(json,
+		"{\"number\":10,\"directions\":[\"out\",\"east-west\"],"
+		"\"action\":\"drop\",\"hits\":12345}");
+	assert_string_equal(line,
+		"  RULE   HITS  DIRECTION      FLOWS       ACTION\n"
+		"    10  12.3k  out,east-west  any         drop\n"
+		"policy      7  out            of no rule  accept\n");
+	free(json);
+	free(line);
+	r.family = 6;
+	show_rule(&r, "", "", &json, &line);
+	assert_non_null(strstr(json, "\"family\":6"));
+	assert_non_null(strstr(line, "  IPv6  "));
+	free(json);
+	free(line);
+}
+
+static void
+a_rule_is_shown_as_it_was_written(void **state)
+{
+	struct rule r = { .number = 1,
+		.directions = RULES_EAST_WEST,
+		.proto = IPPROTO_TCP,
+		.by_zone = true,
+		.zone = 5,
+		.family = 4,
+		.src = net("10.0.0.0", 8),
+		.dst = net("192.0.2.1", 32),
+		.sport_min = 1024,
+		.sport_max = 65535,
+		.dport_min = 21,
+		.dport_max = 21,
+		.helper = CT_HELPER_FTP,
+		.set_mark = true,
+		.mark = UINT32_MAX,
+		.set_zone = true,
+		.to_zone = 7,
+		.log = true };
+	char *json, *line;
+
+	r.nat = (struct ct_nat){ .what = CT_NAT_SRC | CT_NAT_DST, .choice = CT_NAT_RANDOM };
+	r.nat.src.min = net("10.9.0.1", 32).addr;
+	r.nat.src.max = net("10.9.0.9", 32).addr;
+	r.nat.src.port_min = 2000;
+	r.nat.src.port_max = 2999;
+	r.nat.dst.port_min = r.nat.dst.port_max = 2121;
+	show_rule(&r, "web", "db", &json, &line);
+	assert_string_equal(json,
+		"{\"number\":1,\"directions\":[\"east-west\"],\"vm\":\"web\",\"to_vm\":\"db\","
+		"\"zone\":5,\"proto\":\"tcp\",\"family\":4,\"source\":\"10.0.0.0/8\","
+		"\"destination\":\"192.0.2.1/32\",\"source_port\":\"1024-65535\","
+		"\"destination_port\":\"21\",\"action\":\"accept\","
+		"\"snat\":\"10.9.0.1-10.9.0.9:2000-2999\",\"dnat\":\":2121\","
+		"\"nat_choice\":\"random\",\"mark\":4294967295,\"set_zone\":7,"
+		"\"helper\":\"ftp\",\"log\":true,\"hits\":12345}");
+	assert_non_null(strstr(line,
+		"  vm web to-vm db zone 5 tcp source 10.0.0.0/8 source-port 1024-65535 destination "
+		"192.0.2.1/32 destination-port 21  accept snat 10.9.0.1-10.9.0.9:2000-2999 dnat "
+		":2121 nat-choice random helper ftp mark 4294967295 set-zone 7 log\n"));
+	free(json);
+	free(line);
+}
+
+static void
+redirects_and_automatic_sources_are_shown(void **state)
+{
+	struct rule r = { .number = 1, .directions = RULES_OUT, .redirect = true };
+	char *json, *line;
+
+	r.nat.what = CT_NAT_DST;
+	r.nat.dst.port_min = r.nat.dst.port_max = 3128;
+	show_rule(&r, "", "", &json, &line);
+	assert_non_null(strstr(json, "\"redirect\":\"3128\""));
+	free(json);
+	free(line);
+	r.nat.dst.min = r.nat.dst.max = net("::1", 128).addr;
+	show_rule(&r, "", "", &json, &line);
+	assert_non_null(strstr(line, "accept redirect [::1]:3128\n"));
+	free(json);
+	free(line);
+	r = (struct rule){ .number = 1, .directions = RULES_EAST_WEST, .nat.what = CT_NAT_SRC };
+	show_rule(&r, "", "", &json, &line);
+	assert_non_null(strstr(json, "\"snat\":\"auto\""));
+	free(json);
+	free(line);
+}
+
+static void
+tuples_are_one_line(void **state)
+{
+	struct flowtab_tuple t = { .eaddr = net("10.0.2.15", 32).addr,
+		.oaddr = net("192.0.2.1", 32).addr,
+		.eport = rte_cpu_to_be_16(4711),
+		.oport = rte_cpu_to_be_16(80),
+		.proto = IPPROTO_TCP };
+	char buf[CONTROL_TUPLE_LEN];
+
+	assert_string_equal(
+		control_tuple_format(&t, buf, sizeof(buf)), "tcp 10.0.2.15:4711 -> 192.0.2.1:80");
+	t.eaddr = net("2001:db8:1111:2222:3333:4444:5555:6666", 128).addr;
+	t.oaddr = t.eaddr;
+	t.eport = t.oport = 0xffff;
+	t.proto = 200;
+	assert_string_equal(control_tuple_format(&t, buf, sizeof(buf)),
+		"200 [2001:db8:1111:2222:3333:4444:5555:6666]:65535 -> "
+		"[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
+}
+
+static void
+zones_have_flows_and_limits(void **state)
+{
+	json_t *more = json_pack("{s:[{s:i, s:i, s:i}], s:b}", "zones", "zone", 5, "flows", 17,
+		"limit", 200, "more", 1);
+	json_t *end = json_pack("{s:[{s:i, s:i, s:n}, {s:i, s:i, s:s}], s:i}", "zones", "zone", 6,
+		"flows", 1, "limit", "zone", 65535, "flows", 0, "limit", "none", "default", 10000);
+	struct weirctl_show s = { 0 };
+	char *text = NULL;
+	size_t size;
+
+	s.out = open_memstream(&text, &size);
+	assert_int_equal(weirctl_show_zones(&s, more, false), 0);
+	assert_int_equal(weirctl_show_zones(&s, end, true), 0);
+	fclose(s.out);
+	assert_string_equal(text,
+		"ZONE  FLOWS  LIMIT\n"
+		"   5     17    200\n"
+		"      6      1      -\n"
+		"  65535      0   none\n"
+		"default         10000\n");
+	free(text);
+	weirctl_table_fini(&s.table);
+	json_decref(more);
+	json_decref(end);
+}
+
 static void
 hostile_replies_do_not_break_the_client(void **state)
 {
 	static const char many[] =
 		"{\"vms\":[null,5,{}],\"flows\":[null,{\"guest\":3}],\"workers\":[{}],"
-		"\"bridges\":[1],\"total\":{\"a\":\"b\"},\"drops\":null}";
+		"\"bridges\":[1],\"total\":{\"a\":\"b\"},\"drops\":null,"
+		"\"rules\":[null,{\"number\":[],\"directions\":{},\"snat\":{}}],\"policies\":[5],"
+		"\"zones\":[null,{\"limit\":[]}],\"default\":{},\"zone\":[],\"limit\":{}}";
 	static const char *const replies[] = { "{}", "{\"vms\":5,\"flows\":{},\"total\":[]}",
 		many };
 	struct weirctl_show s;
@@ -233,6 +411,13 @@ hostile_replies_do_not_break_the_client(void **state)
 		weirctl_table_fini(&s.table);
 		s.table_made = false;
 		assert_int_equal(weirctl_show_flows(&s, reply, true), 0);
+		weirctl_table_fini(&s.table);
+		s.table_made = false;
+		assert_int_equal(weirctl_show_rules(&s, reply, true), 0);
+		weirctl_table_fini(&s.table);
+		s.table_made = false;
+		assert_int_equal(weirctl_show_zones(&s, reply, true), 0);
+		assert_int_equal(weirctl_show_zone_limit(&s, reply, true), 0);
 		assert_int_equal(weirctl_show_stats(&s, reply, true), 0);
 		assert_int_equal(weirctl_show_version(&s, reply, true), 0);
 		assert_int_equal(weirctl_show_ping(&s, reply, true), 0);
@@ -256,6 +441,11 @@ main(void)
 		cmocka_unit_test(tables_are_aligned),
 		cmocka_unit_test(an_empty_flow_list_has_its_head_once),
 		cmocka_unit_test(a_flow_is_one_line_for_people),
+		cmocka_unit_test(a_rule_shows_what_it_says_and_nothing_else),
+		cmocka_unit_test(a_rule_is_shown_as_it_was_written),
+		cmocka_unit_test(redirects_and_automatic_sources_are_shown),
+		cmocka_unit_test(tuples_are_one_line),
+		cmocka_unit_test(zones_have_flows_and_limits),
 		cmocka_unit_test(hostile_replies_do_not_break_the_client),
 	};
 

@@ -178,10 +178,21 @@ port_open(uint16_t port)
 int
 ctl(const char *a, const char *b, const char *c)
 {
+	return ctl_words((const char *const[]){ a, b, c, NULL });
+}
+
+int
+ctl_words(const char *const *words)
+{
 	const struct process daemon = process;
-	const char *const args[] = { weirctl, "--control", "c", a, b, c, NULL };
+	const char *args[16] = { weirctl, "--control", "c" };
+	unsigned int n = 3;
 	int status;
 
+	for (; *words != NULL; words++) {
+		assert_true(n < sizeof(args) / sizeof(args[0]) - 1);
+		args[n++] = *words;
+	}
 	start_as(0, args);
 	status = end();
 	process = daemon;

@@ -59,6 +59,9 @@ uint16_t busy_port(int *fd);
 bool port_open(uint16_t port);
 /** weirctl, of the daemon that runs. @return its exit status */
 int ctl(const char *a, const char *b, const char *c);
+/** The same with words up to a NULL. */
+int ctl_words(const char *const *words);
+#define CTL(...) ctl_words((const char *const[]){ __VA_ARGS__, NULL })
 /** To become somebody else. */
 void need_root(void);
 
