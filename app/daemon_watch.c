@@ -17,9 +17,13 @@ static void
 count_worker(const struct daemon_worker *w, uint64_t met[LIMITS])
 {
 	const uint64_t *l4x = l4x_counters(w->l4x);
+	const uint64_t *ct = ct_reasons(l4x_ct(w->l4x));
 
-	met[LIMIT_FLOW_TABLE] += count_of(l4x, L4X_DROP_FLOW_TABLE);
-	met[LIMIT_FLOWS_OF_VM] += count_of(l4x, L4X_DROP_FLOW_LIMIT);
+	met[LIMIT_FLOW_TABLE] += count_of(l4x, L4X_DROP_FLOW_TABLE) + count_of(ct, CT_REASON_TABLE);
+	met[LIMIT_FLOWS_OF_VM] +=
+		count_of(l4x, L4X_DROP_FLOW_LIMIT) + count_of(ct, CT_REASON_PIF_LIMIT);
+	met[LIMIT_FLOWS_OF_ZONE] +=
+		count_of(l4x, L4X_DROP_ZONE_LIMIT) + count_of(ct, CT_REASON_ZONE_LIMIT);
 	met[LIMIT_FLOW_RATE] += count_of(l4x, L4X_DROP_FLOW_RATE);
 	met[LIMIT_FRAMES] += count_of(l4x, L4X_DROP_NO_MBUF);
 }

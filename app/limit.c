@@ -12,6 +12,8 @@ static const struct {
 		"raise max-flows of [weir]" },
 	[LIMIT_FLOWS_OF_VM] = { "a VM has as many flows as its max-flows allows",
 		"raise max-flows of that VM; weirctl flow list shows who has many" },
+	[LIMIT_FLOWS_OF_ZONE] = { "a zone has as many flows as its zone-limit allows",
+		"raise zone-limit of [weir]; weirctl zone list shows which zone it is" },
 	[LIMIT_FLOW_RATE] = { "a VM begins more flows in a second than its new-flows-per-s allows",
 		"raise new-flows-per-s of that VM" },
 	[LIMIT_FILES] = { "no socket could be made: too many open files, or no memory for them",

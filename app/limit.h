@@ -19,11 +19,12 @@
 #define LIMITS_LINE_MAX 256
 
 enum limit {
-	LIMIT_FLOW_TABLE,  /**< max-flows of [weir] */
-	LIMIT_FLOWS_OF_VM, /**< max-flows of a VM */
-	LIMIT_FLOW_RATE,   /**< new-flows-per-s of a VM */
-	LIMIT_FILES,       /**< open files */
-	LIMIT_FRAMES,      /**< frame buffers */
+	LIMIT_FLOW_TABLE,    /**< max-flows of [weir] */
+	LIMIT_FLOWS_OF_VM,   /**< max-flows of a VM */
+	LIMIT_FLOWS_OF_ZONE, /**< zone-limit */
+	LIMIT_FLOW_RATE,     /**< new-flows-per-s of a VM */
+	LIMIT_FILES,         /**< open files */
+	LIMIT_FRAMES,        /**< frame buffers */
 	LIMITS,
 };
 

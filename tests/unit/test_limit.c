@@ -33,8 +33,8 @@ static void
 a_limit_that_is_met_is_said_with_what_to_do(void **state)
 {
 	static const char *const advice[LIMITS] = { "raise max-flows of [weir]",
-		"raise max-flows of that VM", "raise new-flows-per-s", "ulimit -n",
-		"raise memory" };
+		"raise max-flows of that VM", "raise zone-limit", "raise new-flows-per-s",
+		"ulimit -n", "raise memory" };
 	struct limits l;
 	enum limit i;
 
