@@ -183,14 +183,14 @@ poll_ready(struct bridge *b, struct bridge_worker *w)
 }
 
 unsigned int
-bridge_poll(struct bridge *b, uint64_t now_us)
+bridge_poll(struct bridge *b, uint64_t now_us, bool busy)
 {
 	unsigned int done = 0, i;
 
 	b->now_us = now_us;
 	for (i = 0; i < b->p.n_workers; i++)
 		done += bridge_ops_poll(b, &b->workers[i]);
-	if (done == 0 || b->epoll_now || now_us - b->epoll_us >= BRIDGE_EPOLL_US) {
+	if ((done == 0 && !busy) || b->epoll_now || now_us - b->epoll_us >= BRIDGE_EPOLL_US) {
 		done += poll_sockets(b);
 		done += bridge_lenders_poll(b);
 	}

@@ -123,9 +123,10 @@ void bridge_unlisten(struct bridge *b, int number);
 
 /**
  * One iteration, without blocking.
+ * @param busy the caller has work of its own: the epoll set is asked now and then, no more
  * @return how much was done; 0: idle
  */
-unsigned int bridge_poll(struct bridge *b, uint64_t now_us);
+unsigned int bridge_poll(struct bridge *b, uint64_t now_us, bool busy);
 /** The epoll set, to sleep on (readable when bridge_poll() has something to do). */
 int bridge_epoll_fd(const struct bridge *b);
 /** Earliest time (us) at which bridge_poll() has something to do of itself; UINT64_MAX: none. */

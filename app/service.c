@@ -44,7 +44,7 @@ service_iterate(void *arg)
 	const uint64_t now_us = clock_us(s->clock);
 	struct epoll_event events[2];
 
-	if (bridge_poll(s->p.bridge, now_us) != 0) {
+	if (bridge_poll(s->p.bridge, now_us, false) != 0) {
 		s->busy_us = now_us;
 		return 0;
 	}

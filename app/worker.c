@@ -47,7 +47,7 @@ worker_drain_ops(struct worker *w)
 			/* Nobody but this thread empties the ring of an inline bridge. */
 			if (w->p.inline_bridge == NULL)
 				return false;
-			bridge_poll(w->p.inline_bridge, w->now_us);
+			bridge_poll(w->p.inline_bridge, w->now_us, true);
 		}
 	}
 	return true;
@@ -194,7 +194,7 @@ worker_iterate(struct worker *w)
 		if (w->p.n_workers > 1)
 			done += worker_poll_handover(w);
 		if (w->p.inline_bridge != NULL)
-			done += bridge_poll(w->p.inline_bridge, w->now_us);
+			done += bridge_poll(w->p.inline_bridge, w->now_us, done != 0);
 		done += worker_poll_events(w);
 		rte_timer_manage();
 	}

@@ -549,9 +549,9 @@ an_idle_bridge_has_no_work(void **state)
 
 	rig_lend(r, 4);
 	op_ack(r, FLOW(1), 0, 65536, 1000);
-	for (unsigned int i = 0; i < 100 && bridge_poll(r->b, r->now_us + 1000) != 0; i++)
+	for (unsigned int i = 0; i < 100 && bridge_poll(r->b, r->now_us + 1000, false) != 0; i++)
 		;
-	assert_int_equal(bridge_poll(r->b, r->now_us + 1000), 0);
+	assert_int_equal(bridge_poll(r->b, r->now_us + 1000, false), 0);
 	assert_false(bridge_has_work(r->b));
 	assert_true(bridge_next_us(r->b) == UINT64_MAX);
 	close(fd);

@@ -144,7 +144,7 @@ void
 rig_poll(struct rig *r)
 {
 	r->now_us = clock_us();
-	bridge_poll(r->b, r->now_us);
+	bridge_poll(r->b, r->now_us, false);
 	if (r->deaf)
 		return;
 	r->n_events += rte_ring_sc_dequeue_burst_elem(r->chan->events, &r->events[r->n_events],
