@@ -15,21 +15,34 @@
 struct control_filter {
 	uint16_t pif;  /**< 0: any */
 	uint8_t proto; /**< 0: any */
-	bool by_addr, by_port;
+	bool by_addr, by_port, by_zone;
 	struct flowtab_addr addr; /**< of either end, as guest or host see it */
 	uint16_t port;            /**< likewise, host order */
+	uint16_t zone;
+	uint32_t mark, mark_mask; /**< mask 0: any */
 };
 
 /**
- * Read "proto", "addr" and "port" of args ("vm" is the caller's).
+ * Read "proto", "addr", "port", "zone" and "mark" of args ("vm" is the caller's); a mark is a
+ * number, or a text "MARK/MASK".
  * @param err receives what is wrong
  * @return 0 or -EINVAL
  */
 int control_filter_parse(struct control_filter *f, const json_t *args, char *err, size_t err_size);
 bool control_filter_match(const struct control_filter *f, const struct l4x_flow_info *info);
 
-/** @return a new object, NULL out of memory */
-json_t *control_flow_json(const struct l4x_flow_info *info, const char *vm, unsigned int worker);
+/** True if it matches every flow. */
+bool control_filter_is_open(const struct control_filter *f);
+
+/**
+ * @param vm name of the VM that is at the guest's end
+ * @param to of a flow between guests, the other one's
+ * @return a new object, NULL out of memory
+ */
+json_t *control_flow_json(
+	const struct l4x_flow_info *info, const char *vm, const char *to, unsigned int worker);
+/** Where the guest wanted to go. As above. */
+json_t *control_original_json(const struct l4x_flow_info *info, const char *vm);
 /** "tcp", "udp", "icmp", "icmpv6", "sctp" or the number. @return buf */
 const char *control_proto_name(uint8_t proto, char *buf, size_t size);
 

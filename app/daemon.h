@@ -262,6 +262,9 @@ void daemon_command(void *daemon, struct control_call *call);
 
 /* ---- daemon_command_rules.c: what of it is about rules and zones ---- */
 
+void daemon_command_flow_list(struct daemon *d, struct control_call *call);
+void daemon_command_flow_flush(struct daemon *d, struct control_call *call);
+void daemon_command_flow_original(struct daemon *d, struct control_call *call);
 void daemon_command_rule_list(struct daemon *d, struct control_call *call);
 void daemon_command_zone_list(struct daemon *d, struct control_call *call);
 void daemon_command_zone_limit(struct daemon *d, struct control_call *call);

@@ -11,9 +11,6 @@
 #include "control.h"
 #include "control_flow.h"
 
-/** Flows looked at in one visit to a worker, which does nothing else meanwhile. */
-#define FLOW_CHUNK 256
-
 /* ---- counters ---- */
 
 /** Adds to what is there under that name. */
@@ -219,86 +216,6 @@ command_vm_list(struct daemon *d, struct control_call *call)
 	control_reply(call, json_pack("{s:o}", "vms", list), false);
 }
 
-/* ---- flow list ---- */
-
-/** Where a dump stands between two replies. */
-struct flow_dump {
-	struct control_filter filter;
-	unsigned int worker;
-	uint32_t cursor;
-	uint32_t n;
-	struct l4x_flow_info info[FLOW_CHUNK];
-};
-
-static void
-dump_chunk(struct worker *w, void *arg)
-{
-	struct flow_dump *dump = arg;
-
-	dump->n = l4x_flow_dump(
-		worker_l4x(w), &dump->cursor, dump->info, FLOW_CHUNK, worker_now_us(w));
-}
-
-static int
-dump_begin(struct daemon *d, struct control_call *call)
-{
-	const json_t *name = json_object_get(call->args, "vm");
-	struct flow_dump *dump = calloc(1, sizeof(*dump));
-	const struct daemon_vm *vm;
-	char err[128];
-
-	if (dump == NULL) {
-		control_fail(call, "out of memory");
-		return -ENOMEM;
-	}
-	call->state = dump;
-	if (name != NULL) {
-		vm = json_is_string(name) ? daemon_vm_find(d, json_string_value(name)) : NULL;
-		if (vm == NULL) {
-			control_fail(call, "vm: there is no such VM, see vm list");
-			return -EINVAL;
-		}
-		dump->filter.pif = vm->pif;
-	}
-	if (control_filter_parse(&dump->filter, call->args, err, sizeof(err)) != 0) {
-		control_fail(call, "%s", err);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static void
-command_flow_list(struct daemon *d, struct control_call *call)
-{
-	struct flow_dump *dump;
-	json_t *list;
-	uint32_t i;
-
-	if (call->state == NULL && dump_begin(d, call) != 0)
-		return;
-	dump = call->state;
-	if (daemon_on_worker(d, dump->worker, dump_chunk, dump) != 0) {
-		control_fail(call, "worker %u does not answer", dump->worker);
-		return;
-	}
-	list = json_array();
-	for (i = 0; i < dump->n; i++) {
-		const struct l4x_flow_info *info = &dump->info[i];
-		const struct daemon_vm *vm =
-			info->guest.pif < L4X_MAX_PIFS ? d->by_pif[info->guest.pif] : NULL;
-
-		if (control_filter_match(&dump->filter, info))
-			json_array_append_new(list,
-				control_flow_json(
-					info, vm != NULL ? vm->conf.name : "-", dump->worker));
-	}
-	if (dump->n == 0) {
-		dump->worker++;
-		dump->cursor = 0;
-	}
-	control_reply(call, json_pack("{s:o}", "flows", list), dump->worker < d->n_workers);
-}
-
 /* ---- the rest ---- */
 
 static void
@@ -326,7 +243,9 @@ daemon_command(void *daemon, struct control_call *call)
 		void (*run)(struct daemon *d, struct control_call *call);
 	} commands[] = {
 		{ "vm list", command_vm_list },
-		{ "flow list", command_flow_list },
+		{ "flow list", daemon_command_flow_list },
+		{ "flow flush", daemon_command_flow_flush },
+		{ "flow original", daemon_command_flow_original },
 		{ "rule list", daemon_command_rule_list },
 		{ "zone list", daemon_command_zone_list },
 		{ "zone limit", daemon_command_zone_limit },

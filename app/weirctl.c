@@ -29,7 +29,7 @@ struct command {
 	const char *name;
 	weirctl_show_fn show;
 	const char *list; /**< array that comes in several replies, or NULL */
-	bool filters;     /**< takes --vm, --proto, --addr, --port */
+	bool filters;     /**< takes --vm, --proto, --addr, --port, --zone, --mark */
 	/** Words or numbers that follow the name, and what they are called in the request. */
 	const char *args[2];
 };
@@ -37,6 +37,8 @@ struct command {
 static const struct command commands[] = {
 	{ "vm list", weirctl_show_vms, NULL, false },
 	{ "flow list", weirctl_show_flows, "flows", true },
+	{ "flow flush", weirctl_show_flush, "flows", true },
+	{ "flow original", weirctl_show_original, NULL, true },
 	{ "rule list", weirctl_show_rules, "rules", false },
 	{ "zone list", weirctl_show_zones, "zones", false },
 	{ "zone limit", weirctl_show_zone_limit, NULL, false, { "zone", "limit" } },
@@ -54,7 +56,10 @@ help(FILE *out)
 	      "\n"
 	      "Commands:\n"
 	      "  vm list             virtual machines, connected or not\n"
-	      "  flow list           flows, with --vm, --proto, --addr, --port: only some\n"
+	      "  flow list           flows, all or some\n"
+	      "  flow flush          end flows: some, or with --all all\n"
+	      "  flow original       where a guest wanted to go whose connection a rule has led\n"
+	      "                      here: --proto, --addr and --port of it as it came in\n"
 	      "  rule list           rules in order, then policies, with the flows that met them\n"
 	      "  zone list           zones that have flows or a limit\n"
 	      "  zone limit ZONE N   flows of a zone (or default: of each that has no limit of "
@@ -72,7 +77,9 @@ help(FILE *out)
 	      "  --proto PROTO       tcp, udp, icmp, icmpv6, sctp or a number\n"
 	      "  --addr ADDR         flows with this address at either end\n"
 	      "  --port PORT         flows with this port at either end\n"
-	      "  --all               counters that are 0, too\n"
+	      "  --zone ZONE         flows that count for this zone\n"
+	      "  --mark MARK[/MASK]  flows with this mark\n"
+	      "  --all               counters that are 0, too; flow flush: every flow\n"
 	      "  -h, --help          this text\n"
 	      "  -V, --version       weirctl's version\n"
 	      "\n"
@@ -295,6 +302,8 @@ enum option_code {
 	OPTION_PROTO,
 	OPTION_ADDR,
 	OPTION_PORT,
+	OPTION_ZONE,
+	OPTION_MARK,
 };
 
 static const struct option long_options[] = {
@@ -305,20 +314,30 @@ static const struct option long_options[] = {
 	{ "proto", required_argument, NULL, OPTION_PROTO },
 	{ "addr", required_argument, NULL, OPTION_ADDR },
 	{ "port", required_argument, NULL, OPTION_PORT },
+	{ "zone", required_argument, NULL, OPTION_ZONE },
+	{ "mark", required_argument, NULL, OPTION_MARK },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL },
 };
 
 static int
-take_port(struct options *o, const char *text)
+take_u16(struct options *o, const char *option, const char *text)
 {
 	char *end;
-	const unsigned long port = strtoul(text, &end, 10);
+	const unsigned long n = strtoul(text, &end, 10);
 
-	if (*text < '0' || *text > '9' || *end != '\0' || port > 65535)
-		return fail(EXIT_USAGE, "--port", "give a number from 0 to 65535");
-	json_object_set_new(o->args, "port", json_integer((json_int_t)port));
+	if (*text < '0' || *text > '9' || *end != '\0' || n > 65535)
+		return fail(EXIT_USAGE, option, "give a number from 0 to 65535");
+	json_object_set_new(o->args, option + 2, json_integer((json_int_t)n));
+	return 0;
+}
+
+static int
+take_text(struct options *o, const char *option, const char *text)
+{
+	if (json_object_set_new(o->args, option + 2, json_string(text)) != 0)
+		return fail(EXIT_USAGE, option, "not text");
 	return 0;
 }
 
@@ -338,17 +357,17 @@ take(struct options *o, int code, const char *option)
 		o->all = true;
 		return 0;
 	case OPTION_PORT:
-		return take_port(o, optarg);
+		return take_u16(o, "--port", optarg);
+	case OPTION_ZONE:
+		return take_u16(o, "--zone", optarg);
 	case OPTION_VM:
+		return take_text(o, "--vm", optarg);
 	case OPTION_PROTO:
+		return take_text(o, "--proto", optarg);
 	case OPTION_ADDR:
-		if (json_object_set_new(o->args,
-			    code == OPTION_VM              ? "vm"
-				    : code == OPTION_PROTO ? "proto"
-							   : "addr",
-			    json_string(optarg)) != 0)
-			return fail(EXIT_USAGE, option, "not text");
-		return 0;
+		return take_text(o, "--addr", optarg);
+	case OPTION_MARK:
+		return take_text(o, "--mark", optarg);
 	case 'h':
 		help(stdout);
 		exit(0);
@@ -436,7 +455,10 @@ run_command(struct options *o, int argc, char **argv)
 		return fail(EXIT_USAGE, argv[0], "no such command, see weirctl --help");
 	if (!cmd->filters && json_object_size(o->args) != 0)
 		return fail(EXIT_USAGE, cmd->name,
-			"--vm, --proto, --addr and --port go with flow list");
+			"--vm, --proto, --addr, --port, --zone and --mark go with flow list and "
+			"flush");
+	if (o->all && cmd->show == weirctl_show_flush)
+		json_object_set_new(o->args, "all", json_true());
 	n = name_words(cmd->name);
 	ret = take_args(o, cmd, argc - n, argv + n);
 	return ret != 0 ? ret : run(cmd, o);

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#define WEIRCTL_COLUMNS 12
+#define WEIRCTL_COLUMNS 13
 #define WEIRCTL_CELL 384
 
 /** A table whose columns are as wide as the widest cell so far. */
@@ -58,6 +58,8 @@ int weirctl_show_heads(struct weirctl_show *s, const char *const *heads);
 
 int weirctl_show_vms(struct weirctl_show *s, const json_t *reply, bool last);
 int weirctl_show_flows(struct weirctl_show *s, const json_t *reply, bool last);
+int weirctl_show_flush(struct weirctl_show *s, const json_t *reply, bool last);
+int weirctl_show_original(struct weirctl_show *s, const json_t *reply, bool last);
 int weirctl_show_rules(struct weirctl_show *s, const json_t *reply, bool last);
 int weirctl_show_zones(struct weirctl_show *s, const json_t *reply, bool last);
 int weirctl_show_zone_limit(struct weirctl_show *s, const json_t *reply, bool last);

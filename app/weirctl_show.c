@@ -83,62 +83,6 @@ weirctl_show_vms(struct weirctl_show *s, const json_t *reply, bool last)
 	return ret;
 }
 
-/* ---- flow list ---- */
-
-/** "10.0.2.15:4711", "[fd00::1]:80"; ICMP echo: the id is the port. */
-static const char *
-endpoint(const json_t *side, const char *addr_key, const char *port_key, char *buf, size_t size)
-{
-	const char *addr = weirctl_text(side, addr_key);
-	const unsigned int port = (unsigned int)weirctl_number(side, port_key);
-
-	snprintf(buf, size, strchr(addr, ':') != NULL ? "[%.46s]:%u" : "%.46s:%u", addr, port);
-	return buf;
-}
-
-static int
-flow_row(struct weirctl_show *s, const json_t *flow)
-{
-	const json_t *guest = json_object_get(flow, "guest"), *host = json_object_get(flow, "host");
-	const json_t *from = json_object_get(flow, "from_guest");
-	const json_t *to = json_object_get(flow, "to_guest"),
-		     *left = json_object_get(flow, "left_ms");
-	char a[64], b[64], age[32], until[32], p0[32], p1[32], b0[32], b1[32];
-	const bool inbound = json_is_true(json_object_get(flow, "inbound"));
-	const char *cells[] = { weirctl_text(flow, "vm"), weirctl_text(flow, "proto"),
-		weirctl_text(flow, "state"), inbound ? "in" : "out",
-		endpoint(guest, "addr", "port", a, sizeof(a)),
-		endpoint(host, "peer_addr", "peer_port", b, sizeof(b)),
-		weirctl_time(weirctl_number(flow, "age_ms"), age, sizeof(age)),
-		json_is_integer(left)
-			? weirctl_time(weirctl_number(flow, "left_ms"), until, sizeof(until))
-			: "-",
-		weirctl_count(weirctl_number(from, "packets"), p0, sizeof(p0)),
-		weirctl_bytes(weirctl_number(from, "bytes"), b0, sizeof(b0)),
-		weirctl_count(weirctl_number(to, "packets"), p1, sizeof(p1)),
-		weirctl_bytes(weirctl_number(to, "bytes"), b1, sizeof(b1)) };
-
-	s->n++;
-	return weirctl_table_row(&s->table, cells);
-}
-
-int
-weirctl_show_flows(struct weirctl_show *s, const json_t *reply, bool last)
-{
-	static const char *const heads[WEIRCTL_COLUMNS + 1] = { "VM", "PROTO", "STATE", "DIR",
-		"GUEST", "PEER", ">AGE", ">LEFT", ">OUT PKTS", ">OUT BYTES", ">IN PKTS",
-		">IN BYTES", NULL };
-	const json_t *flows = json_object_get(reply, "flows"), *flow;
-	int ret = weirctl_show_heads(s, heads);
-	size_t i;
-
-	json_array_foreach(flows, i, flow) if (ret == 0) ret = flow_row(s, flow);
-	/* The head waits for the first rows, to be as wide as they are. */
-	if (s->table.n_rows > 1 || s->n != 0 || last)
-		weirctl_table_print(&s->table, s->out);
-	return ret;
-}
-
 /* ---- stats ---- */
 
 /** With help: what each of them means, in a sentence. */

@@ -9,10 +9,6 @@
 
 /** Length of a slot of the TCP timer wheel. */
 #define TIMER_TICK_MS 4
-/** Flows looked at by one call that closes flows. */
-#define CLOSE_SCAN 16384
-/** Operations and frames that closing one flow may take. */
-#define CLOSE_ROOM 8
 
 static void
 set_default(uint32_t *v, uint32_t def)
@@ -382,28 +378,6 @@ l4x_timer_set(struct l4x *l, uint32_t idx, uint64_t at_us)
 }
 
 int
-l4x_flows_close(struct l4x *l, uint16_t pif, uint32_t *cursor)
-{
-	uint32_t max = flowtab_max(l->ft);
-
-	for (uint32_t seen = 0; *cursor < max && seen < CLOSE_SCAN; seen++, (*cursor)++) {
-		const struct flowtab_flow *f = &l->ftf[*cursor];
-
-		if (f->state == FLOWTAB_FREE || (pif != 0 && f->pif != pif && f->opif != pif))
-			continue;
-		if (!l4x_out_room(l, CLOSE_ROOM))
-			return 1;
-		if (f->kind == FLOWTAB_KIND_TRACKED)
-			ct_free(l->ew.ct, *cursor);
-		else if (f->proto == IPPROTO_TCP)
-			l4x_tcp_kill(l, *cursor);
-		else
-			l4x_dgram_close(l, *cursor);
-	}
-	return *cursor < max;
-}
-
-int
 l4x_shutdown(struct l4x *l, uint64_t now_us)
 {
 	l->now_us = now_us;
@@ -428,95 +402,4 @@ uint32_t
 l4x_flow_count(const struct l4x *l)
 {
 	return flowtab_count(l->ft);
-}
-
-static const char *
-dgram_state_name(const struct flowtab_flow *ff)
-{
-	uint64_t out = flowtab_flow_pkts(ff, FLOWTAB_SIDE_GUEST);
-	uint64_t in = flowtab_flow_pkts(ff, FLOWTAB_SIDE_OTHER);
-
-	if (out > 0 && in > 0)
-		return "both-ways";
-	return out + in > 1 ? "one-way" : "new";
-}
-
-static void
-tracked_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info, uint64_t now_ms)
-{
-	struct ct_flow_info ct;
-
-	if (!ct_flow_info(l->ew.ct, idx, &ct, now_ms))
-		return;
-	info->guest = ct.orig;
-	info->host = ct.reply;
-	info->translated = (ct.state & (CT_SNAT | CT_DNAT)) != 0;
-	info->ct_state = ct.state;
-	info->helper = ct.helper;
-	info->label[0] = ct.label[0];
-	info->label[1] = ct.label[1];
-	info->parent = ct.parent;
-	snprintf(info->state, sizeof(info->state), "%s", ct.proto_state);
-}
-
-static void
-socket_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info)
-{
-	const struct flowtab_flow *ff = &l->ftf[idx];
-	const struct l4x_flow *f = &l->flows[idx];
-
-	flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &info->guest);
-	info->host.proto = ff->proto;
-	info->host.pif = FLOWTAB_PIF_HOST;
-	info->host.zone = info->guest.zone;
-	info->host.eaddr = f->peer;
-	info->host.eport = f->peer_port;
-	info->host.oaddr = f->local;
-	info->host.oport = f->local_port;
-	info->translated = f->translated;
-	info->inbound = f->inbound;
-	snprintf(info->state, sizeof(info->state), "%s",
-		ff->proto == IPPROTO_TCP ? l4x_tcp_state_name(f) : dgram_state_name(ff));
-}
-
-static void
-flow_info(const struct l4x *l, uint32_t idx, struct l4x_flow_info *info, uint64_t now_ms)
-{
-	const struct flowtab_flow *ff = &l->ftf[idx];
-
-	memset(info, 0, sizeof(*info));
-	info->handle = flowtab_handle(l->ft, idx);
-	info->kind = ff->kind;
-	info->rule = ff->cookie;
-	for (unsigned int side = 0; side < FLOWTAB_SIDES; side++) {
-		info->pkts[side] = flowtab_flow_pkts(ff, side);
-		info->bytes[side] = flowtab_flow_bytes(ff, side);
-	}
-	info->age_ms = now_ms > ff->created_ms ? now_ms - ff->created_ms : 0;
-	info->left_ms = UINT64_MAX;
-	if (ff->deadline_ms != FLOWTAB_NEVER)
-		info->left_ms = ff->deadline_ms > now_ms ? ff->deadline_ms - now_ms : 0;
-	info->mark = ff->mark;
-	info->zone = ff->zone;
-	info->proto = ff->proto;
-	if (ff->kind == FLOWTAB_KIND_TRACKED)
-		tracked_info(l, idx, info, now_ms);
-	else
-		socket_info(l, idx, info);
-}
-
-uint32_t
-l4x_flow_dump(const struct l4x *l, uint32_t *cursor, struct l4x_flow_info *info, uint32_t max,
-	uint64_t now_us)
-{
-	uint32_t idx[64], done = 0, n;
-
-	while (done < max) {
-		n = flowtab_dump(l->ft, cursor, idx, RTE_MIN(max - done, (uint32_t)RTE_DIM(idx)));
-		if (n == 0)
-			break;
-		for (uint32_t i = 0; i < n; i++)
-			flow_info(l, idx[i], &info[done++], now_us / 1000);
-	}
-	return done;
 }

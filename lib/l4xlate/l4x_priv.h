@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * What the files of lib/l4xlate share. Who does what:
- * - l4x.c: the context: creation, flows, output, closing all flows, the dump
+ * - l4x.c: the context: creation, flows, output
+ * - flows.c: flows seen from outside: shown, closed
  * - port.c: ports: configuration, link, token buckets
  * - rx.c: a burst of frames: parse, steer, look up, hand to the protocols
  * - loop.c: events and timers: the other two things a context is fed
@@ -307,8 +308,10 @@ l4x_flow_port(struct l4x *l, uint32_t idx)
 
 /** Not for secrets: spreads timers, numbers datagrams. */
 uint64_t l4x_random(struct l4x *l);
+/** flows.c: end a flow of either kind; takes L4X_END_ROOM of the output. */
+void l4x_flow_cut(struct l4x *l, uint32_t idx);
 /**
- * Close flows from *cursor on, as far as output has room; only those of one port, or all.
+ * flows.c: close flows from *cursor on, as far as output has room; only those of one port, or all.
  * @param pif 0: all ports
  * @return 0 when the end was reached, else 1: empty the output and call again
  */

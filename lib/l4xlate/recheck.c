@@ -8,8 +8,6 @@
 /** Flows that the rules are asked about by one call, and places in the table looked at. */
 #define RECHECK_FLOWS 256
 #define RECHECK_SCAN 16384
-/** Operations and frames that ending one flow may take. */
-#define RECHECK_ROOM 8
 
 /** By its first packet. */
 static bool
@@ -70,12 +68,7 @@ static void
 cut(struct l4x *l, uint32_t idx)
 {
 	l4x_count(l, L4X_COUNT_RULE_CUT);
-	if (l->ftf[idx].kind == FLOWTAB_KIND_TRACKED)
-		ct_free(l->ew.ct, idx);
-	else if (l->ftf[idx].proto == IPPROTO_TCP)
-		l4x_tcp_kill(l, idx);
-	else
-		l4x_dgram_close(l, idx);
+	l4x_flow_cut(l, idx);
 }
 
 void
@@ -87,7 +80,7 @@ l4x_recheck(struct l4x *l)
 	for (uint32_t seen = 0; *at < max && seen < RECHECK_SCAN; seen++, (*at)++) {
 		if (l->ftf[*at].state == FLOWTAB_FREE)
 			continue;
-		if (asked++ == RECHECK_FLOWS || !l4x_out_room(l, RECHECK_ROOM))
+		if (asked++ == RECHECK_FLOWS || !l4x_out_room(l, L4X_END_ROOM))
 			return;
 		if (!is_allowed(l, *at))
 			cut(l, *at);

@@ -54,7 +54,7 @@ answer_flows(struct control_call *call)
 		info.guest.eport = (uint16_t)(i * 1000);
 		info.guest.eaddr.b[15] = (uint8_t)i;
 		if (control_filter_match(&filter, &info))
-			json_array_append_new(flows, control_flow_json(&info, "vm", i));
+			json_array_append_new(flows, control_flow_json(&info, "vm", "other", i));
 	}
 	control_reply(call, json_pack("{s:o}", "flows", flows), false);
 }

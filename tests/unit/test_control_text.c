@@ -42,18 +42,72 @@ static void
 a_flow_has_both_ends_as_guest_and_host_see_them(void **state)
 {
 	const struct l4x_flow_info info = example();
-	json_t *flow = control_flow_json(&info, "a", 2);
+	json_t *flow = control_flow_json(&info, "a", "-", 2);
 	char *text = json_dumps(flow, JSON_COMPACT);
 
 	assert_string_equal(text,
-		"{\"vm\":\"a\",\"worker\":2,\"proto\":\"tcp\",\"inbound\":false,"
+		"{\"vm\":\"a\",\"worker\":2,\"handle\":0,\"kind\":\"socket\","
+		"\"proto\":\"tcp\",\"inbound\":false,"
 		"\"state\":\"established\",\"guest\":{\"addr\":\"10.0.2.15\",\"port\":40000,"
 		"\"peer_addr\":\"10.0.2.2\",\"peer_port\":53},\"host\":{\"addr\":\"127.0.0.1\","
 		"\"port\":50000,\"peer_addr\":\"127.0.0.53\",\"peer_port\":53},\"age_ms\":65000,"
 		"\"left_ms\":null,\"from_guest\":{\"packets\":3,\"bytes\":0},"
-		"\"to_guest\":{\"packets\":0,\"bytes\":5000000000},\"mark\":7,\"zone\":0}");
+		"\"to_guest\":{\"packets\":0,\"bytes\":5000000000},\"mark\":7,\"zone\":0,"
+		"\"rule\":0,\"nat\":false}");
 	free(text);
 	json_decref(flow);
+}
+
+static struct l4x_flow_info
+east_west(void)
+{
+	struct l4x_flow_info i = example();
+
+	i.kind = FLOWTAB_KIND_TRACKED;
+	i.ct_state = CT_TRK | CT_EST | CT_DNAT;
+	i.translated = true;
+	i.label[0] = 5;
+	i.parent = 77;
+	i.rule = 12;
+	i.zone = 9;
+	i.helper = CT_HELPER_FTP;
+	return i;
+}
+
+static void
+a_flow_between_guests_shows_what_it_is_tracked_as(void **state)
+{
+	const struct l4x_flow_info info = east_west();
+	json_t *flow = control_flow_json(&info, "a", "b", 0);
+	const json_t *states = json_object_get(flow, "ct_state");
+
+	assert_string_equal(json_string_value(json_object_get(flow, "kind")), "east-west");
+	assert_string_equal(json_string_value(json_object_get(flow, "to_vm")), "b");
+	assert_int_equal(json_array_size(states), 2);
+	assert_string_equal(json_string_value(json_array_get(states, 1)), "dnat");
+	assert_string_equal(json_string_value(json_object_get(flow, "label")),
+		"0x00000000000000000000000000000005");
+	assert_int_equal(json_integer_value(json_object_get(flow, "parent")), 77);
+	assert_int_equal(json_integer_value(json_object_get(flow, "rule")), 12);
+	assert_string_equal(json_string_value(json_object_get(flow, "helper")), "ftp");
+	json_decref(flow);
+}
+
+static void
+an_original_destination_is_what_the_guest_asked_for(void **state)
+{
+	const struct l4x_flow_info info = example();
+	json_t *reply = control_original_json(&info, "a");
+	struct weirctl_show s = { 0 };
+	char *text = NULL;
+	size_t size;
+
+	s.out = open_memstream(&text, &size);
+	assert_int_equal(weirctl_show_original(&s, reply, true), 0);
+	fclose(s.out);
+	assert_string_equal(text, "a: 10.0.2.2 port 53, asked for by 10.0.2.15 port 40000\n");
+	free(text);
+	json_decref(reply);
 }
 
 static bool
@@ -80,6 +134,13 @@ filters_match_either_end(void **state)
 	assert_false(matches("{\"addr\":\"10.0.2.16\"}"));
 	assert_false(matches("{\"port\":80}"));
 	assert_false(matches("{\"port\":0}"));
+	assert_true(matches("{\"zone\":0}"));
+	assert_false(matches("{\"zone\":1}"));
+	assert_true(matches("{\"mark\":7}"));
+	assert_true(matches("{\"mark\":\"0x7\"}"));
+	assert_true(matches("{\"mark\":\"0xf3/0x3\"}"));
+	assert_false(matches("{\"mark\":3}"));
+	assert_false(matches("{\"mark\":\"0xf2/0x3\"}"));
 }
 
 static void
@@ -88,7 +149,10 @@ bad_filters_are_named(void **state)
 	static const char *const bad[] = { "{\"proto\":\"http\"}", "{\"proto\":6}",
 		"{\"proto\":\"256\"}", "{\"proto\":\"-1\"}", "{\"addr\":\"nowhere\"}",
 		"{\"addr\":1}", "{\"port\":65536}", "{\"port\":-1}", "{\"port\":\"80\"}",
-		"{\"port\":1.5}" };
+		"{\"port\":1.5}", "{\"zone\":65536}", "{\"zone\":\"x\"}", "{\"mark\":-1}",
+		"{\"mark\":4294967296}", "{\"mark\":\"0x1ffffffff\"}", "{\"mark\":\"1/0\"}",
+		"{\"mark\":\"7/\"}", "{\"mark\":\"/7\"}", "{\"mark\":\"7/7/7\"}",
+		"{\"mark\":true}" };
 	struct control_filter f = { 0 };
 	char err[128];
 	size_t i;
@@ -101,6 +165,20 @@ bad_filters_are_named(void **state)
 		assert_int_equal(strncmp(err, bad[i] + 2, 4), 0);
 		json_decref(object);
 	}
+}
+
+static void
+a_filter_of_nothing_is_open(void **state)
+{
+	struct control_filter f = { 0 };
+
+	assert_true(control_filter_is_open(&f));
+	f.by_zone = true;
+	assert_false(control_filter_is_open(&f));
+	f = (struct control_filter){ .mark_mask = 1 };
+	assert_false(control_filter_is_open(&f));
+	f = (struct control_filter){ .pif = 1 };
+	assert_false(control_filter_is_open(&f));
 }
 
 static void
@@ -196,7 +274,7 @@ static void
 a_flow_is_one_line_for_people(void **state)
 {
 	const struct l4x_flow_info info = example();
-	json_t *reply = json_pack("{s:[o]}", "flows", control_flow_json(&info, "web", 0));
+	json_t *reply = json_pack("{s:[o]}", "flows", control_flow_json(&info, "web", "-", 0));
 	struct weirctl_show s = { 0 };
 	char *text = NULL;
 	size_t size;
@@ -207,10 +285,50 @@ a_flow_is_one_line_for_people(void **state)
 	assert_non_null(strstr(text,
 		"web  tcp    established  out  10.0.2.15:40000  "
 		"127.0.0.53:53  1m05s     -"));
-	assert_non_null(strstr(text, "4.7 GiB\n"));
+	assert_non_null(strstr(text, "4.7 GiB  mark 0x7\n"));
 	free(text);
 	weirctl_table_fini(&s.table);
 	json_decref(reply);
+}
+
+static void
+a_flow_between_guests_has_notes(void **state)
+{
+	const struct l4x_flow_info info = east_west();
+	json_t *reply = json_pack("{s:[o]}", "flows", control_flow_json(&info, "web", "db", 0));
+	struct weirctl_show s = { 0 };
+	char *text = NULL;
+	size_t size;
+
+	s.out = open_memstream(&text, &size);
+	assert_int_equal(weirctl_show_flows(&s, reply, true), 0);
+	fclose(s.out);
+	assert_non_null(strstr(text, "established  vm "));
+	assert_non_null(strstr(text,
+		"to db, est,dnat, rule 12, zone 9, mark 0x7, "
+		"label 0x00000000000000000000000000000005, ftp, announced\n"));
+	free(text);
+	weirctl_table_fini(&s.table);
+	json_decref(reply);
+}
+
+static void
+flushed_flows_are_counted_over_all_replies(void **state)
+{
+	json_t *more = json_pack("{s:[{},{}], s:b}", "flows", "more", 1);
+	json_t *end = json_pack("{s:[{}]}", "flows");
+	struct weirctl_show s = { 0 };
+	char *text = NULL;
+	size_t size;
+
+	s.out = open_memstream(&text, &size);
+	assert_int_equal(weirctl_show_flush(&s, more, false), 0);
+	assert_int_equal(weirctl_show_flush(&s, end, true), 0);
+	fclose(s.out);
+	assert_string_equal(text, "3 flows ended\n");
+	free(text);
+	json_decref(more);
+	json_decref(end);
 }
 
 /* ---- rules and zones ---- */
@@ -436,7 +554,12 @@ main(void)
 		cmocka_unit_test(a_flow_has_both_ends_as_guest_and_host_see_them),
 		cmocka_unit_test(filters_match_either_end),
 		cmocka_unit_test(bad_filters_are_named),
+		cmocka_unit_test(a_filter_of_nothing_is_open),
 		cmocka_unit_test(a_filter_by_vm_goes_by_its_port),
+		cmocka_unit_test(a_flow_between_guests_shows_what_it_is_tracked_as),
+		cmocka_unit_test(an_original_destination_is_what_the_guest_asked_for),
+		cmocka_unit_test(a_flow_between_guests_has_notes),
+		cmocka_unit_test(flushed_flows_are_counted_over_all_replies),
 		cmocka_unit_test(units_are_humane),
 		cmocka_unit_test(tables_are_aligned),
 		cmocka_unit_test(an_empty_flow_list_has_its_head_once),

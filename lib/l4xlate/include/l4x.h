@@ -318,5 +318,21 @@ struct l4x_flow_info {
  */
 uint32_t l4x_flow_dump(const struct l4x *l, uint32_t *cursor, struct l4x_flow_info *info,
 	uint32_t max, uint64_t now_us);
+/** Operations and frames that ending one flow may take. */
+#define L4X_END_ROOM 8
+/**
+ * End a flow: a socket's is closed, with RST to a guest's TCP; one between guests is forgotten.
+ * @return 0; -ENOENT it is gone; -EAGAIN no room in the output: empty it and come again
+ */
+int l4x_flow_end(struct l4x *l, uint64_t handle, uint64_t now_us);
+/**
+ * The flow that a rule has led elsewhere and whose socket has this name.
+ * @param cursor start with 0
+ * @param max    flows looked at, at most
+ * @return true: found, info is written; false: not among these; *cursor is UINT32_MAX at the end
+ */
+bool l4x_flow_named(const struct l4x *l, uint32_t *cursor, uint32_t max, uint8_t proto,
+	const struct flowtab_addr *local, rte_be16_t local_port, struct l4x_flow_info *info,
+	uint64_t now_us);
 
 #endif
