@@ -132,8 +132,8 @@ what_is_wrong_with_a_vm_is_named(void **state)
 {
 	smoke_refused(2, "--vm a: socket: missing", (const char *[]){ "--vm", "a", NULL });
 	smoke_refused(
-		2, "begin with the VM's name", (const char *[]){ "--vm", ",socket=/x", NULL });
-	smoke_refused(2, "begin with the VM's name",
+		2, "a name has letters, digits", (const char *[]){ "--vm", ",socket=/x", NULL });
+	smoke_refused(2, "a name has letters, digits",
 		(const char *[]){ "--vm", "socket=/x,tcp=80", NULL });
 	smoke_refused(
 		2, "\"tcp\" is not key=value", (const char *[]){ "--vm", "a,socket=/x,tcp", NULL });
