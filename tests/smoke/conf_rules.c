@@ -220,7 +220,81 @@ guests_reach_each_other_where_a_rule_lets_them(void **state)
 	smoke_reload(FILE, DONE);
 }
 
+#define MEET "[rule.5]\ndirection = east-west\naction = accept\n"
+
+static bool
+is_to_22(const struct pkt_view *v, void *arg)
+{
+	return v->proto == IPPROTO_TCP && v->dport == 22;
+}
+
+static void
+connections_are_picked_up_unless_told_otherwise(void **state)
+{
+	struct pkt_addr to = b->addr;
+	struct gtcp *c = gtcp_new(smoke.g, &to, 22, 0);
+	uint64_t deadline;
+	long long before;
+
+	c->manual = true;
+	smoke_reload(FILE MEET, DONE);
+	gtcp_segment(c, PKT_ACK, 1000, "middle", 6);
+	free(smoke_must(guest_wait(b, is_to_22, NULL, SOON)));
+	smoke_reload(WEIR "tcp-pickup = no\n" A B MEET, DONE);
+	gtcp_free(c);
+	c = gtcp_new(smoke.g, &to, 22, 0);
+	c->manual = true;
+	before = smoke_count("ct-tcp-pickup");
+	deadline = vhu_now_ms() + SOON;
+	gtcp_segment(c, PKT_ACK, 1000, "middle", 6);
+	while (smoke_count("ct-tcp-pickup") == before) {
+		assert_true(vhu_now_ms() < deadline);
+		vhu_sleep_ms(2);
+	}
+	assert_true(guest_never(b, is_to_22, NULL, NEVER));
+	gtcp_free(c);
+	smoke_reload(FILE, DONE);
+}
+
 /* ---- zones ---- */
+
+/** Time that is left to the one flow from guest to guest. */
+static uint64_t
+left_ms(void)
+{
+	json_t *reply = proc_ctl(smoke.d, NULL, (const char *[]){ "flow", "list", NULL });
+	const json_t *flows = json_object_get(reply, "flows"), *flow;
+	uint64_t left = 0;
+	size_t i;
+
+	json_array_foreach(flows, i, flow)
+	{
+		const json_t *guest = json_object_get(flow, "guest");
+
+		if (json_integer_value(json_object_get(guest, "peer_port")) == 22)
+			left = (uint64_t)json_integer_value(json_object_get(flow, "left_ms"));
+	}
+	json_decref(reply);
+	return left;
+}
+
+static void
+timeouts_of_a_zone_hold_for_its_flows(void **state)
+{
+	struct pkt_addr to = b->addr;
+	struct gtcp *c;
+
+	smoke_reload(FILE MEET "[timeouts.all]\nzones = 0\ntcp-first = 1000\n"
+			       "[timeouts.default]\ntcp-first = 9000\n",
+		DONE);
+	c = gtcp_new(smoke.g, &to, 22, 0);
+	c->manual = true;
+	gtcp_segment(c, PKT_SYN, 1000, NULL, 0);
+	free(smoke_must(guest_wait(b, is_to_22, NULL, SOON)));
+	assert_in_range(left_ms(), 500000, 1000000);
+	gtcp_free(c);
+	smoke_reload(FILE, DONE);
+}
 
 static void
 a_zone_at_its_limit_gets_no_more_flows(void **state)
@@ -265,6 +339,8 @@ main(void)
 		SMOKE(connections_that_new_rules_do_not_allow_are_ended),
 		SMOKE(flows_are_logged_where_a_rule_wants_it),
 		SMOKE(guests_reach_each_other_where_a_rule_lets_them),
+		SMOKE(connections_are_picked_up_unless_told_otherwise),
+		SMOKE(timeouts_of_a_zone_hold_for_its_flows),
 		SMOKE(a_zone_at_its_limit_gets_no_more_flows),
 	};
 
