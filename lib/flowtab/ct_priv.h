@@ -59,8 +59,9 @@ ct_tuple_reverse(const struct flowtab_tuple *t, uint16_t pif, struct flowtab_tup
 enum ct_update {
 	CT_UPDATE_VALID,     /**< belongs to it; EST once it was answered */
 	CT_UPDATE_VALID_NEW, /**< belongs to it, and begins it (again) */
-	CT_UPDATE_REOPEN,    /**< begins a new flow of the same tuple; the old one is over */
-	CT_UPDATE_INVALID,   /**< does not fit; the reason is set in the packet */
+	CT_UPDATE_PASS,   /**< may be the other end's affair; changes nothing, no deadline either */
+	CT_UPDATE_REOPEN, /**< begins a new flow of the same tuple; the old one is over */
+	CT_UPDATE_INVALID, /**< does not fit; the reason is set in the packet */
 };
 
 /** Longest text that an announcement is replaced by: an IPv6 address, a delimiter, a port. */

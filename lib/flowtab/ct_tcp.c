@@ -13,7 +13,8 @@
  *
  * Three kinds of segments outside of the windows are let through because TCP recovers by them; they
  * change nothing that is kept:
- *   - a SYN into a living connection: its receiver answers with a challenge (RFC 5961, 4);
+ *   - a SYN into a living connection: its receiver answers with a challenge (RFC 5961, 4), or,
+ *     when it has forgotten that connection, accepts the SYN: see begin_again();
  *   - an ACK in answer to the first SYN: the challenge of an end that still has an old connection;
  *   - an RST by who sent the first SYN, before it was accepted: the answer to that challenge
  *     (RFC 9293, 3.5.1).
@@ -52,6 +53,7 @@ enum end_state {
 #define END_OFFERED 0x10 /**< its SYN had the option */
 #define END_SCALED 0x20  /**< so had the other's: in effect, and maxwin is in units of the shift */
 #define END_ANY_WINDOW 0x40 /**< maxend is a guess: the other end has not shown its window yet */
+#define END_AGAIN 0x80      /**< has sent a SYN into the living connection, and nothing since */
 
 struct tcp_end {
 	uint32_t end;
@@ -325,6 +327,7 @@ advance(const struct segment *s, struct tcp_end *src, struct tcp_end *dst)
 	if (!seq_le(s->seq + s->len, src->end))
 		src->end = s->seq + s->len;
 	offer_window(src, s);
+	src->flags &= (uint8_t)~END_AGAIN;
 	if ((s->flags & FLAG_SYN) != 0 && src->state < END_SYN_SENT)
 		src->state = END_SYN_SENT;
 	if ((s->flags & FLAG_FIN) != 0 && src->state < END_FIN_SENT)
@@ -353,8 +356,13 @@ first_answer(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tc
 		src->state = dst->state = END_RESET;
 		return CT_UPDATE_VALID;
 	}
-	if ((s->flags & FLAG_SYN) == 0)
-		return CT_UPDATE_VALID;
+	if ((s->flags & FLAG_SYN) == 0) {
+		if (!ct->seq_check || s->len == 0)
+			return CT_UPDATE_VALID;
+		/* A challenge bears no data. */
+		ct_invalid(ct, p, CT_REASON_TCP_SEQ);
+		return CT_UPDATE_INVALID;
+	}
 	if (ct->seq_check && (s->flags & FLAG_ACK) != 0 &&
 		!(seq_le(s->ack, dst->end) && seq_le(dst->end - maxwin_bytes(dst) - 1, s->ack))) {
 		ct_invalid(ct, p, CT_REASON_TCP_SEQ);
@@ -386,24 +394,66 @@ reset(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *
 	return CT_UPDATE_VALID;
 }
 
+/**
+ * A SYN was let through, and now it is accepted: both ends have forgotten the connection, and begin
+ * another without our having seen the end of the first. What the SYN offered was not kept.
+ */
+static enum ct_update
+begin_again(const struct segment *s, struct tcp_end *src, struct tcp_end *dst)
+{
+	*src = (struct tcp_end){
+		.end = s->seq + s->len,
+		.maxend = s->seq + s->len + ((uint32_t)UINT16_MAX << SCALE_MAX),
+		.maxwin = RTE_MAX(s->win, 1),
+		.flags = END_SCALED | SCALE_MAX | END_ANY_WINDOW,
+		.state = END_SYN_SENT,
+	};
+	*dst = (struct tcp_end){
+		.end = s->ack,
+		.maxend = s->ack + RTE_MAX(s->win, 1),
+		.maxwin = UINT16_MAX,
+		.flags = END_SCALED | SCALE_MAX,
+		.state = END_ESTABLISHED,
+	};
+	return CT_UPDATE_VALID;
+}
+
 static enum ct_update
 segment_of_flow(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *src,
 	struct tcp_end *dst)
 {
+	bool fits;
+
 	if (unlikely(src->state == END_UNSEEN))
 		return first_answer(ct, p, s, src, dst);
 	if (unlikely((s->flags & FLAG_RST) != 0))
 		return reset(ct, p, s, src, dst);
-	if (unlikely((s->flags & FLAG_SYN) != 0))
-		learn_scale(p, src, dst);
-	if (ct->seq_check && unlikely(!in_window(s, src, dst))) {
-		if (is_syn_alone(s))
-			return CT_UPDATE_VALID;
+	fits = !ct->seq_check || in_window(s, src, dst);
+	if (is_syn_alone(s) && (!fits || src->state >= END_ESTABLISHED)) {
+		src->flags |= END_AGAIN;
+		return CT_UPDATE_PASS;
+	}
+	if (unlikely(!fits)) {
+		if ((s->flags & FLAG_SYN) != 0 && (dst->flags & END_AGAIN) != 0)
+			return begin_again(s, src, dst);
 		ct_invalid(ct, p, CT_REASON_TCP_SEQ);
 		return CT_UPDATE_INVALID;
 	}
+	if (unlikely((s->flags & FLAG_SYN) != 0))
+		learn_scale(p, src, dst);
 	advance(s, src, dst);
 	return CT_UPDATE_VALID;
+}
+
+/** Unanswered, also when it was picked up, or answered by no more than a challenge. */
+static inline bool
+may_begin_anew(const struct flowtab_flow *f, unsigned int side)
+{
+	const struct tcp_track *t = (const struct tcp_track *)f->track;
+
+	return side == FLOWTAB_SIDE_GUEST &&
+		((f->flags & CT_F_ANSWERED) == 0 ||
+			t->ends[FLOWTAB_SIDE_OTHER].state == END_UNSEEN);
 }
 
 enum ct_update
@@ -423,14 +473,14 @@ ct_tcp_update(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	if (unlikely(is_syn_alone(&s))) {
 		if (src->state >= END_FIN_SENT && dst->state >= END_FIN_SENT)
 			return CT_UPDATE_REOPEN;
-		if (src->state == END_SYN_SENT && dst->state == END_UNSEEN) {
+		if (may_begin_anew(&ct->flows[p->flow], p->side)) {
 			syn_begin(p, &s, t, p->side);
 			ct_touch(ct, p->flow, CT_TIMEOUT_TCP_FIRST, now_ms);
 			return CT_UPDATE_VALID_NEW;
 		}
 	}
 	update = segment_of_flow(ct, p, &s, src, dst);
-	if (unlikely(update == CT_UPDATE_INVALID))
+	if (unlikely(update == CT_UPDATE_INVALID || update == CT_UPDATE_PASS))
 		return update;
 	class = timeout_class(t);
 	if (unlikely(class == CT_TIMEOUT_TCP_CLOSED || class == CT_TIMEOUT_TCP_FIN_WAIT))

@@ -356,6 +356,109 @@ syn_into_a_living_connection_asks_for_a_challenge_and_changes_nothing(void **sta
 }
 
 static void
+syn_into_a_living_connection_does_not_keep_it_alive(void **state)
+{
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	establish(&k, 0);
+	k.now_ms += 1000000;
+	assert_int_equal(C(&k, 0, SYN, C0 + 700000, 0, 0), EST);
+	assert_int_equal(C(&k, 0, SYN, C0 + 1, 0, 0), EST); /* by chance within the window */
+	assert_int_equal(left(&k, 0), 85400000);
+	/* Nor is anything taken from it. */
+	assert_int_equal(C(&k, 0, ACK, C0 + 2, S0 + 1, WIN), INV);
+	assert_int_equal(C(&k, 0, ACK, C0 + 1, S0 + 1, WIN), EST);
+	assert_int_equal(left(&k, 0), 86400000);
+	ctkit_close(&k);
+}
+
+static void
+scale_of_a_stray_syn_is_not_taken(void **state)
+{
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	assert_int_equal(ctkit_seg(&k, out[0], SYN, C0, 0, 0, WIN, 7, &ctkit_plain), NEW);
+	assert_int_equal(S(&k, 0, SYN | ACK, S0, C0 + 1, 0), RPL);
+	assert_int_equal(C(&k, 0, ACK, C0 + 1, S0 + 1, 0), EST);
+	assert_int_equal(ctkit_seg(&k, in[0], SYN, S0 + 700000, 0, 0, WIN, 14, NULL), RPL);
+	assert_int_equal(S(&k, 0, ACK, S0 + 1, C0 + 1, 0), RPL);
+	assert_int_equal(C(&k, 0, ACK, C0 + 1, S0 + 1, WIN + 1), INV);
+	ctkit_close(&k);
+}
+
+static void
+ends_that_have_forgotten_a_connection_begin_another(void **state)
+{
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	for (int f = 0; f < 2; f++) {
+		establish(&k, f);
+		/* Not before the other end has asked for it. */
+		assert_int_equal(S(&k, f, SYN | ACK, S0 + 90000, C0 + 700001, 0), INV);
+		assert_int_equal(C(&k, f, SYN, C0 + 700000, 0, 0), EST);
+		assert_int_equal(S(&k, f, SYN | ACK, S0 + 90000, C0 + 700001, 0), RPL);
+		assert_int_equal(left(&k, f), 30000);
+		assert_int_equal(C(&k, f, ACK, C0 + 700001, S0 + 90001, 0), EST);
+		assert_int_equal(left(&k, f), 86400000);
+		assert_int_equal(C(&k, f, ACK, C0 + 700001, S0 + 90001, 100), EST);
+		assert_int_equal(S(&k, f, ACK, S0 + 90001, C0 + 700101, 100), RPL);
+		/* What was before is gone. */
+		assert_int_equal(C(&k, f, ACK, C0 + 0x70000000, S0 + 90001, 1), INV);
+		/* Once: the SYN was answered. */
+		assert_int_equal(S(&k, f, SYN | ACK, S0 + 0x70000000, C0 + 9, 0), INV);
+	}
+	ctkit_close(&k);
+}
+
+static void
+living_end_that_answers_a_syn_goes_on(void **state)
+{
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	establish(&k, 0);
+	assert_int_equal(C(&k, 0, SYN, C0 + 700000, 0, 0), EST);
+	assert_int_equal(C(&k, 0, ACK, C0 + 1, S0 + 1, 10), EST);
+	/* It was not its SYN. */
+	assert_int_equal(S(&k, 0, SYN | ACK, S0 + 90000, C0 + 700001, 0), INV);
+	assert_int_equal(S(&k, 0, ACK, S0 + 1, C0 + 11, 0), RPL);
+	ctkit_close(&k);
+}
+
+static void
+syn_begins_anew_what_was_picked_up_and_not_answered(void **state)
+{
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	/* The last ACK of a connection that was gone already. */
+	assert_int_equal(commit(&k, 0, ACK, C0 + 0x40000000, S0, 0), NEW);
+	assert_int_equal(C(&k, 0, SYN, C0, 0, 0), NEW);
+	assert_int_equal(left(&k, 0), 30000);
+	assert_int_equal(S(&k, 0, SYN | ACK, S0, C0 + 1, 0), RPL);
+	assert_int_equal(C(&k, 0, ACK, C0 + 1, S0 + 1, 0), EST);
+	assert_int_equal(C(&k, 0, ACK, C0 + 1, S0 + 1, WIN + 1), INV);
+	assert_int_equal(ctkit_count(&k, CT_COUNT_NEW_FLOWS), 1);
+	ctkit_close(&k);
+}
+
+static void
+challenge_bears_no_data(void **state)
+{
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	assert_int_equal(commit(&k, 0, SYN, C0, 0, 0), NEW);
+	assert_int_equal(S(&k, 0, ACK, 777, 888, 1), INV);
+	assert_int_equal(S(&k, 0, FIN | ACK, 777, 888, 0), INV);
+	assert_int_equal(S(&k, 0, ACK, 777, 888, 0), RPL);
+	ctkit_close(&k);
+}
+
+static void
 half_open_connection_is_cleared_by_the_first_answer(void **state)
 {
 	struct ctkit k;
@@ -598,6 +701,12 @@ main(void)
 		cmocka_unit_test(repeated_syn_and_syn_ack),
 		cmocka_unit_test(
 			syn_into_a_living_connection_asks_for_a_challenge_and_changes_nothing),
+		cmocka_unit_test(syn_into_a_living_connection_does_not_keep_it_alive),
+		cmocka_unit_test(scale_of_a_stray_syn_is_not_taken),
+		cmocka_unit_test(ends_that_have_forgotten_a_connection_begin_another),
+		cmocka_unit_test(living_end_that_answers_a_syn_goes_on),
+		cmocka_unit_test(syn_begins_anew_what_was_picked_up_and_not_answered),
+		cmocka_unit_test(challenge_bears_no_data),
 		cmocka_unit_test(half_open_connection_is_cleared_by_the_first_answer),
 		cmocka_unit_test(window_full_and_partial),
 		cmocka_unit_test(zero_window_can_be_probed),
