@@ -155,12 +155,15 @@ def is_refused(guest, family, port):
     assert time.monotonic() - start < 5, "refused, but late"
 
 
-def echoes_udp(guest, family, port, size):
-    """Guest sends one datagram and gets it back."""
+def echoes_udp(guest, family, port, size, host=None):
+    """Guest sends one datagram, to the host's loopback or another, and gets it back."""
+    to = address(family, port, "UDP")
+    if host:
+        to = f"UDP{family}:{host if family == 4 else f'[{host}]'}:{port}"
     guest.check(f"""
 base64 -w 0 /dev/urandom | head -c {size} >/tmp/datagram
 for try in 1 2 3; do
-	socat -b 65536 -t 0.7 - {address(family, port, "UDP")} </tmp/datagram >/tmp/echo
+	socat -b 65536 -t 0.7 - {to} </tmp/datagram >/tmp/echo
 	cmp -s /tmp/datagram /tmp/echo && break
 done
 cmp /tmp/datagram /tmp/echo""", 30)

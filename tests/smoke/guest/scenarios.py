@@ -2,12 +2,15 @@
 """The scenarios: each is called with a Rig and a function check(name, function, arguments...)."""
 import contextlib
 import hashlib
+import pathlib
 import socket
+import sys
 
 from lab import peers
 import rig as r
 from tap import Skip
 
+PROXY = pathlib.Path(__file__).resolve().parents[3] / "config" / "redirect-proxy"
 DNS_ADDRESS = "127.0.0.77"
 PAGE = b"hello from the host"
 BIG = 100_000_000
@@ -265,6 +268,121 @@ def _from_neighbour(one, two, port):
     assert got.split()[0] == want.split()[0], f"hash {got} instead of {want}"
 
 
+NEIGHBOUR = {4: "10.0.2.16", 6: "fd00:2::16"}
+
+
+def east_west(rig, check):
+    """guests reach each other where a rule lets them; a third has an address of theirs in a zone"""
+    keys = {"address": NEIGHBOUR[4], "address6": NEIGHBOUR[6]}
+    rig.start_weir(others={"other": dict(keys), "third": {"zone": "7", **keys}})
+    one = rig.start_guest(reconnect=True)
+    two = rig.start_guest("other", mac="52:54:00:12:34:57", reconnect=True)
+    three = rig.start_guest("third", mac="52:54:00:12:34:58", reconnect=True)
+    for guest in (one, two, three):
+        guest.check("net-up", 90)
+    for guest in (two, three):
+        r.start_servers(guest)
+    check("nothing_passes_without_a_rule", _reaches_nobody, rig, one, two)
+    rig.weir.stop()
+    rig.weir.options["rule"] = "1,direction=east-west,action=accept"
+    rig.weir.start()
+    with peers.http_server({"/": PAGE}) as web:
+        for guest in (one, two, three):
+            check(f"{guest.name}_is_back_with_the_rule", _reconnects, guest, web.port)
+        r.start_servers(one)
+        for family in (4, 6):
+            v = f"ipv{family}"
+            check(f"guest_pings_neighbour_{v}", r.pings, one, NEIGHBOUR[family])
+            check(f"guest_copies_100_mb_from_neighbour_{v}", _copies, one, two, family,
+                  NEIGHBOUR[family])
+            check(f"neighbour_copies_100_mb_from_guest_{v}", _copies, two, one, family,
+                  r.ADDRESS[family])
+            check(f"udp_echo_of_neighbour_{v}", r.echoes_udp, one, family, 9001, 1400,
+                  NEIGHBOUR[family])
+        check("flows_between_guests_are_listed", _lists_east_west, rig)
+        check("third_reaches_host_and_nobody_else", _is_apart, three, web.port)
+    check("daemon_ends_cleanly", rig.ends_cleanly)
+
+
+def _received(guest):
+    """Segments and ICMP messages that came in, of both families."""
+    text = guest.check("cat /proc/net/snmp /proc/net/snmp6 2>/dev/null")
+    lines = [line.split() for line in text.splitlines()]
+    tables = {line[0]: line[1:] for line in lines if line and not line[0].endswith(":")}
+    count = int(tables["Icmp6InEchos"][0])
+    for head, row in zip(lines, lines[1:]):
+        if head[0] == row[0] and head[0] in ("Tcp:", "Icmp:"):
+            count += int(dict(zip(head, row))["InSegs" if head[0] == "Tcp:" else "InMsgs"])
+    return count
+
+
+def _reaches_nobody(rig, one, two):
+    before = _received(two)
+    for family in (4, 6):
+        status, text = one.run(f"ping -c 2 -W 1 {NEIGHBOUR[family]}", 20)
+        assert status != 0, text
+        host = NEIGHBOUR[family] if family == 4 else f"[{NEIGHBOUR[family]}]"
+        status, text = one.run(f"socat -u TCP{family}:{host}:9002,connect-timeout=2 -", 20)
+        assert status != 0, text
+    assert _received(two) == before, "something came through"
+    assert rig.weir.ctl("stats", as_json=True)["total"]["ew-pkts"] == 0
+
+
+def _copies(to, source, family, address):
+    host = address if family == 4 else f"[{address}]"
+    got = to.check(f"socat -u -b 262144 TCP{family}:{host}:9002 - | md5sum", 120)
+    want = source.check("md5sum </tmp/big", 60)
+    assert got.split()[0] == want.split()[0], f"hash {got} instead of {want}"
+
+
+def _lists_east_west(rig):
+    flows = rig.weir.ctl("flow", "list", as_json=True)["flows"]
+    between = [flow for flow in flows if flow["kind"] == "east-west"]
+    assert between and all(flow["rule"] == 1 and flow["zone"] == 0 for flow in between), flows
+    assert {"guest", "other"} == {flow["vm"] for flow in between} | {
+        flow["to_vm"] for flow in between}, between
+
+
+def _is_apart(three, port):
+    _reaches(three, port)
+    for family in (4, 6):
+        status, text = three.run(f"ping -c 2 -W 1 {r.ADDRESS[family]}", 20)
+        assert status != 0, text
+    # Its own address, which is that of a guest in another zone, is its own.
+    assert three.check(f"ip -4 addr show dev eth0 | grep -c {NEIGHBOUR[4]}/") == "1"
+
+
+def redirect(rig, check):
+    """connections of a guest to port 80 go through a proxy on the host, which asks for the way"""
+    port = peers.free_port()
+    rig.start_weir(options={
+        "rule": f"10,direction=out,proto=tcp,destination-port=80,action=accept,redirect={port}"})
+    for family, loopback in ((4, "127.0.0.1"), (6, "[::1]")):
+        rig.lab.spawn([sys.executable, str(PROXY), "--listen", f"{loopback}:{port}", "--control",
+                       rig.weir.control, "--weirctl", rig.weir.client], f"proxy{family}.log")
+    guest = rig.start_guest()
+    r.configures_itself(guest)
+    check("proxy_knows_where_the_guest_wanted_to_go_ipv4", _asks_proxy, guest, "192.0.2.80",
+          "192.0.2.80")
+    check("proxy_knows_where_the_guest_wanted_to_go_ipv6", _asks_proxy, guest, "[2001:db8::80]",
+          "2001:db8::80")
+    with peers.http_server({"/": PAGE}) as web:
+        check("other_ports_go_their_own_way", _reaches, guest, web.port)
+    check("rule_has_hits", _has_hits, rig)
+    check("daemon_ends_cleanly", rig.ends_cleanly)
+
+
+def _asks_proxy(guest, host, shown):
+    """No such host is to be reached: the proxy says so, and which one it was asked for."""
+    text = guest.check(f"curl -sS -m 30 'http://{host}/'", 40)
+    assert f"{shown} port 80" in text, text
+
+
+def _has_hits(rig):
+    rules = rig.weir.ctl("rule", "list", as_json=True)["rules"]
+    assert rules[0]["number"] == 10 and rules[0]["hits"] >= 2, rules
+
+
 def ipxe(rig, check):
     """the boot ROM of QEMU's card, which declines nearly every feature, gets a lease"""
     rig.start_weir()
@@ -279,4 +397,4 @@ def ipxe(rig, check):
 
 
 SCENARIOS = {function.__name__: function for function in (
-    stock, plain, legacy, queues, reboot, killed, restart, neighbours, ipxe)}
+    stock, plain, legacy, queues, reboot, killed, restart, neighbours, east_west, redirect, ipxe)}
