@@ -70,6 +70,9 @@ may_go_on(struct l4x *l, struct l4x_pkt *p)
 {
 	int why = offload_ok(p);
 
+	/* RFC 1812, 5.3.4: what was sent to all of the link is for the link. */
+	if (unlikely(p->l2_multicast))
+		why = L4X_DROP_IP_DEST;
 	if (unlikely(why != L4X_PKT_OK)) {
 		l4x_drop(l, p->m, (enum l4x_counter)why);
 		return false;

@@ -256,6 +256,62 @@ address_of_another_guest_is_no_source(void **state)
 }
 
 static void
+broadcast_of_the_link_goes_no_further(void **state)
+{
+	struct l4xkit *k = *state;
+	struct pkt_ip ip = ew_ip(1, 2, false);
+
+	ew_allow(k);
+	memset(ip.dst_mac, 0xff, 6);
+	expect_drop(k, pkt_build_udp(ew_frame, &ip, 1, 2, ew_data, 10), L4X_DROP_IP_DEST);
+	l4xkit_expect_nothing(k);
+	assert_int_equal(tracked(k), 0);
+}
+
+static void
+connection_that_a_helper_expects_needs_no_rule(void **state)
+{
+	static const char port[] = "PORT 10,0,2,15,4,210\r\n";
+	const struct rule r = { .directions = RULES_EAST_WEST,
+		.proto = IPPROTO_TCP,
+		.dport_min = 80,
+		.dport_max = 80,
+		.helper = CT_HELPER_FTP };
+	const struct pkt_ip ip = ew_ip(1, 2, false);
+	struct pkt_tcp t = { .sport = 1000,
+		.dport = 80,
+		.seq = 100,
+		.ack = 500,
+		.flags = PKT_ACK | PKT_PSH,
+		.win = 60000,
+		.wscale = -1 };
+	struct l4xkit *k = *state;
+	struct pkt_tcp syn = {
+		.sport = 20, .dport = 1234, .seq = 7, .flags = PKT_SYN, .wscale = -1
+	};
+	struct l4x_flow_info info[2];
+	uint32_t cursor = 0;
+
+	ew_rules(k, &r, 1, RULES_DROP);
+	ew_connect(k, 1, 2, false);
+	ew_rx(k, 2, ew_frame, ew_tcp(2, 1, false, &syn, 0));
+	l4xkit_expect_nothing(k);
+	ew_rx(k, 1, ew_frame, pkt_build_tcp(ew_frame, &ip, &t, port, sizeof(port) - 1));
+	ew_expect(k, 2);
+	ew_rx(k, 2, ew_frame, ew_tcp(2, 1, false, &syn, 0));
+	ew_expect(k, 1);
+	assert_int_equal(k->view.dport, 1234);
+	assert_int_equal(rules_hits(k->l->ew.rules, 1), 1);
+	assert_int_equal(l4x_flow_dump(k->l, &cursor, info, 2, k->now_us), 2);
+	assert_true((info[0].parent == info[1].handle) ^ (info[1].parent == info[0].handle));
+	/* Both go when the rule does. */
+	ew_rules(k, NULL, 0, RULES_DROP);
+	while (k->l->ew.rechecking)
+		l4xkit_advance(k, 1000);
+	assert_int_equal(tracked(k), 0);
+}
+
+static void
 protocols_that_no_socket_carries_pass(void **state)
 {
 	struct l4xkit *k = *state;
@@ -455,6 +511,8 @@ main(void)
 		T(guests_of_other_zones_are_not_there),
 		T(rejected_tcp_gets_a_reset_and_others_an_icmp_error),
 		T(address_of_another_guest_is_no_source),
+		T(broadcast_of_the_link_goes_no_further),
+		T(connection_that_a_helper_expects_needs_no_rule),
 		T(protocols_that_no_socket_carries_pass),
 		T(icmp_errors_about_a_flow_reach_its_other_end),
 		T(rate_of_new_flows_is_kept),
