@@ -134,17 +134,22 @@ static unsigned int
 worker_poll_handover(struct worker *w)
 {
 	struct l4x_frame frames[L4X_BURST];
-	unsigned int n;
+	unsigned int burst, n, done = 0;
 
-	if (unlikely(!worker_drain(w)))
-		return 0;
-	n = rte_ring_sc_dequeue_burst_elem(
-		w->p.handover, frames, sizeof(frames[0]), L4X_BURST, NULL);
-	if (n != 0) {
+	for (burst = 0; burst < WORKER_HANDOVER_BURSTS; burst++) {
+		if (unlikely(!worker_drain(w)))
+			break;
+		n = rte_ring_sc_dequeue_burst_elem(
+			w->p.handover, frames, sizeof(frames[0]), L4X_BURST, NULL);
+		if (n == 0)
+			break;
+		done += n;
 		l4x_rx_handover(w->p.l4x, frames, n, w->now_us);
-		worker_drain(w);
+		if (n < L4X_BURST)
+			break;
 	}
-	return n;
+	worker_drain(w);
+	return done;
 }
 
 static unsigned int

@@ -16,6 +16,8 @@
 #define WORKER_TX_BURST VPORT_BURST
 /** Event bursts taken from one bridge in one iteration. */
 #define WORKER_EVENT_BURSTS 8
+/** Bursts of frames taken from other workers in one iteration. */
+#define WORKER_HANDOVER_BURSTS 8
 /** Buffers that wait in a lender's ring; fewer when each holds a whole large frame. */
 #define WORKER_LEND_MERGEABLE 256
 #define WORKER_LEND_WHOLE 32

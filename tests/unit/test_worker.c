@@ -26,7 +26,7 @@ static struct rig {
 	struct rte_mempool *pool;
 	struct waker worker_waker, bridge_waker;
 	struct chan *chan;
-	struct rte_ring *handover;
+	struct rte_ring *handover, *other; /**< to the worker, to another that the test plays */
 	struct l4x *l4x;
 	struct worker *w;
 	bool running;
@@ -138,21 +138,95 @@ operations_that_did_not_fit_into_the_ring_are_not_slept_upon(void **state)
 	} while (op.type != L4X_OP_REFUSE);
 }
 
+/** Ports 1 and 2, of which another worker polls the second. */
+static void
+two_guests(struct worker *w, void *arg)
+{
+	struct l4x_port_conf c = { .pif = 1,
+		.mtu = 1500,
+		.ipv4 = true,
+		.prefix_len = 24,
+		.n_queues = 1,
+		.gateway_mac = { { 2, 0, 0, 0, 0, 9 } },
+		.gateway = flowtab_addr_v4(RTE_BE32(0x0a000202)) };
+
+	c.address = flowtab_addr_v4(RTE_BE32(0x0a00020f));
+	assert_int_equal(l4x_port_set(worker_l4x(w), &c), 0);
+	l4x_port_link(worker_l4x(w), 1, true, 0);
+	c.pif = 2;
+	c.address = flowtab_addr_v4(RTE_BE32(0x0a000210));
+	c.queue_worker[0] = 1;
+	assert_int_equal(l4x_port_set(worker_l4x(w), &c), 0);
+	l4x_rules_set(worker_l4x(w), arg);
+}
+
+/** A datagram from guest 1 to guest 2, as it is handed over. */
+static struct l4x_frame
+from_one_to_two(void)
+{
+	static const uint8_t bytes[] = { 2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 28,
+		0, 0, 0, 0, 64, 17, 0x62, 0xb3, 10, 0, 2, 15, 10, 0, 2, 16, 0, 1, 0, 2, 0, 8, 0,
+		0 };
+	struct l4x_frame f = { .m = rte_pktmbuf_alloc(rig.pool), .pif = 1 };
+
+	assert_non_null(f.m);
+	memcpy(rte_pktmbuf_append(f.m, sizeof(bytes)), bytes, sizeof(bytes));
+	return f;
+}
+
+static void
+frames_for_another_workers_guest_go_to_it_as_far_as_its_ring_has_room(void **state)
+{
+	const struct rules_params p = { .name = "worker",
+		.policy = { RULES_ACCEPT, RULES_ACCEPT, RULES_ACCEPT },
+		.n_threads = 1,
+		.socket_id = SOCKET_ID_ANY };
+	struct rules *r = rules_create(&p);
+	struct l4x_frame f;
+	unsigned int i, n = 0;
+
+	assert_non_null(r);
+	run();
+	assert_int_equal(worker_call(rig.w, two_guests, r), 0);
+	for (i = 0; i < 80; i++) {
+		f = from_one_to_two();
+		while (rte_ring_mp_enqueue_elem(rig.handover, &f, sizeof(f)) != 0)
+			;
+		waker_ring(&rig.worker_waker);
+	}
+	wait_count(WORKER_COUNT_HANDOVER_FULL, 80 - 63);
+	while (rte_ring_sc_dequeue_elem(rig.other, &f, sizeof(f)) == 0) {
+		assert_int_equal(f.kind, L4X_FRAME_OUT);
+		assert_int_equal(f.pif, 2);
+		assert_int_equal(f.worker, 1);
+		rte_pktmbuf_free(f.m);
+		n++;
+	}
+	assert_int_equal(n, 63);
+	assert_int_equal(count(WORKER_COUNT_HANDOVER_FULL), 80 - 63);
+	worker_stop(rig.w);
+	rte_eal_wait_lcore(WORKER_LCORE);
+	rig.running = false;
+	rules_destroy(r);
+}
+
 static int
 start(void **state)
 {
 	struct l4x_params l = { .name = "test", .max_flows = 64, .socket_id = SOCKET_ID_ANY };
-	struct worker_params p = { .n_workers = 1, .n_bridges = 1, .socket_id = SOCKET_ID_ANY };
+	struct worker_params p = { .n_workers = 2, .n_bridges = 1, .socket_id = SOCKET_ID_ANY };
 
 	if (waker_init(&rig.worker_waker) != 0 || waker_init(&rig.bridge_waker) != 0)
 		return -1;
 	rig.chan = chan_create(0, 0, SOCKET_ID_ANY, &rig.worker_waker, &rig.bridge_waker);
 	rig.handover = rte_ring_create_elem(
 		"handover", sizeof(struct l4x_frame), 64, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	rig.other = rte_ring_create_elem(
+		"other", sizeof(struct l4x_frame), 64, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	l.pool = rig.pool;
 	l.now_us = clock_us(clock_scale_get());
 	rig.l4x = l4x_create(&l);
-	if (rig.chan == NULL || rig.handover == NULL || rig.l4x == NULL)
+	if (rig.chan == NULL || rig.handover == NULL || rig.other == NULL || rig.l4x == NULL)
 		return -1;
 	p.l4x = rig.l4x;
 	p.waker = &rig.worker_waker;
@@ -160,6 +234,8 @@ start(void **state)
 	p.handover = rig.handover;
 	p.handover_to[0] = rig.handover;
 	p.wakers[0] = &rig.worker_waker;
+	p.handover_to[1] = rig.other;
+	p.wakers[1] = &rig.worker_waker;
 	p.pool = rig.pool;
 	rig.w = worker_create(&p);
 	return rig.w != NULL ? 0 : -1;
@@ -176,6 +252,7 @@ stop(void **state)
 	worker_destroy(rig.w);
 	l4x_destroy(rig.l4x);
 	rte_ring_free(rig.handover);
+	rte_ring_free(rig.other);
 	chan_destroy(rig.chan);
 	waker_fini(&rig.worker_waker);
 	waker_fini(&rig.bridge_waker);
@@ -193,6 +270,7 @@ main(void)
 		T(a_call_is_run_by_the_worker),
 		T(a_call_of_a_worker_that_does_not_come_round_ends_in_time_and_is_never_run),
 		T(a_worker_with_nothing_to_do_sleeps),
+		T(frames_for_another_workers_guest_go_to_it_as_far_as_its_ring_has_room),
 		T(operations_that_did_not_fit_into_the_ring_are_not_slept_upon),
 	};
 	int failed;
