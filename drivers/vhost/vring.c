@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include <rte_common.h>
+#include <rte_prefetch.h>
 
 #include "bell.h"
 
@@ -81,6 +82,33 @@ vring_offered(struct vhost_ring *r)
 		return -(int32_t)VPORT_COUNT_RING_BAD_INDEX;
 	r->avail_seen = idx;
 	return n;
+}
+
+void
+vring_look_ahead(struct vhost_ring *r, unsigned int n)
+{
+	const struct vring_desc *d[VPORT_BURST];
+	unsigned int i;
+
+	if (r->avail_seen == r->last_avail && vring_offered(r) <= 0)
+		return;
+	n = RTE_MIN(n, (unsigned int)(uint16_t)(r->avail_seen - r->last_avail));
+	n = RTE_MIN(n, (unsigned int)VPORT_BURST);
+	/* Nothing is believed yet: the mask keeps it inside of the table. */
+	for (i = 0; i < n; i++) {
+		const uint16_t head = LOAD(r->avail->ring[(r->last_avail + i) & r->mask]) & r->mask;
+
+		d[i] = &r->desc[head];
+		rte_prefetch0(d[i]);
+		rte_prefetch0(&r->heads[head]);
+	}
+	for (i = 0; i < n; i++) {
+		uint64_t len = 1;
+		const uint8_t *at = guestmem_at(r->mem, LOAD(d[i]->addr), &len);
+
+		rte_prefetch0(at);
+		rte_prefetch0(at + RTE_CACHE_LINE_SIZE);
+	}
 }
 
 int32_t

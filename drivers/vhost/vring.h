@@ -121,6 +121,11 @@ void vring_fini(struct vhost_ring *r);
 int32_t vring_fetch(struct vhost_ring *r);
 /** Undo the last vring_fetch(). */
 void vring_unfetch(struct vhost_ring *r, uint16_t head);
+/**
+ * Bring into the cache what the next n heads on offer hold, n being a burst at most: the other side
+ * has just written their descriptors, and the frames or (guest rx) the room behind them.
+ */
+void vring_look_ahead(struct vhost_ring *r, unsigned int n);
 /** Heads on offer, without taking any. As vring_fetch(). */
 int32_t vring_offered(struct vhost_ring *r);
 /**

@@ -98,6 +98,7 @@ take_frame(struct vport_queue *q, struct vhost_session *s, uint16_t head, unsign
 	const uint32_t quota = vhost_ext_quota(q);
 	struct rte_mbuf *m;
 	uint32_t len, front, n_segs;
+	uint8_t *copy;
 
 	if (total < s->hdr_bytes + RTE_ETHER_HDR_LEN)
 		return drop(q, s, head, VPORT_COUNT_RX_SHORT);
@@ -113,12 +114,14 @@ take_frame(struct vport_queue *q, struct vhost_session *s, uint16_t head, unsign
 	m = rte_pktmbuf_alloc(q->vp->conf.pool);
 	if (unlikely(m == NULL))
 		return later(q, s, head, VPORT_COUNT_RX_NO_MBUF);
-	vring_copy_out(&hdr, s->spans, 0, sizeof(hdr));
+	/* The vnet header goes in front of the frame: one copy of both. */
+	copy = rte_pktmbuf_mtod_offset(m, uint8_t *, -(int)s->hdr_bytes);
+	vring_copy_out(copy, s->spans, 0, s->hdr_bytes + front);
+	memcpy(&hdr, copy, sizeof(hdr));
 	if (unlikely(!vnet_from_guest(&hdr, len, s->features, m))) {
 		rte_pktmbuf_free(m);
 		return drop(q, s, head, VPORT_COUNT_RX_BAD_HEADER);
 	}
-	vring_copy_out(rte_pktmbuf_mtod(m, void *), s->spans, s->hdr_bytes, front);
 	m->data_len = (uint16_t)front;
 	m->pkt_len = front;
 	if (n_segs == 0) {
@@ -144,6 +147,7 @@ vring_rx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n)
 	if (unlikely(!vhost_memory_ok(q, s)))
 		return 0;
 	s->starved = false;
+	vring_look_ahead(&s->tx, n);
 	/* Dropped chains count too: the work of one call is bounded. */
 	for (uint16_t tried = 0; tried < n; tried++) {
 		const int32_t head = vring_fetch(&s->tx);

@@ -414,12 +414,20 @@ copy_flat(const struct vhost_session *s, const struct rte_mbuf *m,
 {
 	uint8_t *at = s->spans[0].addr;
 
-	memcpy(at, hdr, s->hdr_bytes);
-	at += s->hdr_bytes;
-	/* A frame in guest memory may lie where the guest wants it copied to. */
-	for (; m; m = m->next) {
-		memmove(at, rte_pktmbuf_mtod(m, const void *), m->data_len);
-		at += m->data_len;
+	if (likely(m->nb_segs == 1 && RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1 &&
+		    rte_pktmbuf_headroom(m) >= s->hdr_bytes)) {
+		uint8_t *front = rte_pktmbuf_mtod_offset(m, uint8_t *, -(int)s->hdr_bytes);
+
+		memcpy(front, hdr, s->hdr_bytes);
+		memcpy(at, front, bytes);
+	} else {
+		memcpy(at, hdr, s->hdr_bytes);
+		at += s->hdr_bytes;
+		/* A frame in guest memory may lie where the guest wants it copied to. */
+		for (; m; m = m->next) {
+			memmove(at, rte_pktmbuf_mtod(m, const void *), m->data_len);
+			at += m->data_len;
+		}
 	}
 	if (unlikely(s->log != NULL))
 		guestlog_write(s->log, s->spans[0].gpa, bytes);
@@ -464,6 +472,8 @@ copy(struct vport_queue *q, struct vhost_session *s, const struct rte_mbuf *m,
 struct tally {
 	uint32_t pkts, zero_copy;
 	uint64_t bytes;
+	struct rte_mbuf *copied[VPORT_BURST]; /**< to be freed together */
+	uint32_t n_copied;
 };
 
 /** @return false: the guest has no buffer for it, or cannot be served any more */
@@ -483,7 +493,7 @@ send_frame(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf *m, s
 	} else {
 		switch (copy(q, s, m, &hdr)) {
 		case COPY_DONE:
-			rte_pktmbuf_free(m);
+			t->copied[t->n_copied++] = m;
 			break;
 		case COPY_TOO_BIG:
 			goto too_big;
@@ -505,16 +515,24 @@ uint16_t
 vring_tx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n)
 {
 	struct vhost_session *s = vhost_session(q);
-	struct tally t = { 0 };
+	struct tally t;
 	uint16_t sent;
+
+	t.pkts = 0;
+	t.zero_copy = 0;
+	t.bytes = 0;
+	t.n_copied = 0;
+	n = RTE_MIN(n, VPORT_BURST);
 
 	vring_drain(&s->rx);
 	if (unlikely(!vhost_memory_ok(q, s)))
 		return 0;
+	vring_look_ahead(&s->rx, n);
 	for (sent = 0; sent < n; sent++) {
 		if (!send_frame(q, s, frames[sent], &t))
 			break;
 	}
+	rte_pktmbuf_free_bulk(t.copied, t.n_copied);
 	vport_count(q, VPORT_COUNT_TX_PKTS, t.pkts);
 	vport_count(q, VPORT_COUNT_TX_BYTES, t.bytes);
 	vport_count(q, VPORT_COUNT_TX_ZERO_COPY, t.zero_copy);

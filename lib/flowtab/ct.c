@@ -16,25 +16,6 @@ ct_refuse(struct ct *ct, struct ct_pkt *p, enum ct_verdict verdict, enum ct_reas
 	return false;
 }
 
-uint8_t
-ct_state_of(const struct flowtab_flow *f, unsigned int side)
-{
-	uint8_t state = CT_TRK;
-
-	state |= (f->flags & CT_F_ANSWERED) != 0 ? CT_EST : CT_NEW;
-	if (side == FLOWTAB_SIDE_OTHER)
-		state |= CT_RPL;
-	if (unlikely((f->flags & (CT_F_SNAT | CT_F_DNAT | CT_F_EXPECTED)) != 0)) {
-		if ((f->flags & CT_F_SNAT) != 0)
-			state |= CT_SNAT;
-		if ((f->flags & CT_F_DNAT) != 0)
-			state |= CT_DNAT;
-		if ((f->flags & CT_F_EXPECTED) != 0)
-			state |= CT_REL;
-	}
-	return state;
-}
-
 /** What the packet is told of its flow. */
 static inline void
 tell_flow(const struct flowtab_flow *f, struct ct_pkt *p)
@@ -156,7 +137,8 @@ track_looked_up(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 		ct_invalid(ct, p, CT_REASON_UNTRACKABLE);
 		return;
 	}
-	if (unlikely(!ct_pkt_check(ct, p)))
+	/* Who vouches for the checksum has looked at the headers, too. */
+	if ((p->flags & (CT_PKT_CSUM_OK | CT_PKT_CSUM_PARTIAL)) == 0 && !ct_pkt_check(ct, p))
 		return;
 	/* What has no id may have been found as a packet of the flow whose id is 0. */
 	if (unlikely(ct_is_icmp(p->tuple->proto)) && !ct_pkt_is_icmp_query(p, &answer))

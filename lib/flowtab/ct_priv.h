@@ -217,7 +217,24 @@ int ct_ip_parse(const uint8_t *ip, uint32_t len, bool quote, struct flowtab_tupl
 /* ---- ct.c ---- */
 
 /** Would the flow's next packet of the original direction be EST, of answers REL ...? CT_* bits. */
-uint8_t ct_state_of(const struct flowtab_flow *f, unsigned int side);
+static inline uint8_t
+ct_state_of(const struct flowtab_flow *f, unsigned int side)
+{
+	uint8_t state = CT_TRK;
+
+	state |= (f->flags & CT_F_ANSWERED) != 0 ? CT_EST : CT_NEW;
+	if (side == FLOWTAB_SIDE_OTHER)
+		state |= CT_RPL;
+	if (unlikely((f->flags & (CT_F_SNAT | CT_F_DNAT | CT_F_EXPECTED)) != 0)) {
+		if ((f->flags & CT_F_SNAT) != 0)
+			state |= CT_SNAT;
+		if ((f->flags & CT_F_DNAT) != 0)
+			state |= CT_DNAT;
+		if ((f->flags & CT_F_EXPECTED) != 0)
+			state |= CT_REL;
+	}
+	return state;
+}
 /** Mark and label of its flow, for the packet. */
 void ct_tell(const struct ct *ct, struct ct_pkt *p);
 

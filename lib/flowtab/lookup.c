@@ -118,6 +118,15 @@ flowtab_prefetch_bind(
 	flowtab_lookup_burst(ft, tuples, n, 0, idx, side);
 }
 
+static inline bool
+tuple_eq(const struct flowtab_tuple *a, const struct flowtab_tuple *b)
+{
+	const uint64_t *x = (const uint64_t *)a, *y = (const uint64_t *)b;
+
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) |
+		       (x[5] ^ y[5])) == 0;
+}
+
 unsigned int
 flowtab_lookup_burst(struct flowtab *ft, const struct flowtab_tuple *const tuples[], unsigned int n,
 	uint64_t now_ms, uint32_t idx[], uint8_t side[])
@@ -125,7 +134,7 @@ flowtab_lookup_burst(struct flowtab *ft, const struct flowtab_tuple *const tuple
 	union any_key keys[FLOWTAB_BURST];
 	struct key_group g4, g6;
 	unsigned int hits = 0;
-	uint32_t hash;
+	uint32_t hash, same = 0;
 
 	assert(n <= FLOWTAB_BURST);
 	g4.n = 0;
@@ -134,6 +143,11 @@ flowtab_lookup_burst(struct flowtab *ft, const struct flowtab_tuple *const tuple
 		idx[i] = FLOWTAB_NONE;
 		if (!flowtab_tuple_is_valid(tuples[i]))
 			continue;
+		/* Packets of one flow come one after the other. */
+		if (i > 0 && tuple_eq(tuples[i], tuples[i - 1])) {
+			same |= 1U << i;
+			continue;
+		}
 		if (make_key(ft, tuples[i], &keys[i], &hash) == FLOWTAB_BOUND_V4)
 			group_add(&g4, &keys[i].k4, hash, i);
 		else
@@ -142,6 +156,12 @@ flowtab_lookup_burst(struct flowtab *ft, const struct flowtab_tuple *const tuple
 	group_lookup(ft, ft->hash4, &g4, idx, side);
 	group_lookup(ft, ft->hash6, &g6, idx, side);
 	for (unsigned int i = 0; i < n; i++) {
+		if ((same >> i & 1) != 0) {
+			idx[i] = idx[i - 1];
+			side[i] = side[i - 1];
+			hits += idx[i] != FLOWTAB_NONE;
+			continue;
+		}
 		if (idx[i] == FLOWTAB_NONE)
 			continue;
 		if (flowtab_expired(&ft->flows[idx[i]], now_ms))

@@ -82,7 +82,8 @@ may_go_on(struct l4x *l, struct l4x_pkt *p)
 		l4x_drop(l, p->m, L4X_DROP_IP_TTL);
 		return false;
 	}
-	l4x_mbuf_cut(p->m, p->l3_off + p->ip_len);
+	if (unlikely(p->m->pkt_len != p->l3_off + p->ip_len))
+		l4x_mbuf_cut(p->m, p->l3_off + p->ip_len);
 	return true;
 }
 

@@ -53,9 +53,8 @@ flags_out(const struct l4x_pkt *p)
 	m->ol_flags &= ~(RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_LRO);
 	m->ol_flags |= p->v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
 	m->packet_type = 0;
-	m->l2_len = p->l3_off;
-	m->l3_len = p->l4_off - p->l3_off;
-	m->l4_len = p->data_off - p->l4_off;
+	m->tx_offload = rte_mbuf_tx_offload(
+		p->l3_off, p->l4_off - p->l3_off, p->data_off - p->l4_off, m->tso_segsz, 0, 0, 0);
 	if (!partial)
 		return;
 	m->ol_flags |= p->kind == L4X_KIND_TCP ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM;
@@ -83,12 +82,10 @@ decrement_ttl(const struct l4x_pkt *p)
 static void
 hand_out(struct l4x *l, struct l4x_port *to, uint8_t queue, struct rte_mbuf *m)
 {
-	const struct l4x_frame f = { .m = m, .pif = to->conf.pif, .queue = queue };
-
 	l4x_count(l, L4X_COUNT_EW_PKTS);
 	l4x_count_add(l, L4X_COUNT_EW_BYTES, rte_pktmbuf_pkt_len(m));
 	if (likely(to->conf.queue_worker[queue] == l->params.worker))
-		l4x_frame_deliver(l, &f);
+		l4x_frame_deliver(l, to, queue, m);
 	else
 		l4x_frame_add(l, to, queue, m);
 }
@@ -169,7 +166,6 @@ l4x_ew_send(struct l4x *l, struct l4x_pkt *p, struct l4x_port *to, uint32_t idx,
 	decrement_ttl(p);
 	flags_out(p);
 	rte_ether_addr_copy(&to->conf.gateway_mac, &eth->src_addr);
-	rte_ether_addr_copy(&to->guest.mac, &eth->dst_addr);
 	/* Translation of what is in the payload may have made it longer. */
 	if (unlikely(p->m->tso_segsz == 0 && p->m->pkt_len - p->l3_off > to->conf.mtu))
 		cut(l, p, to, queue);

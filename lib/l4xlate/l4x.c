@@ -272,20 +272,15 @@ wants_cutting(const struct l4x_port *port, const struct rte_mbuf *m)
 }
 
 void
-l4x_frame_deliver(struct l4x *l, const struct l4x_frame *f)
+l4x_frame_deliver(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m)
 {
-	struct l4x_port *port = l4x_port(l, f->pif);
-	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(f->m, struct rte_ether_hdr *);
+	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
 
-	if (unlikely(port == NULL || !port->up)) {
-		l4x_drop(l, f->m, L4X_DROP_NO_LINK);
-		return;
-	}
 	rte_ether_addr_copy(&port->guest.mac, &eth->dst_addr);
-	if (unlikely(wants_cutting(port, f->m)))
-		l4x_gso_send(l, port, f->queue, f->m);
+	if (unlikely(wants_cutting(port, m)))
+		l4x_gso_send(l, port, queue, m);
 	else
-		l4x_frame_add(l, port, f->queue, f->m);
+		l4x_frame_add(l, port, queue, m);
 }
 
 /** Bind what can be: the socket side only when its port is known, for only then is it unique. */

@@ -276,7 +276,7 @@ void l4x_frame_add(struct l4x *l, struct l4x_port *port, uint8_t queue, struct r
  * The same for a frame that asks for what the guest may not have negotiated, and whose destination
  * may not be the guest's card: this worker polls the queue pair.
  */
-void l4x_frame_deliver(struct l4x *l, const struct l4x_frame *f);
+void l4x_frame_deliver(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m);
 
 /**
  * A new flow: both sides bound, limits (table, port, rate) observed and counted.
@@ -320,7 +320,17 @@ int l4x_flows_close(struct l4x *l, uint16_t pif, uint32_t *cursor);
 /* ---- port.c ---- */
 
 /** @return the port if it is present and not being removed, else NULL */
-struct l4x_port *l4x_port(struct l4x *l, uint16_t pif);
+static inline struct l4x_port *
+l4x_port(struct l4x *l, uint16_t pif)
+{
+	struct l4x_port *port;
+
+	if (pif == 0 || pif >= L4X_MAX_PIFS)
+		return NULL;
+	port = &l->ports[pif];
+	return port->present && !port->removing ? port : NULL;
+}
+
 /** Take one token. rate_per_s tokens come back each second, at most burst are kept. */
 bool l4x_bucket_take(struct l4x_bucket *b, uint64_t rate_per_s, uint64_t burst, uint64_t now_us);
 /** May one more ICMP error or RST for no flow be sent to this guest? Counted if not. */

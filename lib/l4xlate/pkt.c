@@ -100,6 +100,22 @@ tuple_init(struct l4x_pkt *p, const struct flowtab_addr *src, const struct flowt
 	p->tuple.zone = p->port->conf.zone;
 }
 
+static inline bool
+ip4_sum_ok(const struct rte_ipv4_hdr *ip, uint32_t hdr_len)
+{
+	unaligned_uint32_t w[L4X_IP4_LEN / 4];
+	uint64_t sum;
+
+	if (unlikely(hdr_len != L4X_IP4_LEN))
+		return rte_raw_cksum(ip, hdr_len) == 0xffff;
+	memcpy(w, ip, sizeof(w));
+	sum = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
 static int
 parse_ip4(struct l4x *l, struct l4x_pkt *p)
 {
@@ -118,7 +134,7 @@ parse_ip4(struct l4x *l, struct l4x_pkt *p)
 	if (hdr_len < L4X_IP4_LEN || hdr_len > head_left(p, p->l3_off) || p->ip_len < hdr_len ||
 		p->ip_len > rte_pktmbuf_pkt_len(p->m) - p->l3_off)
 		return L4X_DROP_IP_SHORT;
-	if (rte_raw_cksum(ip, hdr_len) != 0xffff)
+	if (!ip4_sum_ok(ip, hdr_len))
 		return L4X_DROP_IP_CHECKSUM;
 	p->v4 = true;
 	p->tos = ip->type_of_service;

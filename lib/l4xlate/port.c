@@ -27,17 +27,6 @@ l4x_error_allowed(struct l4x *l, struct l4x_port *port)
 	return false;
 }
 
-struct l4x_port *
-l4x_port(struct l4x *l, uint16_t pif)
-{
-	struct l4x_port *port;
-
-	if (pif == 0 || pif >= L4X_MAX_PIFS)
-		return NULL;
-	port = &l->ports[pif];
-	return port->present && !port->removing ? port : NULL;
-}
-
 static bool
 family_ok(bool enabled, bool v4, const struct flowtab_addr *address,
 	const struct flowtab_addr *gateway, uint8_t prefix_len)

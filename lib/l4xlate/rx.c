@@ -333,7 +333,10 @@ l4x_rx_handover(struct l4x *l, const struct l4x_frame *frames, unsigned int n, u
 			continue;
 		}
 		if (frames[i].kind == L4X_FRAME_OUT) {
-			l4x_frame_deliver(l, &frames[i]);
+			if (port != NULL)
+				l4x_frame_deliver(l, port, frames[i].queue, frames[i].m);
+			else
+				l4x_drop(l, frames[i].m, L4X_DROP_NO_LINK);
 			continue;
 		}
 		/* Answers go out on a queue pair that this worker polls, not where the frame came

@@ -114,8 +114,9 @@ extern const struct ct_info ct_reason_info[CT_REASON_COUNT];
 extern const struct ct_info ct_count_info[CT_COUNTS_N];
 
 /* Bits of ct_pkt.flags, given by the caller */
-#define CT_PKT_CSUM_OK 0x01 /**< the transport checksum was verified, or is nobody's business */
-/** The transport checksum is left to whoever sends: its field holds the pseudo-header's sum. */
+/** The transport's header and lengths were looked at, and its checksum, if it is our business. */
+#define CT_PKT_CSUM_OK 0x01
+/** The same, and the checksum is left to whoever sends: its field holds the pseudo-header's sum. */
 #define CT_PKT_CSUM_PARTIAL 0x02
 /** flow and side hold the result of a lookup of this packet's tuple. */
 #define CT_PKT_LOOKED_UP 0x04
