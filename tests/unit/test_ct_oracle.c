@@ -37,6 +37,7 @@ struct oracle {
 	struct traffic traffic;
 	struct capture *capture; /**< NULL: none is written */
 	bool nat;
+	bool steps_of_time; /**< of a second: whoever replays it must be told each time */
 	const char *reason; /**< of the packet's verdict */
 	unsigned long step, unsure;
 	unsigned long states[8]; /**< by bit */
@@ -181,7 +182,10 @@ pass_time(struct oracle *o)
 	struct traffic *t = &o->traffic;
 	uint64_t end;
 
-	o->k.now_ms += traffic_below(t, 20);
+	if (!o->steps_of_time)
+		o->k.now_ms += traffic_below(t, 20);
+	else if (o->step % 100 == 0)
+		o->k.now_ms += 1000;
 	if (traffic_below(t, 1500) == 0) {
 		end = model_deadline(&o->model, o->k.now_ms, traffic_below(t, MODEL_FLOWS));
 		/* Of connections that are open most are to live. */
@@ -355,6 +359,7 @@ main(int argc, char **argv)
 		if (eal_start("128") != 0)
 			return 1;
 		o = oracle_open(11, false, false, true);
+		o->steps_of_time = true;
 		capture(argv[2], o, 20000);
 		oracle_close(o);
 		eal_stop();
