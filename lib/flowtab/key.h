@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * Compact keys: what the hashes store of a tuple.
+ * Compact keys: what is stored of a tuple.
  *
- * IPv4 takes 16 bytes, IPv6 48, both sizes for which rte_hash has a compare by SSE loads. To make
- * an IPv4 tuple fit, the pif has 10 bits, and the protocol 6: protocols that have ports go by a
- * code, any other has no ports, so that its number can stand in the port's place.
+ * IPv4 takes 16 bytes, IPv6 48. To make an IPv4 tuple fit, the pif has 10 bits, and the protocol 6:
+ * protocols that have ports go by a code, any other has no ports, so that its number can stand in
+ * the port's place.
  *
  * Thread safety: pure functions.
  */
@@ -54,6 +54,9 @@ struct flowtab_key6 {
 	};
 };
 static_assert(sizeof(struct flowtab_key6) == 48, "an IPv6 key is 48 bytes");
+static_assert(
+	offsetof(struct flowtab_tuple, proto) == 40 && offsetof(struct flowtab_tuple, answer) == 41,
+	"the last word of an IPv6 key is these two and zeroes");
 
 /** Codes of answers to ICMP queries; no protocol has them. */
 #define FLOWTAB_CODE_ICMP_ANSWER 8
@@ -157,8 +160,11 @@ flowtab_key4_unpack(const struct flowtab_key4 *k, struct flowtab_tuple *t)
 static inline void
 flowtab_key6_pack(struct flowtab_key6 *k, const struct flowtab_tuple *t)
 {
-	k->t = *t;
-	memset(k->t.reserved, 0, sizeof(k->t.reserved));
+	uint16_t last;
+
+	memcpy(&last, &t->proto, sizeof(last));
+	memcpy(k->w, t, 5 * sizeof(k->w[0]));
+	k->w[5] = FLOWTAB_KEY_PAIR32(FLOWTAB_KEY_PAIR16(last, 0), 0);
 }
 
 static inline uint32_t

@@ -94,8 +94,9 @@ struct flowtab_wheel {
 	uint64_t near_map[NEAR / 64]; /**< bit: the slot is not empty */
 	uint64_t far_map[FAR / 64];
 	uint32_t head[NEAR + FAR];
-	uint32_t ahead;      /**< item + 1 that is to be fetched next ... */
+	uint32_t ahead[2]; /**< items + 1 that are to be fetched next, from the front and the end */
 	uint32_t ahead_slot; /**< ... of this slot; NEAR + FAR: none */
+	uint32_t n_ahead;    /**< steps */
 	uint64_t link[];
 };
 
@@ -241,8 +242,10 @@ wheel_unlink(struct flowtab_wheel *w, uint32_t item)
 	unsigned int slot = link_slot(l) - 1;
 
 	w->link[item] = 0;
-	if (w->ahead == item + 1)
-		w->ahead = next;
+	if (w->ahead[0] == item + 1)
+		w->ahead[0] = next;
+	if (w->ahead[1] == item + 1)
+		w->ahead[1] = prev;
 	if (next == item + 1) {
 		w->head[slot] = 0;
 		*wheel_map(w, slot) &= ~(UINT64_C(1) << slot % 64);
@@ -288,20 +291,30 @@ flowtab_wheel_prefetch(const struct flowtab_wheel *w, uint32_t item)
 }
 
 /*
- * The ring is known only item by item: each one's link is fetched one step before it is read. What
- * was moved to another slot meanwhile leads astray, which costs time and nothing else.
+ * The ring is known only item by item: each one's link is fetched before it is read, from both ends
+ * in turn, so that two are on their way. What was moved to another slot meanwhile leads astray,
+ * which costs time and nothing else.
  */
 void
 flowtab_wheel_ahead(struct flowtab_wheel *w, const struct flowtab_wheel_walk *walk)
 {
-	uint32_t id = w->ahead;
+	uint32_t *ahead = &w->ahead[w->n_ahead++ % 2], id = *ahead;
 
 	if (id == 0 || walk->prefetch == NULL)
 		return;
 	walk->prefetch(walk->arg, id - 1);
-	w->ahead = link_next(w->link[id - 1]);
-	if (w->ahead != 0)
-		rte_prefetch0(&w->link[w->ahead - 1]);
+	*ahead = ahead == &w->ahead[0] ? link_next(w->link[id - 1]) : link_prev(w->link[id - 1]);
+	if (*ahead != 0)
+		rte_prefetch0(&w->link[*ahead - 1]);
+}
+
+/** The items of a slot are looked at from both ends in turn. */
+static inline uint32_t
+wheel_first(const struct flowtab_wheel *w, unsigned int slot, bool last)
+{
+	uint32_t id = w->head[slot];
+
+	return id != 0 && last ? link_prev(w->link[id - 1]) : id;
 }
 
 /**
@@ -318,11 +331,13 @@ wheel_walk_slot(struct flowtab_wheel *w, struct flowtab_wheel_walk *walk, unsign
 
 	if (w->ahead_slot != slot) {
 		w->ahead_slot = slot;
-		w->ahead = w->head[slot];
+		w->ahead[0] = wheel_first(w, slot, false);
+		w->ahead[1] = wheel_first(w, slot, true);
 		for (unsigned int i = 0; i < AHEAD; i++)
 			flowtab_wheel_ahead(w, walk);
 	}
-	while ((id = w->head[slot]) != 0 && id != first_kept) {
+	while ((id = wheel_first(w, slot, complete && walk->budget % 2 != 0)) != 0 &&
+		id != first_kept) {
 		if (walk->n == walk->max || walk->budget == 0)
 			return false;
 		walk->budget--;
