@@ -150,6 +150,89 @@ redirect_leads_to_a_socket_of_the_host(void **state)
 	smoke_reload(FILE, DONE);
 }
 
+/** The reply to `flow original` about the connection whose peer has this port. */
+static json_t *
+original(uint16_t port)
+{
+	char text[8];
+
+	snprintf(text, sizeof(text), "%u", port);
+	return proc_ctl(smoke.d, NULL,
+		(const char *[]){
+			"flow", "original", "--proto", "tcp", "--addr", LO, "--port", text, NULL });
+}
+
+static void
+server_that_a_rule_leads_to_learns_the_destination(void **state)
+{
+	uint16_t port = 3100;
+	int listener = host_tcp_listen(LO, &port), fd;
+	struct sockaddr_in peer;
+	socklen_t len = sizeof(peer);
+	const json_t *to;
+	struct gtcp *c;
+	json_t *reply;
+
+	assert_true(listener >= 0);
+	smoke_reload(FILE "[rule.4]\ndirection = out\nproto = tcp\ndestination-port = 80\n"
+			  "action = accept\nredirect = 3100\nmark = 0\n",
+		DONE);
+	c = gtcp_open(smoke.g, "198.51.100.9", 80);
+	assert_non_null(c);
+	fd = host_accept(smoke.g, listener, SOON);
+	assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &len), 0);
+	reply = original(ntohs(peer.sin_port));
+	to = json_object_get(reply, "destination");
+	assert_string_equal(json_string_value(json_object_get(to, "addr")), "198.51.100.9");
+	assert_int_equal(json_integer_value(json_object_get(to, "port")), 80);
+	assert_string_equal(json_string_value(json_object_get(reply, "vm")), "a");
+	assert_int_equal(json_integer_value(json_object_get(reply, "rule")), 4);
+	json_decref(reply);
+	close(fd);
+	close(listener);
+	gtcp_free(c);
+	smoke_reload(FILE, DONE);
+}
+
+/** Flows that `flow flush` with these words has ended. */
+static size_t
+flushed(const char *const words[])
+{
+	json_t *reply = proc_ctl(smoke.d, NULL, words);
+	size_t n = json_array_size(json_object_get(reply, "flows"));
+
+	assert_non_null(reply);
+	json_decref(reply);
+	return n;
+}
+
+static void
+flows_are_flushed_by_what_they_are(void **state)
+{
+	struct smoke_conn k, other;
+	char buf[8];
+
+	/* What other tests have left. */
+	flushed((const char *[]){ "flow", "flush", "--all", NULL });
+	k = smoke_out(smoke.g, false);
+	other = smoke_out(smoke.g, true);
+	smoke_echo(smoke.g, &k);
+	smoke_echo(smoke.g, &other);
+	assert_int_equal(flushed((const char *[]){ "flow", "flush", "--vm", "b", NULL }), 0);
+	assert_int_equal(flushed((const char *[]){ "flow", "flush", "--zone", "9", NULL }), 0);
+	assert_int_equal(flushed((const char *[]){
+				 "flow", "flush", "--proto", "tcp", "--addr", "10.0.2.15", NULL }),
+		1);
+	assert_true(gtcp_wait_reset(k.c, SOON));
+	assert_true(host_recv(smoke.g, k.fd, buf, sizeof(buf), SOON) <= 0);
+	smoke_echo(smoke.g, &other);
+	assert_int_equal(flushed((const char *[]){ "flow", "flush", "--all", NULL }), 1);
+	assert_true(gtcp_wait_reset(other.c, SOON));
+	assert_int_equal(smoke_flows(0), 0);
+	smoke_drop(&k);
+	smoke_drop(&other);
+}
+
 static void
 connections_that_new_rules_do_not_allow_are_ended(void **state)
 {
@@ -336,6 +419,8 @@ main(void)
 		SMOKE(rules_decide_about_what_guests_begin),
 		SMOKE(policies_decide_where_no_rule_does),
 		SMOKE(redirect_leads_to_a_socket_of_the_host),
+		SMOKE(server_that_a_rule_leads_to_learns_the_destination),
+		SMOKE(flows_are_flushed_by_what_they_are),
 		SMOKE(connections_that_new_rules_do_not_allow_are_ended),
 		SMOKE(flows_are_logged_where_a_rule_wants_it),
 		SMOKE(guests_reach_each_other_where_a_rule_lets_them),
