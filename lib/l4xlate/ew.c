@@ -24,21 +24,20 @@ struct admission {
 	struct ct_nat nat;
 };
 
+/** The input of the tracker; it writes all of the rest. */
 static void
 ct_pkt_of(const struct l4x_pkt *p, uint32_t idx, uint8_t side, struct ct_pkt *c)
 {
-	*c = (struct ct_pkt){
-		.m = p->m,
-		.tuple = &p->tuple,
-		.l3_off = p->l3_off,
-		.l4_off = p->l4_off,
-		.data_off = p->data_off,
-		.flags = CT_PKT_LOOKED_UP,
-		.v4 = p->v4,
-		.l4_len = p->l4_len,
-		.flow = idx,
-		.side = side,
-	};
+	c->m = p->m;
+	c->tuple = &p->tuple;
+	c->l3_off = p->l3_off;
+	c->l4_off = p->l4_off;
+	c->data_off = p->data_off;
+	c->flags = CT_PKT_LOOKED_UP;
+	c->v4 = p->v4;
+	c->l4_len = p->l4_len;
+	c->flow = idx;
+	c->side = side;
 	if ((p->m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE)
 		c->flags |= CT_PKT_CSUM_PARTIAL;
 	else if (p->kind != L4X_KIND_OTHER)

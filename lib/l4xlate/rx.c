@@ -290,7 +290,11 @@ burst(struct l4x *l, struct l4x_pkt *pkts, unsigned int n, bool steered)
 static void
 pkt_init(struct l4x_pkt *p, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m)
 {
-	*p = (struct l4x_pkt){ .m = m, .port = port, .queue = queue };
+	/* The parser writes the tuple of whatever has one. */
+	memset(p, 0, offsetof(struct l4x_pkt, tuple));
+	p->m = m;
+	p->port = port;
+	p->queue = queue;
 }
 
 void

@@ -61,8 +61,11 @@ static_assert(sizeof(struct flowtab_tuple) == 48, "a tuple is 48 bytes, without 
 static inline struct flowtab_addr
 flowtab_addr_v4(rte_be32_t v4)
 {
-	struct flowtab_addr a = { .ones = { 0xff, 0xff }, .v4 = v4 };
+	struct flowtab_addr a;
 
+	/* Two whole words: what is written in pieces and read at once waits for the store. */
+	a.q[0] = 0;
+	a.q[1] = rte_cpu_to_be_64(UINT64_C(0xffff) << 32 | rte_be_to_cpu_32(v4));
 	return a;
 }
 
@@ -79,8 +82,7 @@ flowtab_addr_v6(const void *src)
 static inline bool
 flowtab_addr_is_v4(const struct flowtab_addr *a)
 {
-	return a->q[0] == 0 && a->zero[8] == 0 && a->zero[9] == 0 && a->ones[0] == 0xff &&
-		a->ones[1] == 0xff;
+	return a->q[0] == 0 && rte_be_to_cpu_64(a->q[1]) >> 32 == 0xffff;
 }
 
 static inline bool
