@@ -56,6 +56,16 @@ flowtab_touch(struct flowtab *ft, uint32_t idx, uint64_t deadline_ms)
 		flowtab_wheel_set(ft->wheel, idx, deadline_ms);
 }
 
+/** Where the keys of flows that will be dropped stand in the index. */
+static void
+prefetch_buckets(const struct flowtab *ft, const uint32_t idx[], uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		for (unsigned int side = 0; side < FLOWTAB_SIDES; side++)
+			flowtab_index_prefetch(&ft->index, ft->flows[idx[i]].hash[side]);
+	}
+}
+
 uint32_t
 flowtab_expire(struct flowtab *ft, uint64_t now_ms, uint32_t budget)
 {
@@ -72,7 +82,7 @@ flowtab_expire(struct flowtab *ft, uint64_t now_ms, uint32_t budget)
 
 	do {
 		flowtab_wheel_walk(ft->wheel, &walk);
-		flowtab_prefetch_keys(ft, due, walk.n);
+		prefetch_buckets(ft, due, walk.n);
 		for (uint32_t i = 0; i < walk.n; i++) {
 			flowtab_drop(ft, due[i]);
 			flowtab_wheel_ahead(ft->wheel, &walk);

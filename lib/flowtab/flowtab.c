@@ -2,7 +2,6 @@
 #include "flowtab.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <rte_errno.h>
@@ -13,53 +12,6 @@
 
 #define MAX_FLOWS (1U << 24)
 #define GENERATION_MASK 0xffffffU
-/** rte_hash refuses to be smaller than a bucket. */
-#define MIN_HASH_ENTRIES 8
-
-/**
- * rte_hash has room for the next power of two of keys. Where they would fill more than 13/16 of it,
- * it is made to take the next but one: the search for a place to put a key costs little then.
- */
-static uint32_t
-hash_entries(uint32_t max_flows)
-{
-	uint32_t n = max_flows * FLOWTAB_SIDES, full = rte_align32pow2(n);
-
-	if (n > full / 16 * 13)
-		n = full + 1;
-	return RTE_MAX(n, (uint32_t)MIN_HASH_ENTRIES);
-}
-
-static struct rte_hash *
-hash_create(const struct flowtab_params *p, const char *suffix, uint32_t key_len)
-{
-	char name[FLOWTAB_NAME_MAX + 2];
-	struct rte_hash_parameters hp = {
-		.name = name,
-		.entries = hash_entries(p->max_flows),
-		.key_len = key_len,
-		.socket_id = p->socket_id,
-		/* Without it, keys that share their buckets could be refused before the table is
-		   full. */
-		.extra_flag = RTE_HASH_EXTRA_FLAGS_EXT_TABLE,
-	};
-
-	snprintf(name, sizeof(name), "%s%s", p->name, suffix);
-	return rte_hash_create(&hp);
-}
-
-/** rte_hash and the rings in it do not tell of every failure. */
-static int
-create_hashes(struct flowtab *ft, const struct flowtab_params *p)
-{
-	rte_errno = 0;
-	ft->hash4 = hash_create(p, "4", sizeof(struct flowtab_key4));
-	if (ft->hash4 != NULL)
-		ft->hash6 = hash_create(p, "6", sizeof(struct flowtab_key6));
-	if (ft->hash6 != NULL)
-		return 0;
-	return rte_errno == EEXIST || rte_errno == EINVAL ? -rte_errno : -ENOMEM;
-}
 
 static int
 create_arrays(struct flowtab *ft, const struct flowtab_params *p)
@@ -125,7 +77,7 @@ flowtab_create(const struct flowtab_params *p)
 	ft->closing_head = FLOWTAB_NONE;
 	ft->sipkey = flowtab_sipkey_load(p->hash_key);
 
-	err = create_hashes(ft, p);
+	err = flowtab_index_create(&ft->index, p->max_flows * FLOWTAB_SIDES, p->socket_id);
 	if (err == 0)
 		err = create_arrays(ft, p);
 	if (err != 0) {
@@ -159,8 +111,7 @@ flowtab_destroy(struct flowtab *ft)
 	rte_free(ft->keys6);
 	rte_free(ft->keys4);
 	rte_free(ft->flows);
-	rte_hash_free(ft->hash6);
-	rte_hash_free(ft->hash4);
+	flowtab_index_destroy(&ft->index);
 	rte_free(ft);
 }
 

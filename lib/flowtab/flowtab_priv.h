@@ -4,16 +4,14 @@
  *
  * Memory. Everything is rte_zmalloc'ed once and written only when used, so that pages of flows that
  * never existed stay out of memory: fresh indices are taken from a watermark, and only when no
- * freed one is at hand. rte_hash does not give back a key by position without its own hash
- * function, which has no room for a 128-bit key; so the keys of a flow are kept here, per family,
- * by index and side.
+ * freed one is at hand. Keys are kept per family, by index and side; the index (index_priv.h) says
+ * whose may be the one that is sought.
  */
 #ifndef FLOWTAB_PRIV_H
 #define FLOWTAB_PRIV_H
 
-#include <rte_hash.h>
-
 #include "flowtab.h"
+#include "index_priv.h"
 #include "key.h"
 #include "wheel_priv.h"
 #include "zone_priv.h"
@@ -47,7 +45,7 @@ struct flowtab_pif {
 
 struct flowtab {
 	struct flowtab_flow *flows;
-	struct rte_hash *hash4, *hash6;
+	struct flowtab_index index;
 	struct flowtab_key4 (*keys4)[FLOWTAB_SIDES];
 	struct flowtab_key6 (*keys6)[FLOWTAB_SIDES];
 	struct flowtab_sipkey sipkey;
@@ -91,14 +89,9 @@ void flowtab_drop(struct flowtab *ft, uint32_t idx);
 bool flowtab_reclaim(struct flowtab *ft, struct flowtab_search *s, uint32_t vain, uint64_t now_ms);
 /** Drop a flow that lives, the least worth of some at hand; false: there are none but NEW ones. */
 bool flowtab_evict(struct flowtab *ft);
-/**
- * Fetch what the hashes will touch when these flows are freed.
- * @param n n <= FLOWTAB_BURST
- */
-void flowtab_prefetch_keys(const struct flowtab *ft, const uint32_t idx[], unsigned int n);
-/** Fetch what the hashes will touch when these tuples, which are no flow's, are bound. */
+/** Fetch what the index will touch when these tuples, which are no flow's, are bound. */
 void flowtab_prefetch_bind(
-	struct flowtab *ft, const struct flowtab_tuple *const tuples[], unsigned int n);
+	const struct flowtab *ft, const struct flowtab_tuple *const tuples[], unsigned int n);
 /** Remove the key of a side from its hash, if bound. */
 void flowtab_unbind(struct flowtab *ft, uint32_t idx, enum flowtab_side side);
 void flowtab_closing_add(struct flowtab *ft, uint32_t idx);

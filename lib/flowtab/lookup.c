@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Keys in and out of the hashes. What a hash stores of a key is the flow's index << 1 | side. */
+/* Keys in and out of the index. A reference is a flow's index, its key's family, and the side. */
 #include "flowtab.h"
 
 #include <errno.h>
@@ -11,31 +11,35 @@
 
 #include "flowtab_priv.h"
 
-/** Both sides of each flow of a burst. */
-#define KEYS_MAX (FLOWTAB_BURST * FLOWTAB_SIDES)
-static_assert(KEYS_MAX <= RTE_HASH_LOOKUP_BULK_MAX, "one lookup for all");
+static_assert(FLOWTAB_SIDES == 2, "one bit of a reference");
 
 union any_key {
 	struct flowtab_key4 k4;
 	struct flowtab_key6 k6;
 };
 
-static inline void *
-data_make(uint32_t idx, unsigned int side)
+static inline uint32_t
+ref_make(uint32_t idx, uint8_t family, unsigned int side)
 {
-	return (void *)((uintptr_t)idx << 1 | side);
+	return idx << 2 | (uint32_t)(family == FLOWTAB_BOUND_V6) << 1 | side;
 }
 
 static inline uint32_t
-data_index(const void *data)
+ref_index(uint32_t ref)
 {
-	return (uint32_t)((uintptr_t)data >> 1);
+	return ref >> 2;
 }
 
 static inline uint8_t
-data_side(const void *data)
+ref_family(uint32_t ref)
 {
-	return (uintptr_t)data & 1;
+	return (ref & 2) != 0 ? FLOWTAB_BOUND_V6 : FLOWTAB_BOUND_V4;
+}
+
+static inline uint8_t
+ref_side(uint32_t ref)
+{
+	return ref & 1;
 }
 
 /** @return FLOWTAB_BOUND_* */
@@ -56,12 +60,6 @@ make_key(const struct flowtab *ft, const struct flowtab_tuple *t, union any_key 
 	return FLOWTAB_BOUND_V6;
 }
 
-static inline const struct rte_hash *
-hash_of(const struct flowtab *ft, uint8_t family)
-{
-	return family == FLOWTAB_BOUND_V4 ? ft->hash4 : ft->hash6;
-}
-
 uint32_t
 flowtab_hash(const struct flowtab *ft, const struct flowtab_tuple *t)
 {
@@ -72,50 +70,61 @@ flowtab_hash(const struct flowtab *ft, const struct flowtab_tuple *t)
 	return hash;
 }
 
-/** The keys of one family in a burst. */
-struct key_group {
-	const void *keys[KEYS_MAX];
-	hash_sig_t hash[KEYS_MAX];
-	uint8_t pos[KEYS_MAX]; /**< whose key this is */
-	unsigned int n;
+/** Has this side of this flow the key? */
+static inline bool
+ref_has_key(const struct flowtab *ft, uint32_t ref, uint8_t family, const union any_key *k)
+{
+	const struct flowtab_key4 *k4 = &ft->keys4[ref_index(ref)][ref_side(ref)];
+	const struct flowtab_key6 *k6 = &ft->keys6[ref_index(ref)][ref_side(ref)];
+	uint64_t differs = 0;
+
+	if (ref_family(ref) != family)
+		return false;
+	if (family == FLOWTAB_BOUND_V4)
+		return ((k4->w[0] ^ k->k4.w[0]) | (k4->w[1] ^ k->k4.w[1])) == 0;
+	for (unsigned int i = 0; i < RTE_DIM(k6->w); i++)
+		differs |= k6->w[i] ^ k->k6.w[i];
+	return differs == 0;
+}
+
+/** @return the reference, whether the flow has expired or not, or UINT32_MAX */
+static inline uint32_t
+walk_find(const struct flowtab *ft, struct flowtab_index_walk *w, uint32_t ref, uint8_t family,
+	const union any_key *k)
+{
+	while (ref != UINT32_MAX && !ref_has_key(ft, ref, family, k))
+		ref = flowtab_index_next(w);
+	return ref;
+}
+
+static inline uint32_t
+find(const struct flowtab *ft, const union any_key *k, uint8_t family, uint32_t hash)
+{
+	struct flowtab_index_walk w;
+
+	flowtab_index_walk(&w, &ft->index, hash);
+	return walk_find(ft, &w, flowtab_index_next(&w), family, k);
+}
+
+/** One tuple of a burst, on its way. */
+struct search {
+	union any_key k;
+	struct flowtab_index_walk w;
+	uint32_t hash, ref;
+	uint8_t family; /**< 0: no key stands for the tuple */
 };
 
 static inline void
-group_add(struct key_group *g, const void *key, uint32_t hash, unsigned int pos)
+prefetch_key(const struct flowtab *ft, uint32_t ref)
 {
-	g->keys[g->n] = key;
-	g->hash[g->n] = hash;
-	g->pos[g->n++] = (uint8_t)pos;
-}
+	const struct flowtab_key6 *k6 = &ft->keys6[ref_index(ref)][ref_side(ref)];
 
-/** Hits are written to idx and side, whether expired or not. */
-static void
-group_lookup(const struct flowtab *ft, const struct rte_hash *h, struct key_group *g,
-	uint32_t idx[], uint8_t side[])
-{
-	void *data[FLOWTAB_BURST];
-	uint64_t hits = 0;
-
-	if (g->n == 0)
-		return;
-	rte_hash_lookup_with_hash_bulk_data(h, g->keys, g->hash, g->n, &hits, data);
-	for (; hits != 0; hits &= hits - 1) {
-		unsigned int i = (unsigned int)__builtin_ctzll(hits), pos = g->pos[i];
-
-		idx[pos] = data_index(data[i]);
-		side[pos] = data_side(data[i]);
-		rte_prefetch0(&ft->flows[idx[pos]]);
+	if (ref_family(ref) == FLOWTAB_BOUND_V4) {
+		rte_prefetch0(ft->keys4[ref_index(ref)]);
+	} else {
+		rte_prefetch0(k6);
+		rte_prefetch0(&k6->w[RTE_DIM(k6->w) - 1]);
 	}
-}
-
-void
-flowtab_prefetch_bind(
-	struct flowtab *ft, const struct flowtab_tuple *const tuples[], unsigned int n)
-{
-	uint32_t idx[FLOWTAB_BURST];
-	uint8_t side[FLOWTAB_BURST];
-
-	flowtab_lookup_burst(ft, tuples, n, 0, idx, side);
 }
 
 static inline bool
@@ -127,20 +136,23 @@ tuple_eq(const struct flowtab_tuple *a, const struct flowtab_tuple *b)
 		       (x[5] ^ y[5])) == 0;
 }
 
+/*
+ * Each step touches what the one before has fetched for the whole burst: buckets, then keys and
+ * flows.
+ */
 unsigned int
 flowtab_lookup_burst(struct flowtab *ft, const struct flowtab_tuple *const tuples[], unsigned int n,
 	uint64_t now_ms, uint32_t idx[], uint8_t side[])
 {
-	union any_key keys[FLOWTAB_BURST];
-	struct key_group g4, g6;
+	struct search search[FLOWTAB_BURST];
 	unsigned int hits = 0;
-	uint32_t hash, same = 0;
+	uint32_t same = 0;
 
 	assert(n <= FLOWTAB_BURST);
-	g4.n = 0;
-	g6.n = 0;
 	for (unsigned int i = 0; i < n; i++) {
-		idx[i] = FLOWTAB_NONE;
+		struct search *s = &search[i];
+
+		s->family = 0;
 		if (!flowtab_tuple_is_valid(tuples[i]))
 			continue;
 		/* Packets of one flow come one after the other. */
@@ -148,28 +160,53 @@ flowtab_lookup_burst(struct flowtab *ft, const struct flowtab_tuple *const tuple
 			same |= 1U << i;
 			continue;
 		}
-		if (make_key(ft, tuples[i], &keys[i], &hash) == FLOWTAB_BOUND_V4)
-			group_add(&g4, &keys[i].k4, hash, i);
-		else
-			group_add(&g6, &keys[i].k6, hash, i);
+		s->family = make_key(ft, tuples[i], &s->k, &s->hash);
+		flowtab_index_prefetch(&ft->index, s->hash);
 	}
-	group_lookup(ft, ft->hash4, &g4, idx, side);
-	group_lookup(ft, ft->hash6, &g6, idx, side);
 	for (unsigned int i = 0; i < n; i++) {
+		struct search *s = &search[i];
+
+		s->ref = UINT32_MAX;
+		if (s->family == 0)
+			continue;
+		flowtab_index_walk(&s->w, &ft->index, s->hash);
+		s->ref = flowtab_index_next(&s->w);
+		if (s->ref == UINT32_MAX)
+			continue;
+		prefetch_key(ft, s->ref);
+		rte_prefetch0(&ft->flows[ref_index(s->ref)]);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		struct search *s = &search[i];
+
 		if ((same >> i & 1) != 0) {
 			idx[i] = idx[i - 1];
 			side[i] = side[i - 1];
 			hits += idx[i] != FLOWTAB_NONE;
 			continue;
 		}
-		if (idx[i] == FLOWTAB_NONE)
+		s->ref = walk_find(ft, &s->w, s->ref, s->family, &s->k);
+		idx[i] = FLOWTAB_NONE;
+		if (s->ref == UINT32_MAX || flowtab_expired(&ft->flows[ref_index(s->ref)], now_ms))
 			continue;
-		if (flowtab_expired(&ft->flows[idx[i]], now_ms))
-			idx[i] = FLOWTAB_NONE;
-		else
-			hits++;
+		idx[i] = ref_index(s->ref);
+		side[i] = ref_side(s->ref);
+		hits++;
 	}
 	return hits;
+}
+
+void
+flowtab_prefetch_bind(
+	const struct flowtab *ft, const struct flowtab_tuple *const tuples[], unsigned int n)
+{
+	union any_key k;
+	uint32_t hash;
+
+	for (unsigned int i = 0; i < n; i++) {
+		make_key(ft, tuples[i], &k, &hash);
+		flowtab_index_prefetch(&ft->index, hash);
+	}
 }
 
 uint32_t
@@ -177,34 +214,31 @@ flowtab_lookup(struct flowtab *ft, const struct flowtab_tuple *t, uint64_t now_m
 {
 	union any_key k;
 	uint8_t family;
-	uint32_t hash;
-	void *data;
+	uint32_t hash, ref;
 
 	if (!flowtab_tuple_is_valid(t))
 		return FLOWTAB_NONE;
 	family = make_key(ft, t, &k, &hash);
-	if (rte_hash_lookup_with_hash_data(hash_of(ft, family), &k, hash, &data) < 0 ||
-		flowtab_expired(&ft->flows[data_index(data)], now_ms))
+	ref = find(ft, &k, family, hash);
+	if (ref == UINT32_MAX || flowtab_expired(&ft->flows[ref_index(ref)], now_ms))
 		return FLOWTAB_NONE;
 	if (side != NULL)
-		*side = data_side(data);
-	return data_index(data);
+		*side = ref_side(ref);
+	return ref_index(ref);
 }
 
 /** Make sure that no other flow has this key. 0 or -EEXIST. */
 static int
-evict_expired(struct flowtab *ft, const struct rte_hash *h, const union any_key *k, uint32_t hash,
+evict_expired(struct flowtab *ft, const union any_key *k, uint8_t family, uint32_t hash,
 	uint32_t idx, uint64_t now_ms)
 {
-	uint32_t other;
-	void *data;
+	uint32_t ref = find(ft, k, family, hash);
 
-	if (rte_hash_lookup_with_hash_data(h, k, hash, &data) < 0)
+	if (ref == UINT32_MAX)
 		return 0;
-	other = data_index(data);
-	if (other == idx || !flowtab_expired(&ft->flows[other], now_ms))
+	if (ref_index(ref) == idx || !flowtab_expired(&ft->flows[ref_index(ref)], now_ms))
 		return -EEXIST;
-	flowtab_drop(ft, other);
+	flowtab_drop(ft, ref_index(ref));
 	return 0;
 }
 
@@ -212,16 +246,10 @@ evict_expired(struct flowtab *ft, const struct rte_hash *h, const union any_key 
 static inline void
 prefetch_next_keys(const struct flowtab *ft, uint8_t family)
 {
-	uint32_t next = ft->free_head;
-
-	if (next == FLOWTAB_NONE)
+	if (ft->free_head == FLOWTAB_NONE)
 		return;
-	if (family == FLOWTAB_BOUND_V4) {
-		rte_prefetch0(ft->keys4[next]);
-	} else {
-		rte_prefetch0(ft->keys6[next]);
-		rte_prefetch0(&ft->keys6[next][FLOWTAB_SIDE_OTHER].w[4]);
-	}
+	prefetch_key(ft, ref_make(ft->free_head, family, FLOWTAB_SIDE_GUEST));
+	prefetch_key(ft, ref_make(ft->free_head, family, FLOWTAB_SIDE_OTHER));
 }
 
 int
@@ -239,13 +267,10 @@ flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 		f->state == FLOWTAB_CLOSING || f->bound[side] != 0)
 		return -EINVAL;
 	family = make_key(ft, t, &k, &hash);
-	err = evict_expired(ft, hash_of(ft, family), &k, hash, idx, now_ms);
+	err = evict_expired(ft, &k, family, hash, idx, now_ms);
 	if (err != 0)
 		return err;
-	if (rte_hash_add_key_with_hash_data(hash_of(ft, family), &k, hash, data_make(idx, side)) <
-		0)
-		return -ENOSPC;
-
+	flowtab_index_add(&ft->index, hash, ref_make(idx, family, side));
 	if (family == FLOWTAB_BOUND_V4)
 		ft->keys4[idx][side] = k.k4;
 	else
@@ -261,15 +286,6 @@ flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 	return 0;
 }
 
-/** The key of a side that is bound. */
-static inline const void *
-key_of(const struct flowtab *ft, uint32_t idx, unsigned int side)
-{
-	if (ft->flows[idx].bound[side] == FLOWTAB_BOUND_V4)
-		return &ft->keys4[idx][side];
-	return &ft->keys6[idx][side];
-}
-
 void
 flowtab_unbind(struct flowtab *ft, uint32_t idx, enum flowtab_side side)
 {
@@ -277,44 +293,8 @@ flowtab_unbind(struct flowtab *ft, uint32_t idx, enum flowtab_side side)
 
 	if (f->bound[side] == 0)
 		return;
-	rte_hash_del_key_with_hash(
-		hash_of(ft, f->bound[side]), key_of(ft, idx, side), f->hash[side]);
+	flowtab_index_del(&ft->index, f->hash[side], ref_make(idx, f->bound[side], side));
 	f->bound[side] = 0;
-}
-
-/*
- * Only a lookup knows where rte_hash keeps a key. That of many fetches all of their buckets before
- * it reads the first, and likewise what it keeps of the keys; each removal would wait for one after
- * the other.
- */
-void
-flowtab_prefetch_keys(const struct flowtab *ft, const uint32_t idx[], unsigned int n)
-{
-	struct key_group g[2];
-	void *data[KEYS_MAX];
-	uint64_t hits;
-
-	assert(n <= FLOWTAB_BURST);
-	g[0].n = 0;
-	g[1].n = 0;
-	for (unsigned int i = 0; i < n; i++) {
-		const struct flowtab_flow *f = &ft->flows[idx[i]];
-
-		for (unsigned int side = 0; side < FLOWTAB_SIDES; side++) {
-			const void *key = key_of(ft, idx[i], side);
-
-			if (f->bound[side] == 0)
-				continue;
-			rte_prefetch0(key);
-			group_add(&g[f->bound[side] == FLOWTAB_BOUND_V6], key, f->hash[side], i);
-		}
-	}
-	if (g[0].n != 0)
-		rte_hash_lookup_with_hash_bulk_data(
-			ft->hash4, g[0].keys, g[0].hash, g[0].n, &hits, data);
-	if (g[1].n != 0)
-		rte_hash_lookup_with_hash_bulk_data(
-			ft->hash6, g[1].keys, g[1].hash, g[1].n, &hits, data);
 }
 
 int

@@ -4,11 +4,10 @@
  *
  * Theory of operation. A flow has two sides (struct flowtab_tuple): [FLOWTAB_SIDE_GUEST] as frames
  * of the guest show it, [FLOWTAB_SIDE_OTHER] as the host's sockets, or another guest, show it. Each
- * bound side is one key in an rte_hash (IPv4 keys 16 bytes, IPv6 keys 48), so the table is found
- * from both directions with one lookup. Flows live in a flat array; the position is the flow's
- * index for life and the users keep their own per-flow state in arrays parallel to it. A handle
- * carries the owner, the index and a generation: a late message for a flow that is gone finds
- * nothing.
+ * bound side is one key (of IPv4 16 bytes, of IPv6 48), so a flow is found from both directions
+ * with one lookup. Flows live in a flat array; the position is the flow's index for life and the
+ * users keep their own per-flow state in arrays parallel to it. A handle carries the owner, the
+ * index and a generation: a late message for a flow that is gone finds nothing.
  *
  * Hashes are SipHash-1-3 under a random key, for guests choose their tuples.
  *
@@ -115,7 +114,7 @@ static_assert(offsetof(struct flowtab_flow, created_ms) == 64, "hot fields fill 
 static_assert(FLOWTAB_MAX_PIFS == 1 << 10, "every pif fits the bits of a flow");
 
 struct flowtab_params {
-	const char *name;   /**< unique in the process; 1 .. FLOWTAB_NAME_MAX characters */
+	const char *name;   /**< for people; 1 .. FLOWTAB_NAME_MAX characters */
 	uint32_t max_flows; /**< 1 .. 16 M */
 	uint16_t max_pifs;  /**< ports 0 .. max_pifs-1 are counted and can have a limit */
 	uint8_t owner;      /**< number of the worker, part of every handle */
@@ -131,7 +130,7 @@ struct flowtab_params {
 
 struct flowtab;
 
-/** @return the table, or NULL with rte_errno set (EINVAL, ENOMEM, EEXIST) */
+/** @return the table, or NULL with rte_errno set (EINVAL, ENOMEM) */
 struct flowtab *flowtab_create(const struct flowtab_params *p);
 void flowtab_destroy(struct flowtab *ft);
 
@@ -186,9 +185,9 @@ int flowtab_new(struct flowtab *ft, uint16_t pif, uint16_t zone, uint8_t proto, 
 
 /**
  * Bind one side: from now on lookups of this tuple find the flow. NEW -> TYPED.
- * @return 0; -EEXIST the tuple is another flow's (an expired one is freed instead); -ENOSPC the
- * hash is full; -EINVAL side bound already, not in a state that allows it, or a tuple that is not
- *         valid (struct flowtab_tuple)
+ * @return 0; -EEXIST the tuple is another flow's (an expired one is freed instead); -EINVAL side
+ *         bound already, not in a state that allows it, or a tuple that is not valid (struct
+ *         flowtab_tuple)
  */
 int flowtab_bind(struct flowtab *ft, uint32_t idx, enum flowtab_side side,
 	const struct flowtab_tuple *t, uint64_t now_ms);
