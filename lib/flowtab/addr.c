@@ -75,6 +75,31 @@ flowtab_addr_in_prefix(
 	return bits == 0 || (a->b[bytes] ^ net->b[bytes]) >> (8 - bits) == 0;
 }
 
+uint64_t
+flowtab_addr_count(const struct flowtab_addr *min, const struct flowtab_addr *max)
+{
+	uint64_t min_lo = rte_be_to_cpu_64(min->q[1]), max_lo = rte_be_to_cpu_64(max->q[1]);
+	uint64_t hi = rte_be_to_cpu_64(max->q[0]) - rte_be_to_cpu_64(min->q[0]);
+
+	if (max_lo < min_lo)
+		hi--;
+	if (hi != 0 || max_lo - min_lo >= FLOWTAB_ADDRS_MAX)
+		return FLOWTAB_ADDRS_MAX;
+	return max_lo - min_lo + 1;
+}
+
+struct flowtab_addr
+flowtab_addr_add(const struct flowtab_addr *a, uint64_t n)
+{
+	struct flowtab_addr sum = *a;
+	uint64_t lo = rte_be_to_cpu_64(a->q[1]) + n;
+
+	if (lo < n)
+		sum.q[0] = rte_cpu_to_be_64(rte_be_to_cpu_64(a->q[0]) + 1);
+	sum.q[1] = rte_cpu_to_be_64(lo);
+	return sum;
+}
+
 int
 flowtab_addr_parse(struct flowtab_addr *a, const char *text)
 {

@@ -26,8 +26,6 @@
  */
 #define NAT_TRIES_MS NAT_TRIES
 #define NAT_TRIES_FEW 64U
-/** Addresses of a range that are used; IPv6 has more. */
-#define NAT_ADDRS_MAX (UINT64_C(1) << 62)
 
 /** What is chosen; makes the choices of one packet independent of each other. */
 enum nat_what {
@@ -121,32 +119,6 @@ range_fits(const struct ct_nat_range *r, bool v4)
 			memcmp(r->min.b, r->max.b, sizeof(r->min.b)) <= 0);
 }
 
-static uint64_t
-range_addrs(const struct ct_nat_range *r)
-{
-	uint64_t min_lo = rte_be_to_cpu_64(r->min.q[1]), max_lo = rte_be_to_cpu_64(r->max.q[1]);
-	uint64_t hi = rte_be_to_cpu_64(r->max.q[0]) - rte_be_to_cpu_64(r->min.q[0]);
-
-	if (max_lo < min_lo)
-		hi--;
-	if (hi != 0 || max_lo - min_lo >= NAT_ADDRS_MAX)
-		return NAT_ADDRS_MAX;
-	return max_lo - min_lo + 1;
-}
-
-/** The n-th address from a on. */
-static struct flowtab_addr
-addr_add(const struct flowtab_addr *a, uint64_t n)
-{
-	struct flowtab_addr sum = *a;
-	uint64_t lo = rte_be_to_cpu_64(a->q[1]) + n;
-
-	if (lo < n)
-		sum.q[0] = rte_cpu_to_be_64(rte_be_to_cpu_64(a->q[0]) + 1);
-	sum.q[1] = rte_cpu_to_be_64(lo);
-	return sum;
-}
-
 static void
 set_addrs(const struct nat_search *s, const struct ct_nat_range *r, enum nat_what what,
 	struct flowtab_addr *first, struct nat_cycle *c)
@@ -155,7 +127,7 @@ set_addrs(const struct nat_search *s, const struct ct_nat_range *r, enum nat_wha
 
 	if (range_keeps_addr(r))
 		return;
-	n = range_addrs(r);
+	n = flowtab_addr_count(&r->min, &r->max);
 	*first = r->min;
 	cycle_set(c, n, draw_below(s, what, n));
 }
@@ -278,8 +250,8 @@ static bool
 search(struct nat_search *s)
 {
 	do {
-		s->reply->oaddr = addr_add(&s->src, s->src_addrs.at);
-		s->reply->eaddr = addr_add(&s->dst, s->dst_addrs.at);
+		s->reply->oaddr = flowtab_addr_add(&s->src, s->src_addrs.at);
+		s->reply->eaddr = flowtab_addr_add(&s->dst, s->dst_addrs.at);
 		s->reply->eport = rte_cpu_to_be_16((uint16_t)(s->dst_port + s->dst_ports.at));
 		if (search_ports(s))
 			return true;

@@ -113,7 +113,7 @@ static void
 choose_guest(struct l4x *l, const struct l4x_pkt *p, struct admission *a)
 {
 	struct ct_nat_range *r = &a->nat.dst;
-	const uint32_t n = RTE_MIN(l4x_rule_range(r), DNAT_TRIES);
+	const uint32_t n = (uint32_t)RTE_MIN(flowtab_addr_count(&r->min, &r->max), DNAT_TRIES);
 	struct flowtab_addr addr = r->min;
 
 	a->to = 0;

@@ -513,11 +513,10 @@ void l4x_rule_refuse(struct l4x *l, const struct l4x_pkt *p, enum rules_action a
 /**
  * One address of a range, by who asks.
  * @param choice enum ct_nat_choice
+ * @param nth    0 and up, below the number of addresses: another one for each
  */
 struct flowtab_addr l4x_rule_pick(struct l4x *l, const struct ct_nat_range *r, uint8_t choice,
 	const struct flowtab_tuple *t, uint32_t nth);
-/** How many addresses there are from min to max. */
-uint32_t l4x_rule_range(const struct ct_nat_range *r);
 /** The flow as its first packet came: from the peer, unless it is of the guest's other family. */
 struct flowtab_tuple l4x_rule_seen_in(
 	const struct flowtab_tuple *guest, const struct flowtab_addr *peer, rte_be16_t peer_port);

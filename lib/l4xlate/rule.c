@@ -83,40 +83,34 @@ l4x_rule_find(const struct l4x *l, const struct l4x_port *port, const struct flo
 
 /* ---- ranges ---- */
 
-uint32_t
-l4x_rule_range(const struct ct_nat_range *r)
-{
-	/* Of IPv6 the last 32 bits. */
-	const uint32_t n = rte_be_to_cpu_32(r->max.v4) - rte_be_to_cpu_32(r->min.v4);
-
-	return RTE_MIN(n, UINT32_MAX - 1) + 1;
-}
-
-static uint32_t
+static uint64_t
 hash_of(struct l4x *l, uint8_t choice, const struct flowtab_tuple *t)
 {
 	const struct flowtab_sipkey sip = flowtab_sipkey_load(l->params.secret);
 	uint64_t words[3] = { t->eaddr.q[0], t->eaddr.q[1], 0 };
 
 	if (choice == CT_NAT_RANDOM)
-		return (uint32_t)l4x_random(l);
+		return l4x_random(l);
 	if (choice == CT_NAT_HASH)
 		words[2] = (uint64_t)t->eport << 16 | t->oport;
-	return (uint32_t)flowtab_siphash13(&sip, words, RTE_DIM(words));
+	return flowtab_siphash13(&sip, words, RTE_DIM(words));
+}
+
+/** A number below n; without a division. */
+static uint64_t
+draw_below(struct l4x *l, uint8_t choice, const struct flowtab_tuple *t, uint64_t n)
+{
+	return n > 1 ? (uint64_t)((unsigned __int128)hash_of(l, choice, t) * n >> 64) : 0;
 }
 
 struct flowtab_addr
 l4x_rule_pick(struct l4x *l, const struct ct_nat_range *r, uint8_t choice,
 	const struct flowtab_tuple *t, uint32_t nth)
 {
-	const uint32_t n = l4x_rule_range(r);
-	uint64_t at = ((uint64_t)hash_of(l, choice, t) * n >> 32) + nth;
-	struct flowtab_addr a = r->min;
+	const uint64_t n = flowtab_addr_count(&r->min, &r->max);
+	uint64_t at = draw_below(l, choice, t, n) + nth;
 
-	if (at >= n)
-		at -= n;
-	a.v4 = rte_cpu_to_be_32(rte_be_to_cpu_32(a.v4) + (uint32_t)at);
-	return a;
+	return flowtab_addr_add(&r->min, at < n ? at : at - n);
 }
 
 /** A port of a range, or the packet's own. */
@@ -128,8 +122,7 @@ pick_port(struct l4x *l, const struct ct_nat_range *r, uint8_t choice,
 
 	if (r->port_max == 0)
 		return own;
-	return rte_cpu_to_be_16(
-		(uint16_t)(r->port_min + ((uint64_t)hash_of(l, choice, t) * n >> 32)));
+	return rte_cpu_to_be_16((uint16_t)(r->port_min + draw_below(l, choice, t, n)));
 }
 
 /* ---- a guest begins ---- */

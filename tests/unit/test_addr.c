@@ -202,6 +202,31 @@ link_local_addresses_carry_their_interface(void **state)
 	assert_string_equal(flowtab_addr_format(&other, buf), "2001:db8::1");
 }
 
+static void
+ranges_are_counted_and_walked_past_any_word(void **state)
+{
+	static const struct {
+		const char *min, *max;
+		uint64_t n;
+	} cases[] = {
+		{ "10.0.2.1", "10.0.2.1", 1 },
+		{ "10.0.2.255", "10.0.3.0", 2 },
+		{ "0.0.0.0", "255.255.255.255", UINT64_C(1) << 32 },
+		{ "fd00::ffff:ffff", "fd00::1:0:1", 3 },
+		{ "fd00:0:0:0:ffff:ffff:ffff:fffe", "fd00:0:0:1::1", 4 },
+		{ "fd00::", "fd00:0:0:1::", FLOWTAB_ADDRS_MAX },
+		{ "::", "ffff::", FLOWTAB_ADDRS_MAX },
+	};
+
+	for (size_t i = 0; i < RTE_DIM(cases); i++) {
+		struct flowtab_addr min = addr(cases[i].min), max = addr(cases[i].max), last;
+
+		assert_true(flowtab_addr_count(&min, &max) == cases[i].n);
+		last = flowtab_addr_add(&min, cases[i].n - 1);
+		assert_true(cases[i].n == FLOWTAB_ADDRS_MAX || flowtab_addr_eq(&last, &max));
+	}
+}
+
 int
 main(void)
 {
@@ -214,6 +239,7 @@ main(void)
 		cmocka_unit_test(zero_is_the_ipv6_any_alone),
 		cmocka_unit_test(compares_prefixes_by_bits_within_a_family),
 		cmocka_unit_test(link_local_addresses_carry_their_interface),
+		cmocka_unit_test(ranges_are_counted_and_walked_past_any_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,6 +221,25 @@ source_is_what_the_socket_is_bound_to(void **state)
 }
 
 static void
+source_is_of_its_range_whatever_words_that_spans(void **state)
+{
+	const struct rule r = { .directions = RULES_OUT,
+		.nat = { .what = CT_NAT_SRC,
+			.src = range("2001:db8::ffff:fffe", "2001:db8::1:0:1", 0, 0) } };
+	struct l4xkit *k = *state;
+
+	ew_rules(k, &r, 1, RULES_DROP);
+	for (uint16_t i = 1; i <= 32; i++) {
+		const struct l4xkit_op *o;
+
+		l4xkit_rx(k, ew_frame, syn_out("2001:db8:1::1", i, 80));
+		o = l4xkit_expect_op(k, L4X_OP_OPEN);
+		assert_true(memcmp(&o->op.open.local, &r.nat.src.min, 16) >= 0);
+		assert_true(memcmp(&o->op.open.local, &r.nat.src.max, 16) <= 0);
+	}
+}
+
+static void
 mark_and_zone_are_the_rules(void **state)
 {
 	const struct rule r = { .number = 77,
@@ -532,6 +551,7 @@ main(void)
 		T(destination_is_translated_and_the_guest_does_not_know),
 		T(redirect_without_an_address_goes_to_the_loopback_of_its_family),
 		T(source_is_what_the_socket_is_bound_to),
+		T(source_is_of_its_range_whatever_words_that_spans),
 		T(mark_and_zone_are_the_rules),
 		T(connection_that_is_not_allowed_in_is_refused),
 		T(guest_port_and_peer_are_as_the_rule_has_them),

@@ -117,6 +117,13 @@ void flowtab_addr_set_scope(struct flowtab_addr *a, uint32_t scope);
 bool flowtab_addr_in_prefix(
 	const struct flowtab_addr *a, const struct flowtab_addr *net, unsigned int prefix_len);
 
+/** More addresses than this are not counted. */
+#define FLOWTAB_ADDRS_MAX (UINT64_C(1) << 62)
+/** How many addresses there are from min to max, both of one family, max not below min. */
+uint64_t flowtab_addr_count(const struct flowtab_addr *min, const struct flowtab_addr *max);
+/** The n-th address after a. */
+struct flowtab_addr flowtab_addr_add(const struct flowtab_addr *a, uint64_t n);
+
 /**
  * Parse an IPv4 or IPv6 literal (no brackets, no zone, no mask).
  * @return 0, or -EINVAL
