@@ -48,6 +48,14 @@ static const struct {
 static const char *const of_accept[] = { "snat", "dnat", "redirect", "nat-choice", "helper", "mark",
 	"set-zone" };
 
+/** snat = auto */
+static bool
+snat_is_auto(const struct conf_rule *r)
+{
+	return r->snat.given && flowtab_addr_is_any(&r->snat.range.min) &&
+		r->snat.range.port_max == 0;
+}
+
 static void
 check_directions(struct conf_loader *l, const struct conf_rule *r)
 {
@@ -66,6 +74,8 @@ check_directions(struct conf_loader *l, const struct conf_rule *r)
 	for (i = 0; i < RTE_DIM(of_accept); i++)
 		if (rule_given(r, of_accept[i]) && r->action != RULES_ACCEPT)
 			RULE_ERROR(l, r, of_accept[i], "goes with action = accept alone");
+	if (snat_is_auto(r) && (r->directions & ~(uint32_t)RULES_EAST_WEST))
+		RULE_ERROR(l, r, "snat", "auto goes with direction = east-west alone");
 	if (r->redirect.given && r->dnat.given)
 		RULE_ERROR(l, r, "redirect", "there is a dnat, too: give one of them");
 	if (rule_given(r, "nat-choice") && !r->snat.given && !r->dnat.given)
@@ -77,6 +87,13 @@ has_ports(uint32_t proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP ||
 		proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
+}
+
+/** Its identifiers are what a source's ports are. */
+static bool
+is_icmp(uint32_t proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
 }
 
 static void
@@ -91,6 +108,11 @@ check_proto(struct conf_loader *l, const struct conf_rule *r)
 		if (rule_given(r, ports[i]) && !has_ports(r->proto))
 			RULE_ERROR(l, r, ports[i],
 				"goes with a proto that has ports: tcp, udp or sctp");
+	if (r->dnat.range.port_max != 0 && r->proto != 0 && !has_ports(r->proto))
+		RULE_ERROR(l, r, "dnat", "gives a port, which this proto does not have");
+	if (r->snat.range.port_max != 0 && r->proto != 0 && !has_ports(r->proto) &&
+		!is_icmp(r->proto))
+		RULE_ERROR(l, r, "snat", "gives a port, which this proto does not have");
 	if (r->helper == CT_HELPER_FTP && r->proto != IPPROTO_TCP)
 		RULE_ERROR(l, r, "helper", "ftp goes with proto = tcp");
 	if (r->helper == CT_HELPER_TFTP && r->proto != IPPROTO_UDP)
@@ -140,8 +162,10 @@ check_families(struct conf_loader *l, const struct conf_rule *r)
 
 /* ---- names ---- */
 
+/** @param family of the rule; 0: both */
 static const struct conf_vm *
-named_vm(struct conf_loader *l, const struct conf_rule *r, const char *key, const char *name)
+named_vm(struct conf_loader *l, const struct conf_rule *r, const char *key, const char *name,
+	uint8_t family)
 {
 	const struct conf_vm *vm = *name != '\0' ? conf_vm_find(l->conf, name) : NULL;
 
@@ -156,14 +180,18 @@ named_vm(struct conf_loader *l, const struct conf_rule *r, const char *key, cons
 			r->network);
 	if (rule_given(r, "zone") && r->zone != vm->zone)
 		RULE_ERROR(l, r, key, "%s is in the zone %u, not in %u", name, vm->zone, r->zone);
+	if ((family == 4 && !vm->port.ipv4 && vm->port.ipv6) ||
+		(family == 6 && !vm->port.ipv6 && vm->port.ipv4))
+		RULE_ERROR(l, r, key, "%s has no address of IPv%u, which the rule is about", name,
+			family);
 	return vm;
 }
 
 static void
-check_names(struct conf_loader *l, const struct conf_rule *r)
+check_names(struct conf_loader *l, const struct conf_rule *r, uint8_t family)
 {
-	const struct conf_vm *vm = named_vm(l, r, "vm", r->vm);
-	const struct conf_vm *to = named_vm(l, r, "to-vm", r->to_vm);
+	const struct conf_vm *vm = named_vm(l, r, "vm", r->vm, family);
+	const struct conf_vm *to = named_vm(l, r, "to-vm", r->to_vm, family);
 
 	if (r->network[0] != '\0' && conf_network_find(l->conf, r->network) == NULL)
 		RULE_ERROR(l, r, "network", "there is no [network.%s]", r->network);
@@ -227,12 +255,14 @@ conf_complete_rules(struct conf_loader *l)
 
 	for (i = 0; i < l->conf->n_rules; i++) {
 		struct conf_rule *r = l->conf->rules[i];
+		uint8_t family;
 
 		conf_set_defaults(conf_rule_keys, r->where, r);
 		check_directions(l, r);
 		check_proto(l, r);
-		check_names(l, r);
-		put_together(r, check_families(l, r));
+		family = check_families(l, r);
+		check_names(l, r, family);
+		put_together(r, family);
 	}
 }
 

@@ -413,6 +413,9 @@ some_keys_go_with_some_directions(void **state)
 		{ "in", "redirect = 80", "redirect: goes with direction = out alone" },
 		{ "east-west", "redirect = 80", "redirect: goes with direction = out alone" },
 		{ "out", "helper = ftp", "helper: goes with direction = east-west alone" },
+		{ "out", "snat = auto", "snat: auto goes with direction = east-west alone" },
+		{ "in, east-west", "snat = auto",
+			"snat: auto goes with direction = east-west alone" },
 	};
 	char text[256];
 	size_t i;
@@ -441,6 +444,9 @@ ports_and_helpers_need_their_protocol(void **state)
 		{ "source-port = 80\n", "source-port: goes with a proto that has ports" },
 		{ "destination-port = 80\nproto = icmp\n", "destination-port: goes with a proto" },
 		{ "destination-port = 80\nproto = 47\n", "destination-port: goes with a proto" },
+		{ "dnat = :80\nproto = icmp\n", "dnat: gives a port" },
+		{ "dnat = 10.0.2.9:80\nproto = 47\n", "dnat: gives a port" },
+		{ "snat = 10.0.2.9:80-90\nproto = 47\n", "snat: gives a port" },
 		{ "helper = ftp\n", "helper: ftp goes with proto = tcp" },
 		{ "helper = ftp\nproto = udp\n", "helper: ftp goes with proto = tcp" },
 		{ "helper = tftp\nproto = tcp\n", "helper: tftp goes with proto = udp" },
@@ -466,6 +472,10 @@ ports_and_helpers_need_their_protocol(void **state)
 	c = load_rule("direction = east-west\naction = accept\nhelper = tftp\nproto = udp\n"
 		      "destination-port = 69\n");
 	conf_destroy(c);
+	/* Identifiers of ICMP are translated as a source's ports are. */
+	c = load_rule("direction = east-west\naction = accept\nproto = icmp\n"
+		      "snat = 10.0.2.9:500-999\n");
+	conf_destroy(c);
 }
 
 static void
@@ -490,6 +500,20 @@ addresses_of_one_rule_are_of_one_family(void **state)
 	rule_error("direction = out\naction = accept\nproto = tcp\ndestination = fd00::/8\n"
 		   "redirect = 127.0.0.1:80\n",
 		5, "redirect: this is of IPv4, destination of IPv6");
+}
+
+static void
+family_that_a_vm_does_not_have_is_an_error(void **state)
+{
+	load_errors(VMS "[rule.10]\ndirection = east-west\nvm = web\nto-vm = v4\n"
+			"action = accept\nsource = fd00::/8\n"
+			"[vm.v4]\nsocket = /e\naddress6 = none\n"
+			"[vm.v6]\nsocket = /f\naddress = none\n"
+			"[rule.20]\ndirection = out\nvm = v6\naction = accept\nproto = tcp\n"
+			"redirect = 127.0.0.1:80\n");
+	assert_error("weir.conf:16: [rule.10] to-vm: v4 has no address of IPv6");
+	assert_error("weir.conf:27: [rule.20] vm: v6 has no address of IPv4");
+	assert_int_equal(n_errors, 2);
 }
 
 /* ---- zones and timeouts ---- */
@@ -664,6 +688,7 @@ main(void)
 		cmocka_unit_test(keys_that_exclude_each_other_are_named),
 		cmocka_unit_test(ports_and_helpers_need_their_protocol),
 		cmocka_unit_test(addresses_of_one_rule_are_of_one_family),
+		cmocka_unit_test(family_that_a_vm_does_not_have_is_an_error),
 		cmocka_unit_test(limits_of_zones_are_a_list_with_ranges),
 		cmocka_unit_test(limits_of_zones_are_checked),
 		cmocka_unit_test(too_many_limits_of_zones_are_an_error),
