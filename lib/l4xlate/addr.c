@@ -6,8 +6,6 @@
 #include <flowtab_siphash.h>
 
 #define PORT_DNS 53
-/** RFC 6335, 6: dynamic ports, 49152 to 65535. */
-#define FIRST_DYNAMIC_PORT 0xc000
 /** Ports that are tried for a peer whose own port cannot be. */
 #define FIND_PORT_TRIES 64
 
@@ -243,13 +241,17 @@ l4x_steer(const struct l4x_port_conf *conf, const uint8_t key[16],
 }
 
 bool
-l4x_answers_come_here(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *guest)
+l4x_answers_come_here(struct l4x *l, const struct l4x_port *port, const struct l4x_terms *terms,
+	struct flowtab_tuple *guest)
 {
+	const uint32_t n = (uint32_t)(terms->peer_port_max - terms->peer_port_min) + 1;
+
 	for (unsigned int i = 0; i < FIND_PORT_TRIES; i++) {
 		if (l4x_steer(&port->conf, l->params.secret, guest) == l->params.worker &&
 			flowtab_lookup(l->ft, guest, l4x_now_ms(l), NULL) == FLOWTAB_NONE)
 			return true;
-		guest->oport = rte_cpu_to_be_16(FIRST_DYNAMIC_PORT | (uint16_t)l4x_random(l));
+		guest->oport = rte_cpu_to_be_16((uint16_t)(terms->peer_port_min +
+			(uint32_t)((l4x_random(l) >> 32) * n >> 32)));
 	}
 	return false;
 }

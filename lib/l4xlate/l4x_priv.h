@@ -252,6 +252,8 @@ struct l4x_terms {
 	uint16_t cookie;       /**< the rule's number */
 	rte_be16_t guest_port; /**< as it was before rules */
 	bool translated;       /**< it leads elsewhere than the guest knows */
+	/** IN: ports that the peer may appear with, if not with its own; host order. */
+	uint16_t peer_port_min, peer_port_max;
 };
 
 /* ---- l4x.c: flows and output ---- */
@@ -355,10 +357,11 @@ int l4x_inbound(const struct l4x_port *port, const struct l4x_event *accepted, u
 
 /**
  * What a guest sees of a peer must be another's nowhere, and its answers must come to this worker:
- * if they would not, another port of the peer is found that does.
+ * if they would not, another port of the peer is found that does, of those that the terms give.
  * @return false: there is none
  */
-bool l4x_answers_come_here(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *guest);
+bool l4x_answers_come_here(struct l4x *l, const struct l4x_port *port,
+	const struct l4x_terms *terms, struct flowtab_tuple *guest);
 /** True for an address that is weir's own on this link: gateway, its link-local, loopback's. */
 bool l4x_addr_is_gateway(const struct l4x_port *port, const struct flowtab_addr *a);
 /** The guest is heard to use this address as its own. */
@@ -504,7 +507,7 @@ int l4x_rule_out(struct l4x *l, const struct l4x_port *port, const struct flowta
 /**
  * May a flow from outside come to the guest, and as what?
  * @param guest, host as by l4x_inbound(); a rule may change what the guest sees
- * @return 0; -EPERM no
+ * @return 0; -EPERM no; -EADDRNOTAVAIL it cannot be what the rule wants it to be; both are counted
  */
 int l4x_rule_in(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *guest,
 	const struct flowtab_tuple *host, struct l4x_terms *terms);

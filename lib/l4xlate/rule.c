@@ -15,6 +15,9 @@
 #define ICMP6_UNREACH 1
 #define ICMP6_UNREACH_PROHIBITED 1
 
+/** RFC 6335, 6: dynamic ports, 49152 to 65535. */
+#define FIRST_DYNAMIC_PORT 0xc000
+
 /** Flows that are logged: a log is read by people. */
 #define LOG_PER_S 100
 #define LOG_BURST 100
@@ -158,9 +161,18 @@ lead_out(struct l4x *l, const struct rule *r, const struct flowtab_tuple *guest,
 static void
 terms_of(const struct l4x_port *port, const struct rule *r, struct l4x_terms *terms)
 {
-	*terms = (struct l4x_terms){ .mark = port->conf.mark, .zone = port->conf.zone };
+	*terms = (struct l4x_terms){
+		.mark = port->conf.mark,
+		.zone = port->conf.zone,
+		.peer_port_min = FIRST_DYNAMIC_PORT,
+		.peer_port_max = UINT16_MAX,
+	};
 	if (r == NULL)
 		return;
+	if ((r->nat.what & CT_NAT_SRC) != 0 && r->nat.src.port_max != 0) {
+		terms->peer_port_min = r->nat.src.port_min;
+		terms->peer_port_max = r->nat.src.port_max;
+	}
 	terms->cookie = (uint16_t)r->number;
 	if (r->set_mark)
 		terms->mark = r->mark;
@@ -193,26 +205,38 @@ l4x_rule_out(struct l4x *l, const struct l4x_port *port, const struct flowtab_tu
 
 /* ---- somebody outside begins ---- */
 
-/** What the guest sees: only its own addresses can be its own. */
-static void
+/** Can the guest have a peer of this address? */
+static bool
+may_be_peer(const struct l4x_port *port, const struct flowtab_addr *a)
+{
+	return !l4x_addr_is_nobody(a) && !l4x_addr_is_broadcast(&port->conf, a) &&
+		!l4x_addr_is_guest(port, a);
+}
+
+/** What the guest sees. False: of these addresses, it cannot. */
+static bool
 lead_in(struct l4x *l, const struct l4x_port *port, const struct ct_nat *nat,
 	const struct flowtab_tuple *seen, struct flowtab_tuple *guest)
 {
 	const bool v4 = flowtab_addr_is_v4(&guest->eaddr);
-	struct flowtab_addr a;
 
 	if ((nat->what & CT_NAT_DST) != 0) {
-		a = l4x_rule_pick(l, &nat->dst, nat->choice, seen, 0);
-		if (flowtab_addr_is_v4(&a) == v4 && l4x_addr_is_guest(port, &a))
-			guest->eaddr = a;
+		if (!flowtab_addr_is_any(&nat->dst.min)) {
+			guest->eaddr = l4x_rule_pick(l, &nat->dst, nat->choice, seen, 0);
+			if (!l4x_addr_is_guest(port, &guest->eaddr))
+				return false;
+		}
 		guest->eport = pick_port(l, &nat->dst, nat->choice, seen, guest->eport);
 	}
 	if ((nat->what & CT_NAT_SRC) != 0) {
-		a = l4x_rule_pick(l, &nat->src, nat->choice, seen, 0);
-		if (flowtab_addr_is_v4(&a) == v4 && l4x_addr_is_free(port, &a))
-			guest->oaddr = a;
+		if (!flowtab_addr_is_any(&nat->src.min)) {
+			guest->oaddr = l4x_rule_pick(l, &nat->src, nat->choice, seen, 0);
+			if (!may_be_peer(port, &guest->oaddr))
+				return false;
+		}
 		guest->oport = pick_port(l, &nat->src, nat->choice, seen, guest->oport);
 	}
+	return flowtab_addr_is_v4(&guest->eaddr) == v4 && flowtab_addr_is_v4(&guest->oaddr) == v4;
 }
 
 struct flowtab_tuple
@@ -245,7 +269,10 @@ l4x_rule_in(struct l4x *l, const struct l4x_port *port, struct flowtab_tuple *gu
 		return -EPERM;
 	}
 	if (r != NULL && unlikely(r->nat.what != 0)) {
-		lead_in(l, port, &r->nat, &seen, guest);
+		if (!lead_in(l, port, &r->nat, &seen, guest)) {
+			l4x_count(l, L4X_DROP_RULE_NAT);
+			return -EADDRNOTAVAIL;
+		}
 		terms->translated = true;
 	}
 	return 0;

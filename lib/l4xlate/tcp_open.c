@@ -180,7 +180,7 @@ l4x_tcp_accepted(struct l4x *l, const struct l4x_event *ev)
 
 	if (port == NULL || l4x_inbound(port, ev, IPPROTO_TCP, &guest, &host) < 0 ||
 		l4x_rule_in(l, port, &guest, &host, &terms) < 0 ||
-		(terms.translated && !l4x_answers_come_here(l, port, &guest))) {
+		(terms.translated && !l4x_answers_come_here(l, port, &terms, &guest))) {
 		refuse(l, ev);
 		return;
 	}

@@ -205,7 +205,8 @@ listen_flow(struct l4x *l, struct l4x_port *port, const struct l4x_event *ev,
 		is_flow_of(&l->flows[idx], host))
 		return idx;
 	/* Peers that have no address in the guest's world look alike. */
-	if ((idx != FLOWTAB_NONE || terms.translated) && !l4x_answers_come_here(l, port, guest)) {
+	if ((idx != FLOWTAB_NONE || terms.translated) &&
+		!l4x_answers_come_here(l, port, &terms, guest)) {
 		l4x_count(l, L4X_DROP_UDP_NO_FLOW);
 		return FLOWTAB_NONE;
 	}

@@ -350,6 +350,47 @@ guest_port_and_peer_are_as_the_rule_has_them(void **state)
 }
 
 static void
+what_the_guest_cannot_see_is_refused(void **state)
+{
+	static const struct {
+		const char *src, *dst;
+		bool passes;
+	} cases[] = {
+		{ NULL, "10.0.2.99", false },                              /* not the guest's */
+		{ NULL, "10.0.2.15", true }, { "10.0.2.15", NULL, false }, /* the guest's */
+		{ "10.0.2.255", NULL, false }, { "10.0.2.2", NULL, true }, /* the gateway's */
+	};
+	struct l4xkit *k = *state;
+	uint64_t refused = 0;
+
+	for (size_t i = 0; i < RTE_DIM(cases); i++) {
+		struct l4x_event ev = from_outside(L4X_EV_ACCEPTED, "198.51.100.7");
+		struct rule r = { .directions = RULES_IN };
+
+		if (cases[i].src != NULL) {
+			r.nat.what |= CT_NAT_SRC;
+			r.nat.src = range(cases[i].src, cases[i].src, 0, 0);
+		}
+		if (cases[i].dst != NULL) {
+			r.nat.what |= CT_NAT_DST;
+			r.nat.dst = range(cases[i].dst, cases[i].dst, 0, 0);
+		}
+		ew_rules(k, &r, 1, RULES_DROP);
+		ev.accepted.peer_port = rte_cpu_to_be_16((uint16_t)(4000 + i));
+		l4xkit_event(k, &ev);
+		if (cases[i].passes) {
+			l4xkit_expect_op(k, L4X_OP_ADOPT);
+		} else {
+			l4xkit_expect_op(k, L4X_OP_REFUSE);
+			datagram(k, "198.51.100.7");
+			refused += 2;
+		}
+		l4xkit_expect_nothing(k);
+	}
+	assert_int_equal(l4xkit_counter(k, L4X_DROP_RULE_NAT), refused);
+}
+
+static void
 four_workers(struct l4x_params *params, struct l4x_port_conf *conf)
 {
 	params->n_workers = 4;
@@ -380,6 +421,26 @@ answers_to_what_a_rule_has_changed_come_to_the_same_worker(void **state)
 		assert_int_equal(
 			l4xkit_expect_op(k, L4X_OP_OPEN)->op.open.peer_port, ev.accepted.peer_port);
 		l4xkit_discard(k);
+	}
+	ew_destroy(k);
+}
+
+static void
+peer_keeps_to_the_ports_of_its_rule(void **state)
+{
+	const struct rule r = { .directions = RULES_IN,
+		.nat = { .what = CT_NAT_SRC, .src = { .port_min = 2000, .port_max = 2099 } } };
+	struct l4xkit *k = l4xkit_create(four_workers);
+
+	ew_rules(k, &r, 1, RULES_DROP);
+	for (unsigned int i = 0; i < 20; i++) {
+		struct l4x_event ev = from_outside(L4X_EV_LISTEN_DGRAM, "198.51.100.7");
+
+		ev.accepted.peer_port = rte_cpu_to_be_16((uint16_t)(4000 + i));
+		ev.accepted.m = l4xkit_payload(k, ew_data, 10);
+		l4xkit_event(k, &ev);
+		l4xkit_expect_frame(k);
+		assert_in_range(k->view.sport, 2000, 2099);
 	}
 	ew_destroy(k);
 }
@@ -555,7 +616,9 @@ main(void)
 		T(mark_and_zone_are_the_rules),
 		T(connection_that_is_not_allowed_in_is_refused),
 		T(guest_port_and_peer_are_as_the_rule_has_them),
+		T(what_the_guest_cannot_see_is_refused),
 		T(answers_to_what_a_rule_has_changed_come_to_the_same_worker),
+		T(peer_keeps_to_the_ports_of_its_rule),
 		T(flows_that_are_allowed_no_more_are_cut),
 		T(without_rules_again_guests_are_apart),
 		T(many_flows_are_looked_at_in_steps),

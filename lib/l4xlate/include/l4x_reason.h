@@ -60,6 +60,7 @@
 	X(TOO_BIG, "too-big", "datagram larger than the guest takes")                       \
 	X(RULE, "rule-drop", "dropped by a rule or the policy")                             \
 	X(RULE_REJECT, "rule-reject", "rejected by a rule or the policy")                   \
+	X(RULE_NAT, "rule-nat", "a rule's address cannot be the guest's, or its peer's")    \
 	X(RATE, "rate", "ICMP error or RST not sent, rate limited")
 
 #define L4X_COUNTS(X)                                                                           \
