@@ -53,17 +53,6 @@ parse_proto(struct control_filter *f, const char *text, char *err, size_t err_si
 	return 0;
 }
 
-static int
-parse_addr(struct control_filter *f, const json_t *addr, char *err, size_t err_size)
-{
-	if (!json_is_string(addr) || flowtab_addr_parse(&f->addr, json_string_value(addr)) != 0) {
-		snprintf(err, err_size, "addr: give an IPv4 or IPv6 address");
-		return -EINVAL;
-	}
-	f->by_addr = true;
-	return 0;
-}
-
 /** A number of 16 bits. */
 static int
 parse_u16(const json_t *arg, const char *name, uint16_t *value, char *err, size_t err_size)
@@ -74,6 +63,27 @@ parse_u16(const json_t *arg, const char *name, uint16_t *value, char *err, size_
 		return -EINVAL;
 	}
 	*value = (uint16_t)json_integer_value(arg);
+	return 0;
+}
+
+/** What args say of an end, by the names that its address and its port have there. */
+static int
+parse_end(struct control_end *e, const json_t *args, const char *addr_name, const char *port_name,
+	char *err, size_t err_size)
+{
+	const json_t *addr = json_object_get(args, addr_name);
+	const json_t *port = json_object_get(args, port_name);
+
+	if (addr != NULL &&
+		(!json_is_string(addr) ||
+			flowtab_addr_parse(&e->addr, json_string_value(addr)) != 0)) {
+		snprintf(err, err_size, "%s: give an IPv4 or IPv6 address", addr_name);
+		return -EINVAL;
+	}
+	if (port != NULL && parse_u16(port, port_name, &e->port, err, err_size) != 0)
+		return -EINVAL;
+	e->by_addr = addr != NULL;
+	e->by_port = port != NULL;
 	return 0;
 }
 
@@ -118,8 +128,6 @@ int
 control_filter_parse(struct control_filter *f, const json_t *args, char *err, size_t err_size)
 {
 	const json_t *proto = json_object_get(args, "proto");
-	const json_t *addr = json_object_get(args, "addr");
-	const json_t *port = json_object_get(args, "port");
 	const json_t *zone = json_object_get(args, "zone");
 	const json_t *mark = json_object_get(args, "mark");
 
@@ -129,24 +137,29 @@ control_filter_parse(struct control_filter *f, const json_t *args, char *err, si
 	}
 	if (proto != NULL && parse_proto(f, json_string_value(proto), err, err_size) != 0)
 		return -EINVAL;
-	if (addr != NULL && parse_addr(f, addr, err, err_size) != 0)
-		return -EINVAL;
-	if (port != NULL && parse_u16(port, "port", &f->port, err, err_size) != 0)
+	if (parse_end(&f->any, args, "addr", "port", err, err_size) != 0 ||
+		parse_end(&f->src, args, "src", "sport", err, err_size) != 0 ||
+		parse_end(&f->dst, args, "dst", "dport", err, err_size) != 0)
 		return -EINVAL;
 	if (zone != NULL && parse_u16(zone, "zone", &f->zone, err, err_size) != 0)
 		return -EINVAL;
 	if (mark != NULL && parse_mark(f, mark, err, err_size) != 0)
 		return -EINVAL;
-	f->by_port = port != NULL;
 	f->by_zone = zone != NULL;
 	return 0;
+}
+
+static bool
+end_is_open(const struct control_end *e)
+{
+	return !e->by_addr && !e->by_port;
 }
 
 bool
 control_filter_is_open(const struct control_filter *f)
 {
-	return f->pif == 0 && f->proto == 0 && !f->by_addr && !f->by_port && !f->by_zone &&
-		f->mark_mask == 0;
+	return f->pif == 0 && f->proto == 0 && end_is_open(&f->any) && end_is_open(&f->src) &&
+		end_is_open(&f->dst) && !f->by_zone && f->mark_mask == 0;
 }
 
 static bool
@@ -155,10 +168,25 @@ tuple_has_addr(const struct flowtab_tuple *t, const struct flowtab_addr *a)
 	return flowtab_addr_eq(&t->eaddr, a) || flowtab_addr_eq(&t->oaddr, a);
 }
 
+static bool
+end_is(const struct control_end *e, const struct flowtab_addr *addr, rte_be16_t port)
+{
+	return (!e->by_addr || flowtab_addr_eq(addr, &e->addr)) &&
+		(!e->by_port || rte_be_to_cpu_16(port) == e->port);
+}
+
+/** In the one direction or the other. */
+static bool
+tuple_leads(const struct control_filter *f, const struct flowtab_tuple *t)
+{
+	return (end_is(&f->src, &t->eaddr, t->eport) && end_is(&f->dst, &t->oaddr, t->oport)) ||
+		(end_is(&f->src, &t->oaddr, t->oport) && end_is(&f->dst, &t->eaddr, t->eport));
+}
+
 bool
 control_filter_match(const struct control_filter *f, const struct l4x_flow_info *info)
 {
-	const rte_be16_t port = rte_cpu_to_be_16(f->port);
+	const rte_be16_t port = rte_cpu_to_be_16(f->any.port);
 
 	if (f->pif != 0 && info->guest.pif != f->pif && info->host.pif != f->pif)
 		return false;
@@ -168,10 +196,12 @@ control_filter_match(const struct control_filter *f, const struct l4x_flow_info 
 		return false;
 	if (f->proto != 0 && info->proto != f->proto)
 		return false;
-	if (f->by_addr && !tuple_has_addr(&info->guest, &f->addr) &&
-		!tuple_has_addr(&info->host, &f->addr))
+	if (!tuple_leads(f, &info->guest) && !tuple_leads(f, &info->host))
 		return false;
-	return !f->by_port || info->guest.eport == port || info->guest.oport == port ||
+	if (f->any.by_addr && !tuple_has_addr(&info->guest, &f->any.addr) &&
+		!tuple_has_addr(&info->host, &f->any.addr))
+		return false;
+	return !f->any.by_port || info->guest.eport == port || info->guest.oport == port ||
 		info->host.eport == port || info->host.oport == port;
 }
 

@@ -11,20 +11,27 @@
 
 #include <l4x.h>
 
+/** An address, a port, both, or neither of an end of a flow. */
+struct control_end {
+	bool by_addr, by_port;
+	struct flowtab_addr addr;
+	uint16_t port; /**< host order */
+};
+
 /** What a request's args ask for; zero matches every flow. */
 struct control_filter {
 	uint16_t pif;  /**< 0: any */
 	uint8_t proto; /**< 0: any */
-	bool by_addr, by_port, by_zone;
-	struct flowtab_addr addr; /**< of either end, as guest or host see it */
-	uint16_t port;            /**< likewise, host order */
+	bool by_zone;
+	struct control_end any;      /**< at whichever end, as guest or host see it */
+	struct control_end src, dst; /**< of packets in one direction, whichever, likewise */
 	uint16_t zone;
 	uint32_t mark, mark_mask; /**< mask 0: any */
 };
 
 /**
- * Read "proto", "addr", "port", "zone" and "mark" of args ("vm" is the caller's); a mark is a
- * number, or a text "MARK/MASK".
+ * Read "proto", "addr", "port", "src", "sport", "dst", "dport", "zone" and "mark" of args ("vm" is
+ * the caller's); a mark is a number, or a text "MARK/MASK".
  * @param err receives what is wrong
  * @return 0 or -EINVAL
  */

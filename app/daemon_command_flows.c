@@ -155,7 +155,8 @@ daemon_command_flow_flush(struct daemon *d, struct control_call *call)
 		return;
 	if (!json_is_true(json_object_get(call->args, "all")) &&
 		control_filter_is_open(&((struct flow_walk *)call->state)->filter)) {
-		control_fail(call, "say which: by vm, zone, proto, addr, port or mark; or all");
+		control_fail(call,
+			"say which: by vm, zone, proto, addr, port, src, dst or mark; or all");
 		return;
 	}
 	walk_step(d, call, flush_chunk);
@@ -211,13 +212,13 @@ daemon_command_flow_original(struct daemon *d, struct control_call *call)
 		control_fail(call, "%s", err);
 		return;
 	}
-	if (f.proto == 0 || !f.by_addr || !f.by_port) {
+	if (f.proto == 0 || !f.any.by_addr || !f.any.by_port) {
 		control_fail(call, "give proto, addr and port of the connection as it came in");
 		return;
 	}
 	n.proto = f.proto;
-	n.addr = f.addr;
-	n.port = rte_cpu_to_be_16(f.port);
+	n.addr = f.any.addr;
+	n.port = rte_cpu_to_be_16(f.any.port);
 	ret = find_named(d, &n, &worker);
 	if (ret == 0)
 		control_reply(

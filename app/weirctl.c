@@ -29,7 +29,7 @@ struct command {
 	const char *name;
 	weirctl_show_fn show;
 	const char *list; /**< array that comes in several replies, or NULL */
-	bool filters;     /**< takes --vm, --proto, --addr, --port, --zone, --mark */
+	bool filters;     /**< takes --vm, --proto, and the like */
 	/** Words or numbers that follow the name, and what they are called in the request. */
 	const char *args[2];
 };
@@ -77,6 +77,8 @@ help(FILE *out)
 	      "  --proto PROTO       tcp, udp, icmp, icmpv6, sctp or a number\n"
 	      "  --addr ADDR         flows with this address at either end\n"
 	      "  --port PORT         flows with this port at either end\n"
+	      "  --src ADDR, --sport PORT, --dst ADDR, --dport PORT\n"
+	      "                      flows with packets, in either direction, from and to these\n"
 	      "  --zone ZONE         flows that count for this zone\n"
 	      "  --mark MARK[/MASK]  flows with this mark\n"
 	      "  --all               counters that are 0, too; flow flush: every flow\n"
@@ -302,6 +304,10 @@ enum option_code {
 	OPTION_PROTO,
 	OPTION_ADDR,
 	OPTION_PORT,
+	OPTION_SRC,
+	OPTION_SPORT,
+	OPTION_DST,
+	OPTION_DPORT,
 	OPTION_ZONE,
 	OPTION_MARK,
 };
@@ -314,6 +320,10 @@ static const struct option long_options[] = {
 	{ "proto", required_argument, NULL, OPTION_PROTO },
 	{ "addr", required_argument, NULL, OPTION_ADDR },
 	{ "port", required_argument, NULL, OPTION_PORT },
+	{ "src", required_argument, NULL, OPTION_SRC },
+	{ "sport", required_argument, NULL, OPTION_SPORT },
+	{ "dst", required_argument, NULL, OPTION_DST },
+	{ "dport", required_argument, NULL, OPTION_DPORT },
 	{ "zone", required_argument, NULL, OPTION_ZONE },
 	{ "mark", required_argument, NULL, OPTION_MARK },
 	{ "help", no_argument, NULL, 'h' },
@@ -358,6 +368,10 @@ take(struct options *o, int code, const char *option)
 		return 0;
 	case OPTION_PORT:
 		return take_u16(o, "--port", optarg);
+	case OPTION_SPORT:
+		return take_u16(o, "--sport", optarg);
+	case OPTION_DPORT:
+		return take_u16(o, "--dport", optarg);
 	case OPTION_ZONE:
 		return take_u16(o, "--zone", optarg);
 	case OPTION_VM:
@@ -366,6 +380,10 @@ take(struct options *o, int code, const char *option)
 		return take_text(o, "--proto", optarg);
 	case OPTION_ADDR:
 		return take_text(o, "--addr", optarg);
+	case OPTION_SRC:
+		return take_text(o, "--src", optarg);
+	case OPTION_DST:
+		return take_text(o, "--dst", optarg);
 	case OPTION_MARK:
 		return take_text(o, "--mark", optarg);
 	case 'h':
@@ -455,8 +473,8 @@ run_command(struct options *o, int argc, char **argv)
 		return fail(EXIT_USAGE, argv[0], "no such command, see weirctl --help");
 	if (!cmd->filters && json_object_size(o->args) != 0)
 		return fail(EXIT_USAGE, cmd->name,
-			"--vm, --proto, --addr, --port, --zone and --mark go with flow list and "
-			"flush");
+			"options that name flows (--vm, --proto, ...) go with flow list, flush "
+			"and original");
 	if (o->all && cmd->show == weirctl_show_flush)
 		json_object_set_new(o->args, "all", json_true());
 	n = name_words(cmd->name);

@@ -144,6 +144,31 @@ filters_match_either_end(void **state)
 }
 
 static void
+a_tuple_is_matched_in_either_direction(void **state)
+{
+	static const struct {
+		const char *args;
+		bool match;
+	} cases[] = {
+		{ "{\"src\":\"10.0.2.15\",\"sport\":40000,\"dst\":\"10.0.2.2\",\"dport\":53}",
+			true },
+		{ "{\"dst\":\"10.0.2.15\",\"dport\":40000,\"src\":\"10.0.2.2\",\"sport\":53}",
+			true },
+		{ "{\"src\":\"10.0.2.15\",\"sport\":53,\"dst\":\"10.0.2.2\",\"dport\":40000}",
+			false },
+		{ "{\"src\":\"10.0.2.15\",\"dst\":\"127.0.0.53\"}", false },
+		{ "{\"dport\":50000,\"src\":\"127.0.0.53\"}", true },
+		{ "{\"src\":\"10.0.2.2\",\"sport\":40000}", false },
+		{ "{\"sport\":40000}", true },
+		{ "{\"dport\":80}", false },
+	};
+	size_t i;
+
+	for (i = 0; i < RTE_DIM(cases); i++)
+		assert_int_equal(matches(cases[i].args), cases[i].match);
+}
+
+static void
 bad_filters_are_named(void **state)
 {
 	static const char *const bad[] = { "{\"proto\":\"http\"}", "{\"proto\":6}",
@@ -151,8 +176,9 @@ bad_filters_are_named(void **state)
 		"{\"addr\":1}", "{\"port\":65536}", "{\"port\":-1}", "{\"port\":\"80\"}",
 		"{\"port\":1.5}", "{\"zone\":65536}", "{\"zone\":\"x\"}", "{\"mark\":-1}",
 		"{\"mark\":4294967296}", "{\"mark\":\"0x1ffffffff\"}", "{\"mark\":\"1/0\"}",
-		"{\"mark\":\"7/\"}", "{\"mark\":\"/7\"}", "{\"mark\":\"7/7/7\"}",
-		"{\"mark\":true}" };
+		"{\"mark\":\"7/\"}", "{\"mark\":\"/7\"}", "{\"mark\":\"7/7/7\"}", "{\"mark\":true}",
+		"{\"src\":\"10.0.2.256\"}", "{\"dst\":7}", "{\"sport\":65536}",
+		"{\"dport\":\"80\"}" };
 	struct control_filter f = { 0 };
 	char err[128];
 	size_t i;
@@ -162,7 +188,7 @@ bad_filters_are_named(void **state)
 
 		err[0] = '\0';
 		assert_int_not_equal(control_filter_parse(&f, object, err, sizeof(err)), 0);
-		assert_int_equal(strncmp(err, bad[i] + 2, 4), 0);
+		assert_int_equal(strncmp(err, bad[i] + 2, strcspn(bad[i] + 2, "\"")), 0);
 		json_decref(object);
 	}
 }
@@ -178,6 +204,10 @@ a_filter_of_nothing_is_open(void **state)
 	f = (struct control_filter){ .mark_mask = 1 };
 	assert_false(control_filter_is_open(&f));
 	f = (struct control_filter){ .pif = 1 };
+	assert_false(control_filter_is_open(&f));
+	f = (struct control_filter){ .src.by_addr = true };
+	assert_false(control_filter_is_open(&f));
+	f = (struct control_filter){ .dst.by_port = true };
 	assert_false(control_filter_is_open(&f));
 }
 
@@ -553,6 +583,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_flow_has_both_ends_as_guest_and_host_see_them),
 		cmocka_unit_test(filters_match_either_end),
+		cmocka_unit_test(a_tuple_is_matched_in_either_direction),
 		cmocka_unit_test(bad_filters_are_named),
 		cmocka_unit_test(a_filter_of_nothing_is_open),
 		cmocka_unit_test(a_filter_by_vm_goes_by_its_port),
