@@ -14,7 +14,6 @@ struct rules {
 	uint32_t n;
 	unsigned int n_threads;
 	uint8_t policy[RULES_DIRECTIONS];
-	uint8_t dnat; /**< directions with a rule that translates destinations */
 	struct rule *list;
 	/** By thread: of each rule, then of each policy. Written by the thread, read by all. */
 	uint64_t *hits[RULES_THREADS_MAX];
@@ -138,11 +137,8 @@ rules_create(const struct rules_params *p)
 		if (r->hits[t] == NULL)
 			ret = -ENOMEM;
 	}
-	for (uint32_t i = 0; i < r->n && ret == 0; i++) {
-		r->list[i] = p->rules[i];
-		if (r->list[i].nat.what & CT_NAT_DST)
-			r->dnat |= r->list[i].directions;
-	}
+	if (ret == 0 && r->n != 0)
+		memcpy(r->list, p->rules, r->n * sizeof(r->list[0]));
 	if (ret == 0)
 		ret = rules_acls_make(&r->acls4, r->list, r->n, RULES_V4, p->name, p->socket_id);
 	if (ret == 0)
@@ -216,12 +212,6 @@ rules_get(const struct rules *r, uint32_t number)
 	const uint32_t i = position(r, number);
 
 	return i < r->n && r->list[i].number == number ? &r->list[i] : NULL;
-}
-
-bool
-rules_have_dnat(const struct rules *r, enum rules_direction direction)
-{
-	return r->dnat & direction;
 }
 
 void

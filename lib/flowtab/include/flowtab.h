@@ -43,21 +43,26 @@
 /** Expired flows that one flowtab_new() and the binding of both sides free, at most. */
 #define FLOWTAB_GONE_MAX 35
 
-/**
- * Life of a flow, and what is allowed in each state:
- *   FREE    nothing; the index may be handed out by flowtab_new().
- *   NEW     flowtab_bind(), flowtab_free(). Not found by anyone. Must leave NEW before the call
- * into the module that made it returns. TYPED   at least one side bound: found by lookups;
- * flowtab_bind() of the other side, flowtab_touch(), flowtab_activate(), flowtab_close(),
- * flowtab_free(). ACTIVE  all of TYPED's but activate: the flow carries data both ways. CLOSING
- * flowtab_touch(), flowtab_free(): still found (late segments belong to it), first to be reclaimed
- * when the table is full.
- */
+/** Life of a flow, and what is allowed in each state. */
 enum flowtab_state {
+	/** Nothing; the index may be handed out by flowtab_new(). */
 	FLOWTAB_FREE = 0,
+	/**
+	 * flowtab_bind(), flowtab_free(). Not found by anyone. Must be left before the call into
+	 * the module that made the flow returns.
+	 */
 	FLOWTAB_NEW,
+	/**
+	 * At least one side is bound: found by lookups. flowtab_bind() of the other side,
+	 * flowtab_touch(), flowtab_activate(), flowtab_close(), flowtab_free().
+	 */
 	FLOWTAB_TYPED,
+	/** The flow carries data both ways. All of TYPED's but flowtab_activate(). */
 	FLOWTAB_ACTIVE,
+	/**
+	 * Still found (late segments belong to it), first to be reclaimed when the table is full.
+	 * flowtab_touch(), flowtab_free().
+	 */
 	FLOWTAB_CLOSING,
 };
 

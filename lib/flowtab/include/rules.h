@@ -110,8 +110,6 @@ const struct rule *rules_find(const struct rules *r, const struct rules_query *q
 enum rules_action rules_policy(const struct rules *r, enum rules_direction direction);
 /** The same by number; NULL: there is none (any more). */
 const struct rule *rules_get(const struct rules *r, uint32_t number);
-/** True if some rule of this direction translates destinations. */
-bool rules_have_dnat(const struct rules *r, enum rules_direction direction);
 
 /** Count a flow that the rule (NULL: the policy of a direction) has decided about. */
 void rules_hit(struct rules *r, unsigned int thread, const struct rule *rule,
