@@ -101,9 +101,12 @@ worker_ports_poll(struct worker *w)
 	uint32_t i;
 
 	for (i = 0; i < w->n_queues; i++) {
-		struct worker_queue *q = &w->queues[i];
+		struct worker_queue *q;
 		uint16_t n;
 
+		if (w->first_queue >= w->n_queues)
+			w->first_queue = 0;
+		q = &w->queues[w->first_queue++];
 		worker_queue_sync(w, q);
 		if (!q->ready)
 			continue;
@@ -113,6 +116,7 @@ worker_ports_poll(struct worker *w)
 		done += n;
 		q->dirty = true;
 		l4x_rx_burst(w->p.l4x, q->pif, q->queue, frames, n, w->now_us);
+		/* The rings to the bridges are full: next time it is the turn of those behind. */
 		if (unlikely(!worker_drain(w)))
 			break;
 	}

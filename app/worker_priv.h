@@ -60,6 +60,7 @@ struct worker {
 	struct rte_timer timer; /**< l4x_timers() while awake */
 	struct worker_queue *queues;
 	uint32_t n_queues;
+	uint32_t first_queue; /**< that is looked at next */
 	/** Queue by port and queue pair: index in queues + 1, 0 none. */
 	uint16_t queue_index[L4X_MAX_PIFS][L4X_MAX_QUEUES];
 	int epoll_fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The worker's loop, with a bridge that the test plays. */
-#include "worker.h"
+#include "worker_priv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <rte_eal.h>
+#include <rte_ethdev.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
@@ -210,6 +211,131 @@ frames_for_another_workers_guest_go_to_it_as_far_as_its_ring_has_room(void **sta
 	rules_destroy(r);
 }
 
+/* ---- guests on one worker ---- */
+
+static const char *const devices[] = { "net_ring1", "net_ring2" };
+static struct vport *vports[RTE_DIM(devices)];
+static struct lender *lenders[RTE_DIM(devices)];
+
+static void
+nothing_to_wake(void *arg, uint16_t queue)
+{
+}
+
+/** Port 1 or 2, on a device that has what is sent to it come back. */
+static void
+guest_of_device(uint16_t pif)
+{
+	const struct vport_conf conf = { .kind = VPORT_ETHDEV,
+		.name = "vm",
+		.path = devices[pif - 1],
+		.n_queues = 1,
+		.mtu = 1500,
+		.socket_id = SOCKET_ID_ANY,
+		.pool = rig.pool,
+		.ext_pool = rig.pool,
+		.wake = nothing_to_wake };
+	struct l4x_port_conf c = { .pif = pif,
+		.mtu = 1500,
+		.ipv4 = true,
+		.prefix_len = 24,
+		.n_queues = 1,
+		.gateway_mac = { { 2, 0, 0, 0, 0, 9 } },
+		.gateway = flowtab_addr_v4(RTE_BE32(0x0a000202)),
+		.address = flowtab_addr_v4(RTE_BE32(0x0a00020f)) };
+	struct vport *vp;
+	char err[256];
+
+	vp = vport_create(&conf, err, sizeof(err));
+	assert_non_null(vp);
+	vports[pif - 1] = vp;
+	lenders[pif - 1] = lender_create(pif, 0, 0, 0, SOCKET_ID_ANY);
+	assert_non_null(lenders[pif - 1]);
+	c.network = pif;
+	assert_int_equal(l4x_port_set(rig.l4x, &c), 0);
+	assert_int_equal(worker_add_queue(rig.w, pif, 0, vp, &lenders[pif - 1]), 0);
+	assert_int_equal(vport_start(vp, err, sizeof(err)), 0);
+}
+
+static void
+forget_port(struct worker *w, void *arg)
+{
+	assert_int_equal(worker_remove_port(w, *(const uint16_t *)arg), 0);
+}
+
+/** The worker runs, or it would not let go. */
+static void
+guest_goes(uint16_t pif)
+{
+	atomic_store(&lenders[pif - 1]->state, LENDER_STOPPED);
+	vport_stop(vports[pif - 1]);
+	assert_int_equal(worker_call(rig.w, forget_port, &pif), 0);
+	vport_destroy(vports[pif - 1]);
+	lender_destroy(lenders[pif - 1]);
+}
+
+/** The guest begins a flow to 192.0.2.1. */
+static void
+guest_sends(uint16_t pif, uint8_t port)
+{
+	const uint8_t bytes[] = { 2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 28, 0, 0, 0,
+		0, 64, 17, 0xac, 0xc1, 10, 0, 2, 15, 192, 0, 2, 1, 0, port, 0, 2, 0, 8, 0, 0 };
+	struct rte_mbuf *m = rte_pktmbuf_alloc(rig.pool);
+	uint16_t id;
+
+	assert_non_null(m);
+	memcpy(rte_pktmbuf_append(m, sizeof(bytes)), bytes, sizeof(bytes));
+	assert_int_equal(rte_eth_dev_get_port_by_name(devices[pif - 1], &id), 0);
+	assert_int_equal(rte_eth_tx_burst(id, 0, &m, 1), 1);
+}
+
+/** Who is the first of whom something comes from the ring to the bridge? It is empty then. */
+static uint16_t
+bridge_reads(void)
+{
+	uint16_t first = 0;
+	struct l4x_op op;
+
+	do {
+		while (rte_ring_sc_dequeue_elem(rig.chan->ops, &op, sizeof(op)) == 0) {
+			if (op.type == L4X_OP_OPEN && first == 0)
+				first = op.open.pif;
+			l4x_op_free(&op);
+		}
+	} while (!worker_drain(rig.w) || !rte_ring_empty(rig.chan->ops));
+	return first;
+}
+
+static void
+bridge_is_busy(void)
+{
+	struct l4x_op filler = { .type = L4X_OP_CLOSE };
+
+	while (rte_ring_sp_enqueue_elem(rig.chan->ops, &filler, sizeof(filler)) == 0)
+		;
+}
+
+static void
+guests_take_turns_when_a_bridge_is_slow(void **state)
+{
+	rig.w->now_us = clock_us(clock_scale_get());
+	guest_of_device(1);
+	guest_of_device(2);
+	worker_ports_poll(rig.w);
+	for (uint8_t i = 0; i < 6; i++) {
+		/* The first one always has something to say. */
+		bridge_is_busy();
+		guest_sends(1, 1 + i);
+		if (i % 2 == 1)
+			guest_sends(2, 1 + i);
+		assert_int_not_equal(worker_ports_poll(rig.w), 0);
+		assert_int_equal(bridge_reads(), 1 + i % 2);
+	}
+	run();
+	guest_goes(1);
+	guest_goes(2);
+}
+
 static int
 start(void **state)
 {
@@ -272,6 +398,7 @@ main(void)
 		T(a_worker_with_nothing_to_do_sleeps),
 		T(frames_for_another_workers_guest_go_to_it_as_far_as_its_ring_has_room),
 		T(operations_that_did_not_fit_into_the_ring_are_not_slept_upon),
+		T(guests_take_turns_when_a_bridge_is_slow),
 	};
 	int failed;
 
