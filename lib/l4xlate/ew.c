@@ -53,6 +53,9 @@ offload_ok(struct l4x_pkt *p)
 
 	if (partial && p->kind != L4X_KIND_TCP && p->kind != L4X_KIND_UDP)
 		return L4X_DROP_L4_CHECKSUM;
+	/* An mbuf's lengths hold no more of headers. */
+	if (partial && p->l4_off - p->l3_off >= 1 << RTE_MBUF_L3_LEN_BITS)
+		return L4X_DROP_IP_EXTHDR;
 	/* A checksum that is completed covers the whole packet. */
 	if (partial && p->l4_off - p->l3_off + p->l4_len != p->ip_len)
 		return L4X_DROP_L4_SHORT;

@@ -239,6 +239,9 @@ walk_headers(struct l4x *l, struct l4x_pkt *p, struct walk *w)
 		why = walk_chain(l, p, w);
 		if (why != L4X_PKT_OK)
 			return why;
+		/* A fragment of a fragment: whoever takes it sees another packet than we do. */
+		if (w->next == EXT_FRAGMENT)
+			return L4X_DROP_FRAG_BAD;
 	}
 	p->proto = w->next;
 	p->l4_off = (uint16_t)(p->l3_off + w->off);

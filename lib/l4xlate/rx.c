@@ -37,7 +37,14 @@ gather(struct l4x *l, struct l4x_pkt *p, bool steered)
 		return false;
 	p->m = l4x_frag_rx(l, p);
 	p->fragmented = true;
-	return p->m != NULL && l4x_pkt_parse(l, p) == 0;
+	if (p->m == NULL || l4x_pkt_parse(l, p) < 0)
+		return false;
+	/* Once more: what was in pieces was a piece itself. */
+	if (p->kind == L4X_KIND_FRAG) {
+		l4x_drop(l, p->m, L4X_DROP_FRAG_BAD);
+		return false;
+	}
+	return true;
 }
 
 /** What the guest asks of weir itself is answered at once; the rest waits for the lookup. */
