@@ -89,26 +89,25 @@ may_go_on(struct l4x *l, struct l4x_pkt *p)
 	return true;
 }
 
-/** The port at the flow's other end. NULL: it goes, or is gone. */
+/** The port at the flow's other end. NULL: it goes, is gone, or is in another world now. */
 static struct l4x_port *
 other_end(struct l4x *l, const struct l4x_pkt *p, uint32_t idx)
 {
 	const struct flowtab_flow *f = &l->ftf[idx];
+	struct l4x_port *to = l4x_port(l, f->pif == p->port->conf.pif ? f->opif : f->pif);
 
-	return l4x_port(l, f->pif == p->port->conf.pif ? f->opif : f->pif);
+	return to != NULL && l4x_ew_may_meet(p->port, to) ? to : NULL;
 }
 
 /* ---- packets that begin a flow ---- */
 
-/** Addresses of its own only: of the link, and no other guest's. */
-static bool
-source_is_own(const struct l4x *l, const struct l4x_pkt *p)
+bool
+l4x_ew_is_own(const struct l4x *l, const struct l4x_port *port, const struct flowtab_addr *a)
 {
-	const struct l4x_port_conf *c = &p->port->conf;
-	const struct flowtab_addr *src = &p->tuple.eaddr;
+	const struct l4x_port_conf *c = &port->conf;
 
-	return flowtab_addr_eq(src, p->v4 ? &c->address : &c->address6) ||
-		(l4x_addr_on_link(c, src) && l4x_neighbour(l, p->port, src) == 0);
+	return flowtab_addr_eq(a, flowtab_addr_is_v4(a) ? &c->address : &c->address6) ||
+		(l4x_addr_on_link(c, a) && l4x_neighbour(l, port, a) == 0);
 }
 
 /** Which guest a rule leads to: of a range of addresses, only such as are guests'. */
@@ -260,7 +259,7 @@ leads_here(struct l4x *l, struct l4x_pkt *p, struct ct_pkt *c, struct admission 
 static void
 begin(struct l4x *l, struct l4x_pkt *p, struct ct_pkt *c, struct admission *a)
 {
-	if (!source_is_own(l, p)) {
+	if (!l4x_ew_is_own(l, p->port, &p->tuple.eaddr)) {
 		l4x_drop(l, p->m, L4X_DROP_IP_SOURCE);
 		return;
 	}

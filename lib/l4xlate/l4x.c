@@ -182,8 +182,7 @@ void
 l4x_rules_set(struct l4x *l, struct rules *r)
 {
 	l->ew.rules = r;
-	l->ew.recheck = 0;
-	l->ew.rechecking = true;
+	l4x_recheck_begin(l);
 	l4x_ew_update(l);
 }
 

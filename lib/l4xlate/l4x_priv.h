@@ -534,7 +534,9 @@ void l4x_rule_decided(struct l4x *l, const struct rule *rule, enum rules_directi
 
 /* ---- recheck.c ---- */
 
-/** Hold some flows against rules that have changed, and cut those that are allowed no more. */
+/** From now on, flows that live are held against rules and ports as they are now. */
+void l4x_recheck_begin(struct l4x *l);
+/** Hold some flows against them, and cut those that are allowed no more. */
 void l4x_recheck(struct l4x *l);
 
 /* ---- ew_steer.c: what rules mean for the way of packets ---- */
@@ -560,6 +562,16 @@ l4x_ew_is_taken(const struct l4x *l, const struct l4x_port *port, const struct f
 }
 
 /* ---- ew.c: packets between guests ---- */
+
+/** Are both of one network and zone? */
+static inline bool
+l4x_ew_may_meet(const struct l4x_port *a, const struct l4x_port *b)
+{
+	return a->conf.zone == b->conf.zone && a->conf.network == b->conf.network;
+}
+
+/** May the guest be met under this address: its own, or one of the link that is no other's? */
+bool l4x_ew_is_own(const struct l4x *l, const struct l4x_port *port, const struct flowtab_addr *a);
 
 /** A packet of a tracked flow; owns the frame. */
 void l4x_ew_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx, uint8_t side);

@@ -142,6 +142,8 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 	}
 	l->max_pif = RTE_MAX(l->max_pif, conf->pif);
 	share_flows(l);
+	/* Its address may have been used by others, its flows may be those of another address. */
+	l4x_recheck_begin(l);
 	return l4x_neighbours_update(l);
 }
 

@@ -209,7 +209,9 @@ struct l4x *l4x_create(const struct l4x_params *p);
 void l4x_destroy(struct l4x *l);
 
 /**
- * Make a port known, or change it (flows go on). The link is down until l4x_port_link().
+ * Make a port known, or change it. The link is down until l4x_port_link(). Flows go on, but for
+ * those of another zone and those between guests one of which is not whom they began with: these
+ * are cut as by l4x_rules_set().
  * @return 0, -EINVAL, -ENOMEM
  */
 int l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf);

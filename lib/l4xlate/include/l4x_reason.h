@@ -84,7 +84,7 @@
 	X(ICMP_ERRORS, "icmp-errors", "ICMP errors sent to guests")                             \
 	X(EW_PKTS, "ew-pkts", "frames forwarded between guests")                                \
 	X(EW_BYTES, "ew-bytes", "bytes forwarded between guests")                               \
-	X(RULE_CUT, "rule-cut", "flows ended because rules do not allow them any more")         \
+	X(RULE_CUT, "rule-cut", "flows ended that rules do not allow, or VMs have, any more")   \
 	X(LOG_LOST, "log-lost", "flows that a rule wants logged and that were too many")        \
 	X(ECHO_LOCAL, "echo-local", "echo requests answered for the gateway")                   \
 	X(ARP_REPLIES, "arp-replies", "ARP replies")                                            \
