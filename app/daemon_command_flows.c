@@ -212,8 +212,9 @@ daemon_command_flow_original(struct daemon *d, struct control_call *call)
 		control_fail(call, "%s", err);
 		return;
 	}
-	if (f.proto == 0 || !f.any.by_addr || !f.any.by_port) {
-		control_fail(call, "give proto, addr and port of the connection as it came in");
+	if (f.proto == 0 || !f.any.by_addr || !f.any.by_port || json_object_size(call->args) != 3) {
+		control_fail(call,
+			"give proto, addr and port of the connection as it came in, nothing else");
 		return;
 	}
 	n.proto = f.proto;

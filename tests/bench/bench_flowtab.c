@@ -48,7 +48,8 @@ usage(FILE *to)
 		"  --burst N         packets given at a time, 1 .. 32, not both 32 and 1\n"
 		"  --runs N          medians of so many runs (1)\n"
 		"  --huge            huge pages\n"
-		"  --json            one JSON object\n"
+		"  --json            one JSON object; of one number of flows, the figures of the\n"
+		"                    first case stand in it by themselves, too\n"
 		"Figures of each case:\n");
 #define X(name, help) fprintf(to, "  %-24s " help "\n", #name);
 	BENCH_FIGURES(X)
@@ -129,6 +130,14 @@ memory_permits(uint32_t flows)
 	return kib == 0 || kib / 2 > (uint64_t)flows * 800 / 1024;
 }
 
+/** ,"name":value of each figure */
+static void
+print_figures(const double *v)
+{
+	for (unsigned int f = 0; f < N_FIGURES; f++)
+		printf(",\"%s\":%.1f", figure_name[f], v[f]);
+}
+
 static void
 print_case(const struct options *o, const struct bench_case *c, const double *v, bool first)
 {
@@ -144,8 +153,7 @@ print_case(const struct options *o, const struct bench_case *c, const double *v,
 		printf("%s\n{\"flows\":%u,\"family\":\"%s\",\"hash\":\"%s\",\"burst\":%u,"
 		       "\"pages\":\"%s\"",
 			first ? "" : ",", c->flows, family, hash, c->burst, pages);
-		for (unsigned int f = 0; f < N_FIGURES; f++)
-			printf(",\"%s\":%.1f", figure_name[f], v[f]);
+		print_figures(v);
 		printf("}");
 	}
 	fflush(stdout);
@@ -171,7 +179,7 @@ case_of(const struct options *o, uint32_t flows, unsigned int n, struct bench_ca
 static int
 run_all(const struct options *o)
 {
-	double v[N_FIGURES];
+	double v[N_FIGURES], main_case[N_FIGURES] = { 0 };
 	struct bench_case c;
 	bool first = true;
 
@@ -189,11 +197,20 @@ run_all(const struct options *o)
 			if (run_case(&c, o->runs, v) != 0)
 				return -1;
 			print_case(o, &c, v, first);
+			if (first)
+				memcpy(main_case, v, sizeof(main_case));
 			first = false;
 		}
 	}
-	if (o->json)
-		printf("\n]}\n");
+	if (o->json) {
+		printf("\n]");
+		/* Of one size, the first case is the one that most ask for. */
+		if (o->n_flows == 1 && !first) {
+			printf(",\"flows\":%u", o->flows[0]);
+			print_figures(main_case);
+		}
+		printf("}\n");
+	}
 	return 0;
 }
 
