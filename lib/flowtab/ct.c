@@ -101,6 +101,12 @@ track_flow(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 		track_new(ct, p, now_ms);
 		return;
 	}
+	if (unlikely(update == CT_UPDATE_OVER)) {
+		ct_free(ct, p->flow);
+		p->flow = FLOWTAB_NONE;
+		p->side = FLOWTAB_SIDE_GUEST;
+		return;
+	}
 	if (unlikely(update == CT_UPDATE_INVALID))
 		return;
 	if (unlikely(update == CT_UPDATE_VALID_NEW))

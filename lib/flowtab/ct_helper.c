@@ -320,6 +320,13 @@ repeat(struct ct_pkt *p, const struct ct_stream *st, const struct ct_seg *seg, u
 	return true;
 }
 
+void
+ct_stream_forget(struct ct *ct, const struct ct_pkt *p)
+{
+	if ((ct->flows[p->flow].flags & CT_F_HELPED) != 0)
+		helped_of(ct, p)->streams[p->side] = (struct ct_stream){ 0 };
+}
+
 bool
 ct_stream_enter(struct ct *ct, struct ct_pkt *p, struct ct_seg *seg)
 {

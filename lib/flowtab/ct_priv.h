@@ -61,6 +61,7 @@ enum ct_update {
 	CT_UPDATE_VALID_NEW, /**< belongs to it, and begins it (again) */
 	CT_UPDATE_PASS,   /**< may be the other end's affair; changes nothing, no deadline either */
 	CT_UPDATE_REOPEN, /**< begins a new flow of the same tuple; the old one is over */
+	CT_UPDATE_OVER,   /**< the flow ends by it; the reason is set in the packet */
 	CT_UPDATE_INVALID, /**< does not fit; the reason is set in the packet */
 };
 
@@ -371,6 +372,9 @@ void ct_helper_adjust(struct ct *ct, struct ct_pkt *p);
  * @param side where the packet had come in
  */
 uint32_t ct_helper_sent(const struct ct *ct, uint32_t idx, unsigned int side, uint32_t seq);
+
+/** The packet's sender begins with another number; nothing of what it said before has arrived. */
+void ct_stream_forget(struct ct *ct, const struct ct_pkt *p);
 
 /** A segment's place in its stream. */
 struct ct_seg {

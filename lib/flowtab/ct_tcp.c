@@ -3,13 +3,19 @@
  * TCP: states and windows of both ends.
  *
  * For each end are kept the end of what it has sent (end), how far the other end allows it to go
- * (maxend), and the largest window it has offered itself (maxwin). A segment of seq .. seq + len
- * with acknowledgement ack is valid if (van Rooij, "Real Stateful TCP Packet Filtering in IP
- * Filter", 2000)
- *   I   seq + len <= maxend of its sender,
+ * (maxend), and the largest window it has offered itself (maxwin, rounded up to a power of two). A
+ * segment of seq .. seq + len with acknowledgement ack is valid if (van Rooij, "Real Stateful TCP
+ * Packet Filtering in IP Filter", 2000)
+ *   I   seq + len <= maxend of its sender, not counting a FIN: some send it into a full window,
  *   II  seq >= end of its sender - maxwin of the other,
  *   III ack <= end of the other,
  *   IV  ack >= end of the other - the larger of its sender's maxwin and 66000.
+ * Of a connection that was picked up nobody knows what was under way before, so there III is
+ *   III ack <= maxend of the other: what is acknowledged was sent.
+ *
+ * An RST must have the number that its receiver expects next. That is the end of what its sender
+ * has sent, or, where some of that got lost behind us, what the other end has acknowledged last: an
+ * end that has forgotten the connection answers with the latter (RFC 9293, 3.5.2).
  *
  * Three kinds of segments outside of the windows are let through because TCP recovers by them; they
  * change nothing that is kept:
@@ -49,18 +55,25 @@ enum end_state {
 };
 
 /* tcp_end.flags */
-#define END_SCALE 0x0f   /**< shift of its windows */
-#define END_OFFERED 0x10 /**< its SYN had the option */
-#define END_SCALED 0x20  /**< so had the other's: in effect, and maxwin is in units of the shift */
-#define END_ANY_WINDOW 0x40 /**< maxend is a guess: the other end has not shown its window yet */
-#define END_AGAIN 0x80      /**< has sent a SYN into the living connection, and nothing since */
+#define END_SCALE 0x0f     /**< shift of its windows */
+#define END_OFFERED 0x10   /**< its SYN had the option */
+#define END_SCALED 0x20    /**< so had the other's: in effect */
+#define END_PICKED_UP 0x40 /**< what it sent before is not known */
+#define END_AGAIN 0x80     /**< has sent a SYN into the living connection, and nothing since */
+
+/** As maxwin: any window, whatever its scale. */
+#define MAXWIN_ANY 30
+static_assert(UINT64_C(1) << MAXWIN_ANY >= (uint64_t)UINT16_MAX << SCALE_MAX, "any window");
 
 struct tcp_end {
 	uint32_t end;
 	uint32_t maxend;
-	uint16_t maxwin;
+	/** Low half of the last acknowledgement of what it has sent; with END_AGAIN, of what will
+	 * acknowledge that SYN. */
+	uint16_t acked;
 	uint8_t flags;
-	uint8_t state; /**< enum end_state */
+	uint8_t state : 3;  /**< enum end_state */
+	uint8_t maxwin : 5; /**< binary logarithm */
 };
 
 struct tcp_track {
@@ -159,18 +172,15 @@ shift_of(const struct tcp_end *e)
 static inline uint32_t
 maxwin_bytes(const struct tcp_end *e)
 {
-	return (uint32_t)e->maxwin << shift_of(e);
+	return UINT32_C(1) << e->maxwin;
 }
 
-/** From here on the end's windows are scaled: what it offered unscaled is rounded up. */
-static void
-scale_begin(struct tcp_end *e)
+/** @param bytes a window, 1 GiB at most */
+static inline void
+offer_window(struct tcp_end *e, uint32_t bytes)
 {
-	if ((e->flags & END_SCALED) != 0)
-		return;
-	e->flags |= END_SCALED;
-	if ((e->flags & END_SCALE) != 0)
-		e->maxwin = (uint16_t)((e->maxwin >> (e->flags & END_SCALE)) + 1);
+	if (unlikely(bytes > maxwin_bytes(e)))
+		e->maxwin = 32 - (unsigned int)__builtin_clz(bytes - 1);
 }
 
 /** A SYN: scaling is in effect once both have offered it. */
@@ -186,8 +196,8 @@ learn_scale(const struct ct_pkt *p, struct tcp_end *src, struct tcp_end *dst)
 		return;
 	src->flags |= END_OFFERED | scale;
 	if ((dst->flags & END_OFFERED) != 0) {
-		scale_begin(src);
-		scale_begin(dst);
+		src->flags |= END_SCALED;
+		dst->flags |= END_SCALED;
 	}
 }
 
@@ -198,28 +208,19 @@ window_of(const struct segment *s, const struct tcp_end *src)
 	return (s->flags & FLAG_SYN) != 0 ? s->win : (uint32_t)s->win << shift_of(src);
 }
 
-static inline void
-offer_window(struct tcp_end *src, const struct segment *s)
-{
-	unsigned int shift = shift_of(src);
-	uint32_t units = s->win;
-
-	if ((s->flags & FLAG_SYN) != 0 && shift != 0)
-		units = (units >> shift) + 1;
-	if (units > src->maxwin)
-		src->maxwin = (uint16_t)units;
-}
-
 /** How far the other end may go, by an acknowledgement and its window; a probe always fits. */
 static inline void
 allow(struct tcp_end *dst, uint32_t to)
 {
-	if ((dst->flags & END_ANY_WINDOW) != 0) {
-		dst->flags &= (uint8_t)~END_ANY_WINDOW;
+	if (!seq_le(to, dst->maxend))
 		dst->maxend = to;
-	} else if (!seq_le(to, dst->maxend)) {
-		dst->maxend = to;
-	}
+}
+
+/** No number from here on was sent yet. */
+static inline uint32_t
+newest_of(const struct tcp_end *e)
+{
+	return unlikely((e->flags & END_PICKED_UP) != 0) ? e->maxend : e->end;
 }
 
 /** I to IV, see above. */
@@ -227,11 +228,13 @@ static inline bool
 in_window(const struct segment *s, const struct tcp_end *src, const struct tcp_end *dst)
 {
 	uint32_t oldest = RTE_MAX(maxwin_bytes(src), (uint32_t)ACK_WINDOW);
+	uint32_t fin = (s->flags & FLAG_FIN) != 0;
 
-	if (!seq_le(s->seq + s->len, src->maxend) || !seq_le(src->end - maxwin_bytes(dst), s->seq))
+	if (!seq_le(s->seq + s->len - fin, src->maxend) ||
+		!seq_le(src->end - maxwin_bytes(dst), s->seq))
 		return false;
 	return (s->flags & FLAG_ACK) == 0 ||
-		(seq_le(s->ack, dst->end) && seq_le(dst->end - oldest, s->ack));
+		(seq_le(s->ack, newest_of(dst)) && seq_le(dst->end - oldest, s->ack));
 }
 
 static enum ct_timeout
@@ -261,32 +264,39 @@ syn_begin(const struct ct_pkt *p, const struct segment *s, struct tcp_track *t, 
 	*t = (struct tcp_track){ 0 };
 	src->end = s->seq + s->len;
 	src->maxend = src->end;
-	src->maxwin = RTE_MAX(s->win, 1);
+	src->acked = (uint16_t)src->end;
 	src->state = END_SYN_SENT;
+	offer_window(src, s->win);
 	if (read_scale(p, &scale))
 		src->flags = END_OFFERED | scale;
 }
 
-/** In the middle: nobody knows how windows are scaled, so the largest scale is assumed. */
+/**
+ * An end of which nothing is known but where it has come to: neither how windows are scaled, so the
+ * largest scale is assumed, nor how large they were.
+ */
+static inline struct tcp_end
+end_unknown(uint32_t end, enum end_state state)
+{
+	return (struct tcp_end){
+		.end = end,
+		.maxend = end + ((uint32_t)UINT16_MAX << SCALE_MAX),
+		.acked = (uint16_t)end,
+		.flags = END_SCALED | SCALE_MAX | END_PICKED_UP,
+		.state = state,
+		.maxwin = MAXWIN_ANY,
+	};
+}
+
+/** In the middle. This segment may be older than what went before, so its window says little. */
 static void
 pickup_begin(const struct segment *s, struct tcp_track *t)
 {
 	struct tcp_end *src = &t->ends[FLOWTAB_SIDE_GUEST], *dst = &t->ends[FLOWTAB_SIDE_OTHER];
 
-	*src = (struct tcp_end){
-		.end = s->seq + s->len,
-		.maxwin = RTE_MAX(s->win, 1),
-		.flags = END_SCALED | SCALE_MAX | END_ANY_WINDOW,
-		.state = (s->flags & FLAG_FIN) != 0 ? END_FIN_SENT : END_ESTABLISHED,
-	};
-	src->maxend = src->end + ((uint32_t)UINT16_MAX << SCALE_MAX);
-	*dst = (struct tcp_end){
-		.end = s->ack,
-		.maxend = s->ack + ((uint32_t)RTE_MAX(s->win, 1) << SCALE_MAX),
-		.maxwin = UINT16_MAX,
-		.flags = END_SCALED | SCALE_MAX,
-		.state = END_ESTABLISHED,
-	};
+	*src = end_unknown(
+		s->seq + s->len, (s->flags & FLAG_FIN) != 0 ? END_FIN_SENT : END_ESTABLISHED);
+	*dst = end_unknown(s->ack, END_ESTABLISHED);
 }
 
 bool
@@ -326,7 +336,7 @@ advance(const struct segment *s, struct tcp_end *src, struct tcp_end *dst)
 {
 	if (!seq_le(s->seq + s->len, src->end))
 		src->end = s->seq + s->len;
-	offer_window(src, s);
+	offer_window(src, window_of(s, src));
 	src->flags &= (uint8_t)~END_AGAIN;
 	if ((s->flags & FLAG_SYN) != 0 && src->state < END_SYN_SENT)
 		src->state = END_SYN_SENT;
@@ -334,6 +344,9 @@ advance(const struct segment *s, struct tcp_end *src, struct tcp_end *dst)
 		src->state = END_FIN_SENT;
 	if ((s->flags & FLAG_ACK) == 0)
 		return;
+	if (unlikely((dst->flags & END_PICKED_UP) != 0) && !seq_le(s->ack, dst->end))
+		dst->end = s->ack;
+	dst->acked = (uint16_t)s->ack;
 	allow(dst, s->ack + RTE_MAX(window_of(s, src), 1U));
 	if (dst->state == END_SYN_SENT)
 		dst->state = END_ESTABLISHED;
@@ -370,13 +383,35 @@ first_answer(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tc
 	}
 	/* What the first SYN offered is what this end may send. */
 	src->end = s->seq + s->len;
-	src->maxend = src->end + RTE_MAX(maxwin_bytes(dst), 1U);
-	src->maxwin = 1;
+	src->maxend = src->end + maxwin_bytes(dst);
+	src->acked = (uint16_t)src->end;
+	src->maxwin = 0;
 	learn_scale(p, src, dst);
 	if ((s->flags & FLAG_ACK) == 0)
 		allow(dst, dst->end + RTE_MAX(window_of(s, src), 1U));
 	advance(s, src, dst);
 	return CT_UPDATE_VALID;
+}
+
+/** Who makes his numbers by SYN cookies makes others a minute later. */
+static enum ct_update
+answer_anew(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *src,
+	struct tcp_end *dst)
+{
+	enum ct_update update = first_answer(ct, p, s, src, dst);
+
+	if (update == CT_UPDATE_VALID)
+		ct_stream_forget(ct, p);
+	return update;
+}
+
+/** Is the number one that the other end may expect? */
+static bool
+is_next(const struct segment *s, const struct tcp_end *src, const struct tcp_end *dst)
+{
+	return s->seq == src->end ||
+		((uint16_t)s->seq == src->acked && seq_le(s->seq, src->end) &&
+			seq_le(src->end - maxwin_bytes(dst), s->seq));
 }
 
 /** An RST of an end that has been seen. */
@@ -386,7 +421,7 @@ reset(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *
 {
 	if (dst->state == END_UNSEEN && s->seq != src->end)
 		return CT_UPDATE_VALID;
-	if (ct->seq_check && s->seq != src->end) {
+	if (ct->seq_check && !is_next(s, src, dst)) {
 		ct_invalid(ct, p, CT_REASON_TCP_RST);
 		return CT_UPDATE_INVALID;
 	}
@@ -394,27 +429,28 @@ reset(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *
 	return CT_UPDATE_VALID;
 }
 
+/** Is the SYN|ACK the answer to a SYN that was let through? */
+static inline bool
+answers_again(const struct segment *s, const struct tcp_end *dst)
+{
+	return (dst->flags & END_AGAIN) != 0 && (uint16_t)s->ack == dst->acked;
+}
+
 /**
  * A SYN was let through, and now it is accepted: both ends have forgotten the connection, and begin
- * another without our having seen the end of the first. What the SYN offered was not kept.
+ * another without our having seen the end of the first. What the SYN offered was not kept. Nor
+ * does a helper know where the streams begin: there the SYN has to come again, and begin a flow.
  */
 static enum ct_update
-begin_again(const struct segment *s, struct tcp_end *src, struct tcp_end *dst)
+begin_again(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *src,
+	struct tcp_end *dst)
 {
-	*src = (struct tcp_end){
-		.end = s->seq + s->len,
-		.maxend = s->seq + s->len + ((uint32_t)UINT16_MAX << SCALE_MAX),
-		.maxwin = RTE_MAX(s->win, 1),
-		.flags = END_SCALED | SCALE_MAX | END_ANY_WINDOW,
-		.state = END_SYN_SENT,
-	};
-	*dst = (struct tcp_end){
-		.end = s->ack,
-		.maxend = s->ack + RTE_MAX(s->win, 1),
-		.maxwin = UINT16_MAX,
-		.flags = END_SCALED | SCALE_MAX,
-		.state = END_ESTABLISHED,
-	};
+	if ((ct->flows[p->flow].flags & CT_F_HELPED) != 0) {
+		ct_invalid(ct, p, CT_REASON_TCP_STATE);
+		return CT_UPDATE_OVER;
+	}
+	*src = end_unknown(s->seq + s->len, END_SYN_SENT);
+	*dst = end_unknown(s->ack, END_ESTABLISHED);
 	return CT_UPDATE_VALID;
 }
 
@@ -431,11 +467,16 @@ segment_of_flow(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct
 	fits = !ct->seq_check || in_window(s, src, dst);
 	if (is_syn_alone(s) && (!fits || src->state >= END_ESTABLISHED)) {
 		src->flags |= END_AGAIN;
+		src->acked = (uint16_t)(s->seq + 1);
 		return CT_UPDATE_PASS;
 	}
+	/* Of what was picked up, windows tell little. */
+	if ((s->flags & FLAG_SYN) != 0 && (!fits || (src->flags & END_PICKED_UP) != 0) &&
+		answers_again(s, dst))
+		return begin_again(ct, p, s, src, dst);
 	if (unlikely(!fits)) {
-		if ((s->flags & FLAG_SYN) != 0 && (dst->flags & END_AGAIN) != 0)
-			return begin_again(s, src, dst);
+		if ((s->flags & FLAG_SYN) != 0 && src->state == END_SYN_SENT)
+			return answer_anew(ct, p, s, src, dst);
 		ct_invalid(ct, p, CT_REASON_TCP_SEQ);
 		return CT_UPDATE_INVALID;
 	}
@@ -480,7 +521,7 @@ ct_tcp_update(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 		}
 	}
 	update = segment_of_flow(ct, p, &s, src, dst);
-	if (unlikely(update == CT_UPDATE_INVALID || update == CT_UPDATE_PASS))
+	if (unlikely(update != CT_UPDATE_VALID))
 		return update;
 	class = timeout_class(t);
 	if (unlikely(class == CT_TIMEOUT_TCP_CLOSED || class == CT_TIMEOUT_TCP_FIN_WAIT))
@@ -496,7 +537,7 @@ ct_tcp_has_sent(const struct flowtab_flow *f, unsigned int side, uint32_t seq)
 	const struct tcp_end *other = &((const struct tcp_track *)f->track)->ends[!side];
 	uint32_t oldest = RTE_MAX(maxwin_bytes(other), (uint32_t)ACK_WINDOW);
 
-	return e->state != END_UNSEEN && seq_le(seq, e->end) && seq_le(e->end - oldest, seq);
+	return e->state != END_UNSEEN && seq_le(seq, newest_of(e)) && seq_le(e->end - oldest, seq);
 }
 
 const char *

@@ -191,8 +191,12 @@ judge_syn_ack(const struct model_flow *f, unsigned int d, const struct pkt_view 
 
 	if (f->rst || f->picked_up || !peer->syn || me->fin)
 		return UNSURE;
-	if (is_far(f, d, v))
+	if (is_far(f, d, v)) {
+		/* RFC 4987, 3.6: an end with SYN cookies does not know what it has said. */
+		if (!me->acked && v->tcp.ack == peer->isn + 1)
+			return UNSURE;
 		return me->acked && peer->acked ? UNSURE : WRONG;
+	}
 	if (v->tcp.ack != peer->isn + 1 || (me->known && v->tcp.seq != me->isn))
 		return UNSURE;
 	return !me->known || beyond(me->end, v->tcp.seq) < NEAR ? FITS : UNSURE;
@@ -211,6 +215,9 @@ judge_rst(const struct model_flow *f, unsigned int d, const struct pkt_view *v)
 		return (v->tcp.flags & PKT_ACK) != 0 && v->tcp.ack == peer->end && v->tcp.seq == 0
 			? FITS
 			: UNSURE;
+	/* RFC 9293, 3.5.2: who has forgotten the connection goes by the acknowledgement. */
+	if (me->acked && v->tcp.seq == me->next)
+		return FITS;
 	/* RFC 9293, 3.5.1: the answer to the ACK of such an end goes by that one's number. */
 	if (v->tcp.seq != me->end)
 		return peer->known ? WRONG : PASSES;
@@ -299,6 +306,7 @@ learn_ack(struct model_flow *f, unsigned int d, const struct pkt_view *v, uint32
 	peer->limited = true;
 	if (peer->syn && seq_le(peer->isn + 1, v->tcp.ack))
 		peer->acked = true;
+	peer->next = v->tcp.ack;
 	if (peer->fin && seq_le(peer->fin_end, v->tcp.ack))
 		peer->fin_acked = true;
 	if (!peer->known && f->picked_up) {
@@ -354,6 +362,8 @@ tcp_learn(struct model_flow *f, unsigned int d, const struct pkt_view *v)
 		tcp_timeout(f);
 		return;
 	}
+	if (flags == (PKT_SYN | PKT_ACK) && me->syn && !me->acked && v->tcp.seq != me->isn)
+		memset(me, 0, sizeof(*me));
 	if ((flags & PKT_SYN) != 0 && !me->syn) {
 		me->syn = true;
 		me->isn = v->tcp.seq;

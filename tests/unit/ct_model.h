@@ -46,6 +46,7 @@ struct model_end {
 	bool fin, fin_acked;
 	uint32_t isn, fin_end;
 	uint32_t end;    /**< one past the highest number sent */
+	uint32_t next;   /**< the last acknowledgement of it, once its SYN was acknowledged */
 	uint32_t limit;  /**< how far the other end lets it go */
 	bool limited;    /**< limit is known */
 	uint32_t window; /**< the largest that it has offered */

@@ -600,6 +600,31 @@ connection_may_begin_with_another_number_until_it_is_answered(void **state)
 }
 
 static void
+server_may_answer_with_another_number_until_it_is_acknowledged(void **state)
+{
+	struct ftp f = { .k = &kit, .path = ftp_both4, .port = 40000, .helper = CT_HELPER_FTP };
+	struct ftp_seg syn = { .seq = 77777, .flags = PKT_SYN };
+	struct ftp_seg syn_ack = { .seq = 100, .ack = 77778, .flags = PKT_SYN | PKT_ACK };
+	struct ftp_got got;
+
+	(void)state;
+	ftp_send(&f, CLIENT, &syn, &got);
+	ftp_send(&f, SERVER, &syn_ack, &got);
+	assert_int_equal(got.verdict, CT_ACCEPT);
+	/* Lost; and made of a SYN cookie. */
+	syn_ack.seq = 0x40000000;
+	ftp_send(&f, SERVER, &syn_ack, &got);
+	assert_int_equal(got.verdict, CT_ACCEPT);
+	f.sent[CLIENT] = f.rcvd[SERVER] = 77778;
+	f.sent[SERVER] = f.rcvd[CLIENT] = 0x40000001;
+	ftp_ack(&f, CLIENT, &got);
+	assert_string_equal(ftp_tell(&f, SERVER, "220 hello\r\n"), "220 hello\r\n");
+	assert_string_equal(ftp_tell(&f, CLIENT, PORT_A), PORT_A_SEEN);
+	assert_string_equal(
+		ftp_tell(&f, SERVER, "227 (198,51,100,7,9,9)\r\n"), "227 (10,0,2,100,9,9)\r\n");
+}
+
+static void
 end_of_the_stream_is_numbered_as_all_else(void **state)
 {
 	struct ftp_got got;
@@ -714,6 +739,7 @@ main(void)
 		T(without_room_it_stays_as_it_is_and_its_repetition_is_dropped),
 		T(connection_picked_up_is_read_from_its_next_line_on),
 		T(connection_may_begin_with_another_number_until_it_is_answered),
+		T(server_may_answer_with_another_number_until_it_is_acknowledged),
 		T(end_of_the_stream_is_numbered_as_all_else),
 		T(icmp_error_quotes_the_number_that_was_sent),
 #undef T
