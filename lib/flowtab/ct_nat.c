@@ -249,6 +249,9 @@ search_ports(struct nat_search *s)
 static bool
 search(struct nat_search *s)
 {
+	/* This slice has none of the ports, at no address. */
+	if (!s->keep && s->n_src_ports == 0)
+		return false;
 	do {
 		s->reply->oaddr = flowtab_addr_add(&s->src, s->src_addrs.at);
 		s->reply->eaddr = flowtab_addr_add(&s->dst, s->dst_addrs.at);

@@ -267,6 +267,24 @@ a_slice_may_have_no_port_at_all(void **state)
 }
 
 static void
+a_slice_without_ports_searches_no_addresses(void **state)
+{
+	const struct ct_params params = { .slice = 0, .n_slices = 2 };
+	/* Of one port the second slice has all, and there are 2^62 addresses. */
+	struct ct_nat nat = snat("2001:db8::", "2001:db9::", 5000, 5000);
+	struct ask a = nth(0, false);
+	struct flowtab_tuple r;
+	struct ctkit k;
+
+	ctkit_open(&k, &params, 64);
+	for (uint16_t port = 4999; port <= 5001; port++) {
+		a.sport = port;
+		assert_int_equal(choose(&k, &a, &nat, &r), -ENOSPC);
+	}
+	ctkit_close(&k);
+}
+
+static void
 destinations_are_everybodys(void **state)
 {
 	const struct ct_params params = { .slice = 2, .n_slices = 4 };
@@ -492,6 +510,7 @@ main(void)
 		cmocka_unit_test(slices_share_no_port_and_use_all_to_their_edges),
 		cmocka_unit_test(a_port_is_kept_in_its_own_slice_alone),
 		cmocka_unit_test(a_slice_may_have_no_port_at_all),
+		cmocka_unit_test(a_slice_without_ports_searches_no_addresses),
 		cmocka_unit_test(destinations_are_everybodys),
 		cmocka_unit_test(one_search_looks_at_4096_choices_at_most),
 		cmocka_unit_test(one_search_looks_at_4096_addresses_at_most),
