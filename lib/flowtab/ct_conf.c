@@ -142,7 +142,9 @@ ct_policy_set(struct ct *ct, unsigned int id, const struct ct_policy *policy)
 	if (id >= CT_POLICIES)
 		return -EINVAL;
 	for (unsigned int i = 0; i < CT_TIMEOUTS; i++)
-		ct->timeout_ms[id][i] = policy->ms[i] != 0 ? policy->ms[i] : default_ms[i];
+		ct->timeout_ms[id][i] = policy->ms[i] != 0
+			? RTE_MIN(policy->ms[i], CT_TIMEOUT_MAX_MS)
+			: default_ms[i];
 	return 0;
 }
 

@@ -424,6 +424,28 @@ sixty_days_are_no_overflow(void **state)
 }
 
 static void
+timeouts_of_any_length_are_no_overflow(void **state)
+{
+	static const uint64_t ms[] = { UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - T0, UINT64_MAX / 2,
+		INT64_MAX };
+	struct ctkit k;
+
+	for (size_t i = 0; i < RTE_DIM(ms); i++) {
+		struct ct_policy p = { .ms = { [CT_TIMEOUT_UDP_FIRST] = ms[i] } };
+
+		ctkit_open(&k, NULL, 16);
+		assert_int_equal(ct_policy_set(k.ct, 0, &p), 0);
+		assert_int_equal(udp(&k, out[0], &ctkit_plain), NEW);
+		for (int year = 0; year < 3; year++) {
+			k.now_ms += 365 * DAY_MS;
+			flowtab_expire(k.ft, k.now_ms, 1024);
+			assert_int_not_equal(ctkit_find(&k, out[0], IPPROTO_UDP), FLOWTAB_NONE);
+		}
+		ctkit_close(&k);
+	}
+}
+
+static void
 burst_sees_what_its_earlier_packets_have_done(void **state)
 {
 	struct ctkit_pkt c[6];
@@ -635,6 +657,7 @@ main(void)
 		cmocka_unit_test(flow_that_would_answer_itself_is_refused),
 		cmocka_unit_test(timeouts_go_by_the_policy_of_the_zone),
 		cmocka_unit_test(sixty_days_are_no_overflow),
+		cmocka_unit_test(timeouts_of_any_length_are_no_overflow),
 		cmocka_unit_test(burst_sees_what_its_earlier_packets_have_done),
 		cmocka_unit_test(flow_can_be_looked_at),
 		cmocka_unit_test(flow_of_a_socket_is_not_the_trackers),

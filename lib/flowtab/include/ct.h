@@ -168,6 +168,8 @@ enum ct_timeout {
 /** Sets of timeouts; flows take the one of their zone when they begin. 0 is every zone's at first.
  */
 #define CT_POLICIES 16
+/** Longer ones are as long as this: any time and a timeout make no more than 64 bits. */
+#define CT_TIMEOUT_MAX_MS (UINT64_MAX / 4)
 
 struct ct_policy {
 	uint64_t ms[CT_TIMEOUTS]; /**< 0: the default */
