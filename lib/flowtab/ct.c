@@ -56,6 +56,13 @@ track_new(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 		tell_flow(&ct->flows[parent], p);
 }
 
+/** False: it cannot be translated, and is refused. */
+static inline bool
+may_write(struct ct *ct, struct ct_pkt *p)
+{
+	return likely(ct_is_writable(p->m)) || ct_refuse(ct, p, CT_DROP, CT_REASON_NAT_REWRITE);
+}
+
 /** Everything that is done to a packet on its way through its flow, once it is known to be valid.
  */
 static void
@@ -91,8 +98,12 @@ track_flow(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	struct flowtab_flow *f = &ct->flows[p->flow];
 	enum ct_update update;
 
-	if (unlikely((f->flags & CT_F_HELPED) != 0))
-		ct_helper_enter(ct, p);
+	if (unlikely((f->flags & (CT_F_SNAT | CT_F_DNAT | CT_F_HELPED)) != 0)) {
+		if (!may_write(ct, p))
+			return;
+		if ((f->flags & CT_F_HELPED) != 0)
+			ct_helper_enter(ct, p);
+	}
 	update = f->proto == IPPROTO_TCP ? ct_tcp_update(ct, p, now_ms)
 					 : ct_dgram_update(ct, p, now_ms);
 	if (unlikely(update == CT_UPDATE_REOPEN)) {
@@ -352,6 +363,8 @@ commit_new(struct ct *ct, struct ct_pkt *p, const struct ct_commit *c, uint64_t 
 	}
 	if (choose_reply(ct, p, c, e, now_ms, &reply, &flags) != 0)
 		return ct_refuse(ct, p, CT_DROP, CT_REASON_NAT_EXHAUSTED);
+	if (unlikely(flags != 0 || helper != CT_HELPER_NONE) && !may_write(ct, p))
+		return false;
 	err = make_flow(ct, p, c, &reply, now_ms, &idx);
 	if (err != 0)
 		return refuse_new(ct, p, err);

@@ -164,8 +164,9 @@ ct_icmp_error(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	ct_count(ct, CT_COUNT_RELATED);
 	if ((f->flags & (CT_F_SNAT | CT_F_DNAT)) == 0)
 		return;
-	/* The router that it names is none where the quoted packet came from. */
-	if (p->v4 && *(const uint8_t *)ct_at(p, p->l4_off) == CT_ICMP_REDIRECT) {
+	/* The router that a redirect names is none where the quoted packet came from. */
+	if (!ct_is_writable(p->m) ||
+		(p->v4 && *(const uint8_t *)ct_at(p, p->l4_off) == CT_ICMP_REDIRECT)) {
 		ct_refuse(ct, p, CT_DROP, CT_REASON_NAT_REWRITE);
 		return;
 	}

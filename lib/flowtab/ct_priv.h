@@ -169,6 +169,17 @@ ct_at(const struct ct_pkt *p, uint32_t off)
 	return rte_pktmbuf_mtod_offset(p->m, void *, off);
 }
 
+/** Are the headers the packet's alone? What others refer to as well must not be written. */
+static inline bool
+ct_is_writable(const struct rte_mbuf *m)
+{
+	if (unlikely(rte_mbuf_refcnt_read(m) != 1))
+		return false;
+	if (likely(RTE_MBUF_DIRECT(m)))
+		return true;
+	return RTE_MBUF_HAS_EXTBUF(m) && rte_mbuf_ext_refcnt_read(m->shinfo) == 1;
+}
+
 /** Bytes of L4 payload. */
 static inline uint32_t
 ct_payload_len(const struct ct_pkt *p)

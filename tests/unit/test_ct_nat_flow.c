@@ -131,6 +131,48 @@ send_msg(struct ctkit *k, const struct msg *m, uint16_t pif, const struct ct_com
 	return p.state;
 }
 
+static void
+outside_free(void *addr, void *opaque)
+{
+	(void)addr;
+	(void)opaque;
+}
+
+/** The frame in an mbuf that others refer to as well. @return what else has to be freed */
+static struct rte_mbuf *
+share(struct ctkit *k, struct ctkit_pkt *c, unsigned int how)
+{
+	static struct rte_mbuf_ext_shared_info shinfo;
+	static uint8_t outside[256];
+	struct rte_mbuf *other = NULL, *m = c->p.m;
+
+	switch (how) {
+	case 0: /* has a clone */
+		other = rte_pktmbuf_clone(m, k->pool);
+		break;
+	case 1: /* is one */
+		other = m;
+		c->p.m = rte_pktmbuf_clone(m, k->pool);
+		break;
+	case 2: /* is held twice */
+		rte_mbuf_refcnt_update(m, 1);
+		other = m;
+		break;
+	default: /* memory of somebody else, held twice */
+		other = m;
+		c->p.m = rte_pktmbuf_alloc(k->pool);
+		memcpy(outside, rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
+		rte_mbuf_ext_refcnt_set(&shinfo, how == 3 ? 2 : 1);
+		shinfo.free_cb = outside_free;
+		rte_pktmbuf_attach_extbuf(c->p.m, outside, RTE_BAD_IOVA, sizeof(outside), &shinfo);
+		c->p.m->data_len = m->data_len;
+		c->p.m->pkt_len = m->data_len;
+		break;
+	}
+	assert_non_null(other);
+	return other;
+}
+
 static struct msg
 back(const struct msg *m)
 {
@@ -467,6 +509,47 @@ a_full_table_lets_nothing_out_untranslated(void **state)
 
 /** Random clients, more than fit: of all that was accepted, nothing showed an inner address. */
 static void
+what_is_shared_is_not_written(void **state)
+{
+	static const struct ct_nat nat = { .what = CT_NAT_SRC,
+		.src = { .min.b = { [10] = 0xff, 0xff, 10, 9, 9, 9 },
+			.max.b = { [10] = 0xff, 0xff, 10, 9, 9, 9 } } };
+	const struct ct_commit commit = { .nat = &nat, .opif = CTKIT_SERVER_PIF };
+	static uint8_t frame[PKT_MAX], before[PKT_MAX];
+	struct msg m = { .src = pkt_addr("10.0.2.15"),
+		.dst = pkt_addr("10.0.2.16"),
+		.sport = 40000,
+		.dport = 53,
+		.proto = IPPROTO_UDP };
+	size_t len = build(frame, &m);
+	struct rte_mbuf *other;
+	struct ctkit_pkt c;
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	memcpy(before, frame, len);
+	for (unsigned int how = 0; how < 8; how++) {
+		/* The flow's first packet, and one of a flow; the last kind is nobody else's. */
+		bool ok = how % 4 == 3 && how > 3;
+
+		if (how == 4)
+			send_raw(&k, frame, len, CTKIT_CLIENT_PIF, &commit);
+		ctkit_frame(&k, &c, CTKIT_CLIENT_PIF, before, len);
+		other = share(&k, &c, how % 4 + ok);
+		ct_track(k.ct, &c.p, k.now_ms);
+		ct_commit(k.ct, &c.p, &commit, k.now_ms);
+		assert_int_equal(c.p.verdict, ok ? CT_ACCEPT : CT_DROP);
+		assert_int_equal(c.p.reason, ok ? CT_REASON_NONE : CT_REASON_NAT_REWRITE);
+		assert_int_equal(flowtab_count(k.ft), how >= 4);
+		if (!ok)
+			assert_memory_equal(rte_pktmbuf_mtod(c.p.m, uint8_t *), before, len);
+		rte_pktmbuf_free(other);
+		rte_pktmbuf_free(c.p.m);
+	}
+	ctkit_close(&k);
+}
+
+static void
 nothing_ever_leaves_untranslated(void **state)
 {
 	uint64_t seed = 50;
@@ -516,6 +599,7 @@ main(void)
 		cmocka_unit_test(an_exhausted_range_drops),
 		cmocka_unit_test(what_cannot_be_translated_is_dropped),
 		cmocka_unit_test(a_full_table_lets_nothing_out_untranslated),
+		cmocka_unit_test(what_is_shared_is_not_written),
 		cmocka_unit_test(nothing_ever_leaves_untranslated),
 	};
 	int rc;

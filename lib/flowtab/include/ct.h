@@ -21,7 +21,8 @@
  *
  * Packets are mbufs whose first segment holds all headers (and, for flows with a helper, what there
  * is of the payload in it is looked at); the caller has taken them apart, or has ct_pkt_parse() do
- * so. Fragments are to be reassembled before (flowtab_frag.h).
+ * so. What is to be translated must be nobody else's: a clone, or what has one, is refused.
+ * Fragments are to be reassembled before (flowtab_frag.h).
  *
  * Limits: flows by the table and by zone (flowtab_zone.h), expectations and flows with a helper by
  * params; ports to translate to by the slice that this instance owns.
