@@ -6,7 +6,7 @@
 #define TIMER_ROOM 8
 /** Entries of the wheels looked at by one call. */
 #define TIMER_BUDGET 512
-#define EXPIRE_BUDGET 128
+#define EXPIRE_BUDGET 64
 
 /** A connection for a port that is gone: the peer is not left waiting. */
 static void

@@ -32,7 +32,7 @@
 #define MIN_PKTS 200000
 #define PAYLOAD 64
 /** As in l4x_timers(). */
-#define EXPIRE_BUDGET 128
+#define EXPIRE_BUDGET 64
 #define GUEST_PIF 1
 #define OTHER_PIF 2
 #define SERVER_PORT 443
