@@ -238,7 +238,7 @@ in_window(const struct segment *s, const struct tcp_end *src, const struct tcp_e
 }
 
 static enum ct_timeout
-timeout_class(const struct tcp_track *t)
+timeout_class(const struct tcp_track *t, bool answered)
 {
 	uint8_t a = t->ends[0].state, b = t->ends[1].state;
 	uint8_t least = RTE_MIN(a, b), most = RTE_MAX(a, b);
@@ -249,7 +249,8 @@ timeout_class(const struct tcp_track *t)
 		return CT_TIMEOUT_TCP_FIN_WAIT;
 	if (least == END_UNSEEN && most == END_SYN_SENT)
 		return CT_TIMEOUT_TCP_FIRST;
-	if (least < END_ESTABLISHED)
+	/* What was picked up may be a connection, or a scan. */
+	if (least < END_ESTABLISHED || unlikely(!answered))
 		return CT_TIMEOUT_TCP_OPENING;
 	return most >= END_FIN_SENT ? CT_TIMEOUT_TCP_CLOSING : CT_TIMEOUT_TCP_ESTABLISHED;
 }
@@ -327,7 +328,7 @@ ct_tcp_begin(struct ct *ct, const struct ct_pkt *p, uint32_t idx, uint64_t now_m
 		pickup_begin(&s, t);
 		ct_count(ct, CT_COUNT_PICKUPS);
 	}
-	ct_touch(ct, idx, timeout_class(t), now_ms);
+	ct_touch(ct, idx, timeout_class(t, false), now_ms);
 }
 
 /** What the segment tells of its sender and, by its acknowledgement, of the other. */
@@ -505,6 +506,7 @@ ct_tcp_update(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	enum ct_timeout class;
 	enum ct_update update;
 	struct segment s;
+	bool answered;
 
 	segment_read(p, &s);
 	if (unlikely(!flags_ok(s.flags))) {
@@ -523,7 +525,8 @@ ct_tcp_update(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 	update = segment_of_flow(ct, p, &s, src, dst);
 	if (unlikely(update != CT_UPDATE_VALID))
 		return update;
-	class = timeout_class(t);
+	answered = p->side == FLOWTAB_SIDE_OTHER || (ct->flows[p->flow].flags & CT_F_ANSWERED) != 0;
+	class = timeout_class(t, answered);
 	if (unlikely(class == CT_TIMEOUT_TCP_CLOSED || class == CT_TIMEOUT_TCP_FIN_WAIT))
 		flowtab_close(ct->ft, p->flow);
 	ct_touch(ct, p->flow, class, now_ms);

@@ -328,7 +328,7 @@ tcp_timeout(struct model_flow *f)
 	else if (a->fin && b->fin)
 		f->min_ms = 45 * S;
 	else if (f->picked_up)
-		f->min_ms = 30 * S, f->max_ms = 24 * H;
+		f->min_ms = 30 * S, f->max_ms = f->answered ? 24 * H : 0;
 	else if (a->fin || b->fin)
 		f->min_ms = 15 * MIN;
 	else if (a->acked && b->acked)

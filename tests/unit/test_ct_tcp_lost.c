@@ -271,6 +271,24 @@ what_was_under_way_before_is_acknowledged_after(void **state)
 }
 
 static void
+what_nobody_answers_is_not_kept_as_a_connection(void **state)
+{
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	/* Who scans with ACKs, or with FINs, has no flow for a day by each. */
+	assert_int_equal(commit(&k, ACK, C0, S0, 0), NEW);
+	k.now_ms += 20000;
+	assert_int_equal(C(&k, ACK, C0, S0, 10), NEW);
+	assert_int_equal(left(&k), 30000);
+	assert_int_equal(C(&k, FIN | ACK, C0 + 10, S0, 0), NEW);
+	assert_int_equal(left(&k), 30000);
+	assert_int_equal(S(&k, ACK, S0, C0 + 11, 0), RPL);
+	assert_int_equal(left(&k), 900000);
+	ctkit_close(&k);
+}
+
+static void
 connection_with_a_closed_window_is_picked_up(void **state)
 {
 	struct ctkit k;
@@ -299,6 +317,7 @@ main(void)
 		cmocka_unit_test(windows_of_a_gigabyte_wrap_with_their_numbers),
 		cmocka_unit_test(keepalive_picks_a_connection_up),
 		cmocka_unit_test(what_was_under_way_before_is_acknowledged_after),
+		cmocka_unit_test(what_nobody_answers_is_not_kept_as_a_connection),
 		cmocka_unit_test(connection_with_a_closed_window_is_picked_up),
 	};
 	int failed;
