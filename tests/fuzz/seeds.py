@@ -238,6 +238,134 @@ def tcp_seeds():
         tsock(3, u16(999), 1) + conn(9) + conn(10) + SETTLE
 
 
+# ---- fuzz_ct ----
+
+COMMIT, BURST, CUT_UP, MORE = 0x10, 0x20, 0x40, 0x80
+SYN, SYN_ACK, ACK, PSH, FIN, RST, RST_ACK = range(7)
+AUDIT = b"\x0f"
+# Ranges: one address, four of them, guests', and those that keep addresses; with ports.
+ONE4, SOME4, GUESTS4, ONE6, SOME6, GUESTS6, KEEP4, KEEP6 = range(8)
+PORTS = 0x08
+
+
+def how_commit(opif=2, src=None, dst=None, choice=0, helper=0, more=0):
+    """What follows a step with COMMIT."""
+    what = (src is not None) | (dst is not None) << 1
+    last = helper | more
+    return (u8(opif | what << 2 | choice << 4 | (0x80 if last else 0)) +
+            (b"" if src is None else u8(src)) + (b"" if dst is None else u8(dst)) +
+            (u8(last) if last else b""))
+
+
+def cpkt(proto, flags=SYN, host=(0, 1), port=(0, 1), v6=0, pif=0, data=0, commit=None, step=0,
+         extra=b""):
+    """A packet from host to host; proto 1: TCP, 2: UDP, 3: ICMP, 4: another."""
+    return (u8(proto | step | (COMMIT if commit else 0)) +
+            u8(host[0] | host[1] << 3 | pif << 6 | v6 << 7) + u8(port[0] | port[1] << 3) +
+            (u8(flags) + u8(data) if proto == 1 else u8(data) if proto != 3 else b"") +
+            extra + (commit or b""))
+
+
+def creply(flags=ACK, data=0, which=0, answer=True, commit=None, tcp=True, step=0, extra=b""):
+    return (u8((5 if answer else 7) | step | (COMMIT if commit else 0)) + u8(which) +
+            (u8(flags) if tcp else b"") + (extra if extra else b"") +
+            (b"" if data is None else u8(data)) + (commit or b""))
+
+
+def cerror(which=0, how=0, rest=b""):
+    return b"\x09" + u8(which) + u8(how) + rest
+
+
+def ctime(ms, n, expire=1):
+    return b"\x0c" + u8(ms) + u8(n) + u8(expire)
+
+
+def text(n):
+    return 0x80 | n
+
+
+def opened(commit, **kw):
+    return cpkt(1, SYN, commit=commit, **kw) + creply(SYN_ACK) + creply(ACK)
+
+
+def ct_seeds():
+    plain = how_commit()
+    talk = creply(PSH, 100) + creply(PSH, 50) + creply(ACK)
+    close = creply(FIN) + creply(FIN) + creply(ACK)
+    for name, nat, v6 in (("plain", {}, 0), ("snat", {"src": ONE4}, 0),
+                          ("dnat", {"dst": GUESTS4}, 0), ("both", {"src": SOME4 | PORTS,
+                                                                   "dst": GUESTS4 | PORTS}, 0),
+                          ("snat6", {"src": SOME6, "choice": 1}, 1),
+                          ("both6", {"src": ONE6, "dst": GUESTS6 | PORTS, "choice": 2}, 1)):
+        commit = how_commit(**nat)
+        yield "tcp-" + name, b"\0" + opened(commit, v6=v6) + talk + \
+            AUDIT + close + cerror() + cerror(9) + cerror(0x5a, 1, b"\x1c") + \
+            cpkt(1, SYN, v6=v6, commit=commit) + creply(SYN_ACK) + AUDIT
+        yield "udp-" + name, b"\0" + cpkt(2, v6=v6, data=40, commit=commit) + \
+            creply(data=20, tcp=False) + creply(data=9, tcp=False, answer=False) + cerror() + \
+            cerror(0x40) + cpkt(2, host=(2, 1), v6=v6, data=40, commit=commit) + \
+            creply(data=20, tcp=False) + AUDIT + ctime(4, 2)
+        yield "icmp-" + name, b"\0" + cpkt(3, v6=v6, commit=commit) + \
+            creply(data=None, tcp=False) + cerror() + \
+            cpkt(3, host=(2, 1), v6=v6, commit=commit) + creply(data=None, tcp=False) + AUDIT
+        yield "other-" + name, b"\0" + b"".join(
+            cpkt(4, port=(n, 1 | proto << 3), v6=v6, data=40, commit=commit) +
+            creply(data=None, tcp=False)
+            for n, proto in enumerate((0, 1, 2, 3))) + AUDIT
+    ftp = {"port": (0, 2)}
+    for name, nat in (("plain", {}), ("snat", {"src": ONE4}),
+                      ("both", {"src": SOME4, "dst": GUESTS4})):
+        yield "ftp-" + name, b"\0" + opened(how_commit(helper=1, **nat), **ftp) + \
+            creply(PSH, text(0), answer=False) + creply(SYN, 0, 0x40, commit=plain) + \
+            creply(SYN_ACK) + creply(PSH, text(1), 3) + creply(PSH, text(7), answer=False) + \
+            creply(PSH, text(2), answer=False) + AUDIT + ctime(3, 2)
+    yield "ftp6", b"\0" + opened(how_commit(helper=1, src=ONE6), v6=1, **ftp) + \
+        creply(PSH, text(3), answer=False) + creply(ACK) + creply(PSH, text(4)) + \
+        creply(SYN, 0, 0x40, commit=plain) + AUDIT
+    yield "ftp-split", b"\x20" + opened(how_commit(helper=1, src=ONE4), **ftp) + \
+        creply(PSH, text(8), answer=False) + creply(PSH, text(9), answer=False) + \
+        creply(PSH | 8, text(0), answer=False, extra=b"\xf0") + AUDIT
+    tftp = how_commit(helper=2, src=ONE4)
+    yield "tftp", b"\x20" + b"".join(
+        cpkt(2, port=(0, 3), host=(n, 1), data=0xff, commit=tftp) +
+        creply(data=5, which=0x40, tcp=False, commit=plain) for n in (0, 2, 5)) + AUDIT
+    yield "burst", b"\x40" + cpkt(1, step=BURST) + cpkt(1, ACK, step=BURST) + \
+        cpkt(2, data=9, step=BURST | CUT_UP, extra=b"\x03\x30") + cpkt(3, step=BURST) + \
+        cpkt(1, RST, step=BURST) + cpkt(1, SYN, commit=plain) + AUDIT
+    yield "burst-commit", b"\0" + b"".join(
+        cpkt(1, SYN, commit=plain, step=BURST) + cpkt(1, SYN, step=BURST) +
+        cpkt(1, SYN_ACK, host=(1, 0), port=(1, 0), pif=1, step=BURST) +
+        cpkt(2, data=9, step=BURST) + cpkt(2, data=9, host=(1, 0), port=(1, 0), pif=1, step=BURST) +
+        AUDIT for _ in range(2)) + ctime(4, 2) + \
+        cpkt(2, data=9, commit=plain, step=BURST) * 3 + AUDIT
+    yield "burst-reopen", b"\0" + opened(plain) + close + cpkt(1, SYN, step=BURST) + \
+        cpkt(1, ACK, step=BURST) + cpkt(1, SYN, step=BURST) + AUDIT
+    yield "pickup", b"\0" + cpkt(1, ACK, data=100, commit=plain) + talk + creply(RST) + \
+        cpkt(1, ACK, data=100, commit=plain) + cpkt(1, SYN, commit=plain) + creply(SYN_ACK) + \
+        ctime(6, 2) + talk
+    yield "refused", b"\0" + cpkt(1, SYN, commit=plain) + creply(RST_ACK) + \
+        cpkt(1, SYN, commit=plain) + creply(SYN) + creply(SYN_ACK) + creply(RST)
+    yield "limits", b"\x74" + b"".join(
+        cpkt(2, host=(n & 3, 4), port=(n, n), data=9, commit=how_commit(more=4 | 8))
+        for n in range(8)) + AUDIT + b"\x0d\3\1" + cpkt(2, data=1, commit=plain) + \
+        b"\x0d\x08\x12\x01" + ctime(2, 9) + AUDIT
+    yield "exhausted", b"\x88" + b"".join(
+        cpkt(2, host=(0, 4), port=(n, 1), data=9, commit=how_commit(src=ONE4 | PORTS | 0x90))
+        for n in range(8)) + AUDIT + b"\x0e\x00\x00" + AUDIT
+    yield "partial", b"\0" + cpkt(1, SYN, step=MORE, extra=b"", commit=None) + b"\2" + \
+        cpkt(1, SYN, commit=b"\2" + how_commit(src=ONE4), step=MORE) + \
+        creply(SYN_ACK, step=MORE) + b"\2" + creply(PSH, 99, step=MORE) + b"\2"
+    yield "shared", b"\0" + cpkt(2, data=9, commit=b"\x10" + how_commit(src=ONE4), step=MORE) + \
+        cpkt(2, data=9, commit=how_commit(src=ONE4)) + cpkt(2, data=9, step=MORE) + b"\x10"
+    yield "flush", b"\0" + opened(plain) + cpkt(2, data=1, commit=plain) + \
+        b"\x0e\x11\x09" + cpkt(2, data=1) + b"\x0e\xc0\0" + AUDIT
+    yield "raw", b"\0" + b"".join(
+        u8(0x1a) + u8(0x31) + u8(len(body)) + body + plain for body in (
+            ip4(6, tcp(2), "10.0.2.16"), ip4(17, udp(5, 6, bytes(30)), "10.0.2.16"),
+            ip6(0, bytes([60, 0, 5, 2, 0, 0, 1, 0]) + bytes([17, 0, 1, 4, 0, 0, 0, 0]) +
+                udp(1, 2), "fd00:2::16"))) + AUDIT
+
+
 # ---- fuzz_ring ----
 
 EVENT_IDX, INDIRECT, MERGE, VERSION_1, CSUM, GUEST_CSUM, TSO, LOG = (1 << i for i in range(8))
@@ -372,8 +500,8 @@ def control_seeds():
     yield "late", b'{"cmd":\1\3\3\3\3"ping"}\n\1\5' + b"x" * 9000 + b"\1\2"
 
 
-TARGETS = {"frames": frames_seeds, "tcp": tcp_seeds, "ring": ring_seeds, "conf": conf_seeds,
-           "control": control_seeds}
+TARGETS = {"frames": frames_seeds, "tcp": tcp_seeds, "ct": ct_seeds, "ring": ring_seeds,
+           "conf": conf_seeds, "control": control_seeds}
 
 
 def main(argv):
