@@ -345,6 +345,20 @@ guest_port(struct guest *g)
 	return g->next_port++;
 }
 
+/** Ask, again and again as a guest does, until there is an answer; NULL: none in time. */
+static struct guest_frame *
+ask(struct guest *g, uint8_t *question, size_t len,
+	bool (*is_answer)(const struct pkt_view *v, void *arg), void *arg)
+{
+	struct guest_frame *r = NULL;
+
+	for (int ms = 0; r == NULL && ms < GUEST_TIMEOUT_MS; ms += GUEST_ASK_MS) {
+		guest_send(g, question, len);
+		r = guest_wait(g, is_answer, arg, GUEST_ASK_MS);
+	}
+	return r;
+}
+
 static bool
 is_arp_reply(const struct pkt_view *v, void *arg)
 {
@@ -359,8 +373,7 @@ guest_arp(struct guest *g)
 	uint8_t f[64];
 	size_t len = pkt_build_arp(f, broadcast, 1, g->mac, &g->addr, none, &g->gw);
 
-	guest_send(g, f, len);
-	r = guest_wait(g, is_arp_reply, &g->gw, GUEST_TIMEOUT_MS);
+	r = ask(g, f, len, is_arp_reply, &g->gw);
 	if (r == NULL)
 		return -ETIMEDOUT;
 	memcpy(g->gw_mac, r->view.arp_sha, 6);
@@ -384,8 +397,7 @@ guest_nd(struct guest *g)
 	uint8_t f[128];
 	size_t len = pkt_build_ns(f, g->mac, &g->addr6, &g->gw6);
 
-	guest_send(g, f, len);
-	r = guest_wait(g, is_na, &g->gw6, GUEST_TIMEOUT_MS);
+	r = ask(g, f, len, is_na, &g->gw6);
 	if (r == NULL)
 		return -ETIMEDOUT;
 	memcpy(g->gw_mac, r->view.src_mac, 6);

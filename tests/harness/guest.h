@@ -22,6 +22,8 @@
 #include "vhu.h"
 
 #define GUEST_TIMEOUT_MS 5000
+/** A question of ARP or ND is asked again after so long (RFC 4861, 10: 1 s). */
+#define GUEST_ASK_MS 1000
 /** IEEE 802 local experimental 1: what buffers hold that come back unfilled; not for the test. */
 #define GUEST_FILLER_TYPE 0x88b5
 
