@@ -17,8 +17,10 @@
  * has sent, or, where some of that got lost behind us, what the other end has acknowledged last: an
  * end that has forgotten the connection answers with the latter (RFC 9293, 3.5.2).
  *
- * Three kinds of segments outside of the windows are let through because TCP recovers by them; they
- * change nothing that is kept:
+ * Four kinds of other segments are let through because TCP recovers by them; they change nothing
+ * that is kept:
+ *   - an RST with an acknowledgement, both numbers within the windows: its sender has said more
+ * than we saw, and its receiver answers with a challenge (RFC 5961, 3);
  *   - a SYN into a living connection: its receiver answers with a challenge (RFC 5961, 4), or,
  *     when it has forgotten that connection, accepts the SYN: see begin_again();
  *   - an ACK in answer to the first SYN: the challenge of an end that still has an old connection;
@@ -415,6 +417,17 @@ is_next(const struct segment *s, const struct tcp_end *src, const struct tcp_end
 			seq_le(src->end - maxwin_bytes(dst), s->seq));
 }
 
+/**
+ * Could it be, if something got lost before us? Whoever guesses has to guess two numbers, and still
+ * is challenged (RFC 5961, 3.2).
+ */
+static bool
+may_be_next(const struct segment *s, const struct tcp_end *src, const struct tcp_end *dst)
+{
+	return (s->flags & FLAG_ACK) != 0 && ((src->flags | dst->flags) & END_PICKED_UP) == 0 &&
+		in_window(s, src, dst);
+}
+
 /** An RST of an end that has been seen. */
 static enum ct_update
 reset(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *src,
@@ -423,6 +436,8 @@ reset(struct ct *ct, struct ct_pkt *p, const struct segment *s, struct tcp_end *
 	if (dst->state == END_UNSEEN && s->seq != src->end)
 		return CT_UPDATE_VALID;
 	if (ct->seq_check && !is_next(s, src, dst)) {
+		if (may_be_next(s, src, dst))
+			return CT_UPDATE_PASS;
 		ct_invalid(ct, p, CT_REASON_TCP_RST);
 		return CT_UPDATE_INVALID;
 	}

@@ -202,6 +202,17 @@ judge_syn_ack(const struct model_flow *f, unsigned int d, const struct pkt_view 
 	return !me->known || beyond(me->end, v->tcp.seq) < NEAR ? FITS : UNSURE;
 }
 
+/** RFC 5961, 3.2: an RST whose numbers fit, but not to the very one; it ends nothing by itself. */
+static bool
+is_challenged(const struct model_flow *f, unsigned int d, const struct pkt_view *v)
+{
+	const struct model_end *me = &f->end[d];
+
+	return (flags_of(v) & (PKT_RST | PKT_ACK)) == (PKT_RST | PKT_ACK) && me->known &&
+		f->end[1 - d].known && !f->rst && !f->picked_up && v->tcp.seq != me->end &&
+		!(me->acked && v->tcp.seq == me->next) && !is_far(f, d, v);
+}
+
 /** RFC 5961, 3.2: the very number that is expected. */
 static enum judgement
 judge_rst(const struct model_flow *f, unsigned int d, const struct pkt_view *v)
@@ -218,6 +229,9 @@ judge_rst(const struct model_flow *f, unsigned int d, const struct pkt_view *v)
 	/* RFC 9293, 3.5.2: who has forgotten the connection goes by the acknowledgement. */
 	if (me->acked && v->tcp.seq == me->next)
 		return FITS;
+	/* RFC 5961, 3.2: within both windows, its receiver asks for the exact one. */
+	if (is_challenged(f, d, v))
+		return UNSURE;
 	/* RFC 9293, 3.5.1: the answer to the ACK of such an end goes by that one's number. */
 	if (v->tcp.seq != me->end)
 		return peer->known ? WRONG : PASSES;
@@ -586,7 +600,7 @@ is_stray(const struct model_flow *f, unsigned int d, const struct pkt_view *v)
 		return false;
 	if (flags_of(v) == PKT_SYN)
 		return f->end[d].known;
-	return judge(f, d, v) == PASSES;
+	return is_challenged(f, d, v) || judge(f, d, v) == PASSES;
 }
 
 const char *

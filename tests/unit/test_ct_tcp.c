@@ -127,7 +127,7 @@ eight_bad_resets_are_harmless(void **state)
 	assert_int_equal(C(&k, 0, ACK, C0 + 1, S0 + 1, 10), EST);
 	for (size_t i = 0; i < RTE_DIM(off); i++) {
 		assert_int_equal(C(&k, 0, RST, C0 + 11 + (uint32_t)off[i], 0, 0), INV);
-		assert_int_equal(S(&k, 0, RST | ACK, S0 + 1 + (uint32_t)off[i], C0 + 11, 0), INV);
+		assert_int_equal(S(&k, 0, RST | ACK, S0 + 1 + (uint32_t)off[i], C0 + 12, 0), INV);
 	}
 	assert_int_equal(left(&k, 0), 86400000);
 	assert_int_equal(S(&k, 0, ACK, S0 + 1, C0 + 11, 10), RPL);

@@ -95,6 +95,47 @@ server_that_has_died_is_found_out(void **state)
 	ctkit_close(&k);
 }
 
+static void
+reset_behind_what_was_lost_before_us_is_for_its_receiver_to_judge(void **state)
+{
+	static const int32_t seqs[] = { 1, 300, WIN, -1, -WIN };
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	establish(&k);
+	assert_int_equal(C(&k, ACK, C0 + 1, S0 + 1, 0), EST);
+	/* Both numbers fit: RFC 5961, 3.2. It may be the wrong one, so nothing changes. */
+	for (size_t i = 0; i < RTE_DIM(seqs); i++) {
+		uint32_t seq = C0 + 1 + (uint32_t)seqs[i];
+
+		assert_int_equal(C(&k, RST | ACK, seq, S0 + 1, 0), EST);
+		assert_int_equal(C(&k, RST | ACK, seq, S0 + 2, 0), INV);
+		assert_int_equal(C(&k, RST | ACK, seq, S0 + 1 - 70000, 0), INV);
+		assert_int_equal(C(&k, RST, seq, S0 + 1, 0), INV);
+	}
+	assert_int_equal(C(&k, RST | ACK, C0 + 2 + WIN, S0 + 1, 0), INV);
+	assert_int_equal(left(&k), 86400000);
+	/* The challenge, and the answer to it. */
+	assert_int_equal(S(&k, ACK, S0 + 1, C0 + 1, 0), RPL);
+	assert_int_equal(C(&k, RST, C0 + 1, 0, 0), EST);
+	assert_int_equal(left(&k), 30000);
+	ctkit_close(&k);
+}
+
+static void
+reset_within_the_windows_of_what_was_picked_up_is_refused(void **state)
+{
+	struct ctkit k;
+
+	ctkit_open(&k, NULL, 16);
+	/* They are no windows. */
+	assert_int_equal(commit(&k, ACK, C0, S0, 0), NEW);
+	assert_int_equal(S(&k, ACK, S0, C0, 0), RPL);
+	assert_int_equal(C(&k, RST | ACK, C0 + 1, S0, 0), INV);
+	assert_int_equal(C(&k, RST | ACK, C0, S0, 0), EST);
+	ctkit_close(&k);
+}
+
 /* ---- calls ---- */
 
 static void
@@ -308,6 +349,8 @@ main(void)
 		cmocka_unit_test(end_that_has_died_resets_by_what_was_acknowledged),
 		cmocka_unit_test(reset_by_who_has_sent_its_fin_is_taken),
 		cmocka_unit_test(server_that_has_died_is_found_out),
+		cmocka_unit_test(reset_behind_what_was_lost_before_us_is_for_its_receiver_to_judge),
+		cmocka_unit_test(reset_within_the_windows_of_what_was_picked_up_is_refused),
 		cmocka_unit_test(syn_ack_with_another_number_is_taken_until_it_is_acknowledged),
 		cmocka_unit_test(answer_to_another_syn_begins_nothing),
 		cmocka_unit_test(helper_begins_again_with_its_flow),
