@@ -393,6 +393,8 @@ ct_pkt_check(struct ct *ct, struct ct_pkt *p)
 	const uint8_t *l4 = ct_at(p, p->l4_off);
 	uint32_t head = rte_pktmbuf_data_len(p->m), l4_len = p->l4_len;
 
+	if (ct_is_icmp(p->tuple->proto) && (p->tuple->proto == IPPROTO_ICMP) != p->v4)
+		return ct_invalid(ct, p, CT_REASON_UNTRACKABLE);
 	if (head < p->l4_off ||
 		transport_header(p->tuple->proto, l4, RTE_MIN(head - p->l4_off, l4_len), &l4_len) <
 			0)

@@ -312,6 +312,29 @@ connection_that_a_helper_expects_needs_no_rule(void **state)
 }
 
 static void
+icmp_of_the_other_family_is_no_packet(void **state)
+{
+	struct l4xkit *k = *state;
+	uint8_t icmp[16] = { 0 };
+
+	ew_allow(k);
+	for (unsigned int v6 = 0; v6 < 2; v6++) {
+		struct pkt_ip ip = ew_ip(1, 2, v6);
+		uint8_t proto = v6 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+
+		icmp[0] = v6 ? 8 : 128;
+		pkt_put16(icmp + 2, 0);
+		pkt_put16(icmp + 2,
+			pkt_sum_fold(pkt_sum(icmp, sizeof(icmp),
+				v6 ? 0 : pkt_sum_pseudo(&ip.src, &ip.dst, proto, sizeof(icmp)))));
+		ew_rx(k, 1, ew_frame, pkt_build_ip(ew_frame, &ip, proto, icmp, sizeof(icmp)));
+		l4xkit_expect_nothing(k);
+		assert_int_equal(ct_reasons(k->l->ew.ct)[CT_REASON_UNTRACKABLE], v6 + 1);
+	}
+	assert_int_equal(tracked(k), 0);
+}
+
+static void
 protocols_that_no_socket_carries_pass(void **state)
 {
 	struct l4xkit *k = *state;
@@ -513,6 +536,7 @@ main(void)
 		T(address_of_another_guest_is_no_source),
 		T(broadcast_of_the_link_goes_no_further),
 		T(connection_that_a_helper_expects_needs_no_rule),
+		T(icmp_of_the_other_family_is_no_packet),
 		T(protocols_that_no_socket_carries_pass),
 		T(icmp_errors_about_a_flow_reach_its_other_end),
 		T(rate_of_new_flows_is_kept),
