@@ -69,12 +69,13 @@ static void
 pass(struct ct *ct, struct ct_pkt *p, uint64_t now_ms)
 {
 	struct flowtab_flow *f = &ct->flows[p->flow];
+	uint32_t len = ct_payload_len(p);
 
-	flowtab_flow_count(f, p->side, 1, ct_payload_len(p));
 	tell_flow(f, p);
-	if (likely((f->flags & (CT_F_SNAT | CT_F_DNAT | CT_F_HELPED)) == 0))
+	if (unlikely((f->flags & CT_F_HELPED) != 0) && !ct_helper_packet(ct, p, now_ms))
 		return;
-	if ((f->flags & CT_F_HELPED) != 0 && !ct_helper_packet(ct, p, now_ms))
+	flowtab_flow_count(f, p->side, 1, len);
+	if (likely((f->flags & (CT_F_SNAT | CT_F_DNAT | CT_F_HELPED)) == 0))
 		return;
 	if ((f->flags & (CT_F_SNAT | CT_F_DNAT)) != 0) {
 		ct_nat_packet(ct, p);

@@ -337,12 +337,18 @@ without_translation_all_in_one_segment_are_followed(void **state)
 static void
 gap_in_a_translated_stream_is_closed_by_its_sender(void **state)
 {
+	const struct flowtab_flow *flow;
 	struct ftp_got got;
 	struct ftp_seg s, fin;
+	uint64_t pkts, bytes;
 	struct ftp f;
 
 	(void)state;
 	ftp_open(&f, &kit, &ftp_snat4, 40000);
+	ftp_ack(&f, CLIENT, &got);
+	flow = &flowtab_flows(kit.ft)[got.flow];
+	pkts = flowtab_flow_pkts(flow, CLIENT);
+	bytes = flowtab_flow_bytes(flow, CLIENT);
 	s = ftp_next(&f, CLIENT, "NLST\r\n");
 	s.seq += len_of(PORT_A);
 	ftp_send(&f, CLIENT, &s, &got);
@@ -353,6 +359,9 @@ gap_in_a_translated_stream_is_closed_by_its_sender(void **state)
 	ftp_send(&f, CLIENT, &fin, &got);
 	assert_dropped(&got);
 	assert_int_equal(ctkit_reason(&kit, CT_REASON_NAT_REWRITE), 2);
+	/* What is dropped is not counted. */
+	assert_int_equal(flowtab_flow_pkts(flow, CLIENT), pkts);
+	assert_int_equal(flowtab_flow_bytes(flow, CLIENT), bytes);
 	/* What takes no room in it has no place to be wrong. */
 	fin.flags = PKT_ACK;
 	ftp_send(&f, CLIENT, &fin, &got);
