@@ -37,7 +37,6 @@
 #define FLAG_SYN RTE_TCP_SYN_FLAG
 #define FLAG_RST RTE_TCP_RST_FLAG
 #define FLAG_ACK RTE_TCP_ACK_FLAG
-#define FLAG_URG RTE_TCP_URG_FLAG
 
 /** Acknowledgements may be as old as this, whatever the window. */
 #define ACK_WINDOW 66000
