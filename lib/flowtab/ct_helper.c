@@ -202,7 +202,7 @@ sums_of(const struct ct_pkt *p)
 	bool partial = (p->flags & CT_PKT_CSUM_PARTIAL) != 0;
 
 	return (struct sums){
-		.l4 = partial ? 0 : ct_cksum(p->m, p->l4_off, p->l4_len),
+		.l4 = partial ? 0 : flowtab_cksum(p->m, p->l4_off, p->l4_len),
 		.len = rte_cpu_to_be_16((uint16_t)p->l4_len),
 	};
 }

@@ -306,34 +306,6 @@ ct_pkt_parse(struct ct_pkt *p, struct flowtab_tuple *tuple)
 	return rc;
 }
 
-/*
- * rte_raw_cksum_mbuf() of 22.11 cuts the sum of a segment at an odd offset to 16 bits before it is
- * folded, so this is our own.
- */
-uint16_t
-ct_cksum(const struct rte_mbuf *m, uint32_t off, uint32_t len)
-{
-	uint64_t sum = 0;
-	bool odd = false;
-
-	for (; m != NULL && len > 0; m = m->next) {
-		uint32_t n = rte_pktmbuf_data_len(m);
-		uint16_t part;
-
-		if (off >= n) {
-			off -= n;
-			continue;
-		}
-		n = RTE_MIN(n - off, len);
-		part = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off), n);
-		sum += odd ? rte_bswap16(part) : part;
-		odd ^= n & 1;
-		len -= n;
-		off = 0;
-	}
-	return __rte_raw_cksum_reduce((uint32_t)(sum & 0xffff) + (uint32_t)(sum >> 16));
-}
-
 /** Sum of the pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1). */
 static uint16_t
 pseudo_sum(const struct flowtab_tuple *t, bool v4, uint32_t l4_len)
@@ -381,7 +353,7 @@ checksum_ok(const struct ct_pkt *p, const uint8_t *l4, uint32_t l4_len)
 	default:
 		return true;
 	}
-	sum = ct_cksum(p->m, p->l4_off, covers);
+	sum = flowtab_cksum(p->m, p->l4_off, covers);
 	if (proto != IPPROTO_ICMP)
 		sum += pseudo_sum(p->tuple, p->v4, l4_len);
 	return __rte_raw_cksum_reduce(sum) == 0xffff;

@@ -23,6 +23,7 @@
 #include <rte_mbuf.h>
 
 #include "ct.h"
+#include "flowtab_cksum.h"
 #include "flowtab_priv.h"
 
 /* flowtab_flow.flags of a tracked flow */
@@ -202,8 +203,6 @@ ct_payload_len(const struct ct_pkt *p)
 
 /** Checksum and lengths of the transport. p->tuple is set. False: the packet was refused. */
 bool ct_pkt_check(struct ct *ct, struct ct_pkt *p);
-/** One's complement sum of len bytes at off of the chain, folded, not complemented. */
-uint16_t ct_cksum(const struct rte_mbuf *m, uint32_t off, uint32_t len);
 /** Is it an ICMP or ICMPv6 error? p->tuple is set. */
 bool ct_pkt_is_icmp_error(const struct ct_pkt *p);
 /** Is it an ICMP or ICMPv6 query that is answered (*reply false), or an answer? */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "flowtab_cksum.h"
 #include "l4x_priv.h"
 
 #define TTL_DEFAULT 64
@@ -98,34 +99,10 @@ l4x_phdr_sum(const struct flowtab_tuple *guest, uint32_t l4_len)
 	return __rte_raw_cksum_reduce(sum);
 }
 
-/*
- * rte_raw_cksum_mbuf() of 22.11 cuts the sum of a segment at an odd offset to 16 bits before it is
- * folded, so this is our own.
- */
 uint16_t
 l4x_cksum(const struct rte_mbuf *m, uint32_t off, uint32_t len, uint32_t phdr)
 {
-	uint64_t sum = phdr;
-	bool odd = false;
-
-	for (; m != NULL && len > 0; m = m->next) {
-		uint32_t n = rte_pktmbuf_data_len(m);
-		uint16_t part;
-
-		if (off >= n) {
-			off -= n;
-			continue;
-		}
-		n = RTE_MIN(n - off, len);
-		part = __rte_raw_cksum_reduce(
-			__rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off), n, 0));
-		sum += odd ? rte_bswap16(part) : part;
-		odd ^= n & 1;
-		len -= n;
-		off = 0;
-	}
-	return (uint16_t)~__rte_raw_cksum_reduce(
-		(uint32_t)(sum & 0xffff) + (uint32_t)(sum >> 16 & 0xffff) + (uint32_t)(sum >> 32));
+	return (uint16_t)~__rte_raw_cksum_reduce(phdr + flowtab_cksum(m, off, len));
 }
 
 /** RFC 791, 3.1: options whose copied flag is not set stand in the first fragment alone. */
