@@ -79,7 +79,8 @@ hostile_open(void)
 uint8_t *
 hostile_frame(struct vhu *v, size_t *len)
 {
-	static const uint8_t mac[6] = { 0x52, 0x54, 0, 0, 0, 0xaa }, none[6],
+	/* That of the well-behaved guest: what is sent again for it must not be for a stranger. */
+	static const uint8_t mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 }, none[6],
 			     all[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	struct pkt_addr own = pkt_addr("10.0.2.15"), gw = pkt_addr(GW);
 	uint8_t *p = vhu_alloc(v, 512);
