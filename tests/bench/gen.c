@@ -349,6 +349,7 @@ static const char usage[] =
 	"  --ms N             how long to measure (1000)\n"
 	"  --ring N           ring size (256)\n"
 	"  --rx-buf N         bytes of a receive buffer (4096)\n"
+	"  --whole            a frame is one descriptor, not headers and pieces of payload\n"
 	"  --interrupts       the guest wants one for each frame\n"
 	"  --guest-ip A --gateway A\n"
 	"  --pid N            back-end, for its CPU time\n"
@@ -364,7 +365,8 @@ options(struct gen *g, int argc, char **argv)
 		{ "ms", 1, NULL, 'd' }, { "ring", 1, NULL, 'r' }, { "rx-buf", 1, NULL, 'b' },
 		{ "guest-ip", 1, NULL, 'g' }, { "gateway", 1, NULL, 'w' }, { "pid", 1, NULL, 'p' },
 		{ "interrupts", 0, NULL, 'i' }, { "peer-socket", 1, NULL, 'P' },
-		{ "peer-ip", 1, NULL, 'G' }, { "no-arp", 0, NULL, 'A' }, { NULL, 0, NULL, 0 } };
+		{ "peer-ip", 1, NULL, 'G' }, { "no-arp", 0, NULL, 'A' },
+		{ "whole", 0, NULL, 'W' }, { NULL, 0, NULL, 0 } };
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -385,6 +387,9 @@ options(struct gen *g, int argc, char **argv)
 			break;
 		case 'T':
 			g->tso = false;
+			break;
+		case 'W':
+			g->whole = true;
 			break;
 		case 'i':
 			g->interrupts = true;

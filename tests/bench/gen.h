@@ -74,6 +74,7 @@ struct gen {
 	unsigned int mtu;
 	bool interrupts; /**< wanted for each frame */
 	bool tso;
+	bool whole; /**< a frame is one descriptor, headers and payload together */
 	unsigned int ring_size;
 	unsigned int rx_buf_bytes;
 	unsigned int size;  /**< payload of a datagram */

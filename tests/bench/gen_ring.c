@@ -28,8 +28,10 @@ slot_init(struct gen *g, uint16_t i)
 	for (k = 0; k < GEN_SLOT_DESCS; k++)
 		d[k].next = (uint16_t)(i * GEN_SLOT_DESCS + k + 1);
 	d[0].addr = vhu_gpa(g->v, g->slots[i].head);
-	d[1].addr = vhu_gpa(g->v, g->payload);
-	d[2].addr = vhu_gpa(g->v, g->payload + GEN_HALF_BYTES);
+	if (!g->whole) {
+		d[1].addr = vhu_gpa(g->v, g->payload);
+		d[2].addr = vhu_gpa(g->v, g->payload + GEN_HALF_BYTES);
+	}
 	g->slots[i].next_free = (uint16_t)(i + 1 < g->n_slots ? i + 1 : GEN_NO_SLOT);
 }
 
@@ -46,7 +48,8 @@ gen_ring_init(struct gen *g)
 	if (g->slots == NULL || g->rx_bufs == NULL || g->payload == NULL)
 		return -1;
 	for (i = 0; i < g->n_slots; i++) {
-		g->slots[i].head = vhu_alloc(g->v, HEAD_BYTES);
+		g->slots[i].head =
+			vhu_alloc(g->v, HEAD_BYTES + (g->whole ? 2 * GEN_HALF_BYTES : 0));
 		if (g->slots[i].head == NULL)
 			return -1;
 		slot_init(g, (uint16_t)i);
@@ -85,12 +88,17 @@ gen_slot_send(struct gen *g, uint16_t slot, unsigned int head_bytes, unsigned in
 	struct vring_desc *d = &r->desc[slot * GEN_SLOT_DESCS];
 	const unsigned int half = payload < GEN_HALF_BYTES ? payload : GEN_HALF_BYTES;
 
-	d[0].len = head_bytes;
-	d[0].flags = payload != 0 ? VRING_DESC_F_NEXT : 0;
-	d[1].len = half;
-	d[1].flags = payload > half ? VRING_DESC_F_NEXT : 0;
-	d[2].len = payload - half;
-	d[2].flags = 0;
+	if (g->whole) {
+		d[0].len = head_bytes + payload;
+		d[0].flags = 0;
+	} else {
+		d[0].len = head_bytes;
+		d[0].flags = payload != 0 ? VRING_DESC_F_NEXT : 0;
+		d[1].len = half;
+		d[1].flags = payload > half ? VRING_DESC_F_NEXT : 0;
+		d[2].len = payload - half;
+		d[2].flags = 0;
+	}
 	r->avail->ring[r->avail_idx++ & (r->size - 1)] = (uint16_t)(slot * GEN_SLOT_DESCS);
 	g->tx_frames++;
 }
