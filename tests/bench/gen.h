@@ -7,11 +7,14 @@
  * kernel sockets on 127.0.0.1, read with MSG_TRUNC, so that the load costs as little as it can.
  * Every loop is bounded in time.
  *
- *   gen.c        options, cases, the JSON line
+ *   gen.c        options
+ *   gen_case.c   the cases: what guest and peer do in turn
+ *   gen_report.c measuring a case, and the line of JSON
  *   gen_ring.c   descriptors: slots to send, buffers to receive
  *   gen_guest.c  the guest's ARP, TCP and UDP
  *   gen_host.c   the peer's sockets
  *   gen_pair.c   a second guest in the peer's place
+ *   gen_limit.c  bare sockets in the guest's and the back-end's place: what the kernel can do
  */
 #ifndef GEN_H
 #define GEN_H
@@ -35,6 +38,10 @@
 /** Descriptors of a slot: headers, and payload in halves as a Linux guest's page fragments lie. */
 #define GEN_SLOT_DESCS 3
 #define GEN_HALF_BYTES 32768
+
+/** What a socket is asked for, or given, in one call. */
+#define GEN_READ_BYTES (1u << 20)
+#define GEN_WRITE_BYTES (256u << 10)
 
 enum gen_tcp_state {
 	GEN_IDLE,
@@ -80,7 +87,8 @@ struct gen {
 	unsigned int size;  /**< payload of a datagram */
 	unsigned int train; /**< datagrams per send() of the peer */
 	unsigned int ms;
-	int daemon_pid;
+	int backend_pid; /**< whose CPU time counts; 0 unknown */
+	int limit_cpu;   /**< bare sockets on this CPU instead of guest and back-end; -1: no */
 	/* guest */
 	uint8_t mac[6], gw_mac[6];
 	uint32_t ip, gw_ip; /**< host order */
@@ -105,6 +113,7 @@ struct gen {
 	int *fds; /**< accepted, n_fds of them */
 	unsigned int n_fds, fill_turn;
 	struct sockaddr_in *udp_peers; /**< n_udp_peers, as learnt */
+	uint8_t *udp_seen;             /**< by port: it is among them */
 	unsigned int n_udp_peers, udp_turn;
 	uint8_t *host_buf;
 	/* a second guest in its place */
@@ -112,11 +121,42 @@ struct gen {
 	uint32_t peer_ip;
 	unsigned int frame_bytes; /**< of the frames that the peer counts */
 	struct gen *peer;
+	struct gen_limit *limit;
+};
+
+#define GEN_MAX_SAMPLES (1u << 20)
+
+/** What a case has measured. */
+struct gen_result {
+	uint64_t units; /**< bytes, datagrams or transactions */
+	uint64_t ns;
+	uint32_t *samples_ns; /**< of transactions, room for GEN_MAX_SAMPLES */
+	uint32_t n_samples;
+	double cpu_s; /**< of the back-end */
+};
+
+struct gen_case {
+	const char *name, *unit;
+	/** One iteration: load on, count what arrived. @return units */
+	uint64_t (*turn)(struct gen *g, struct gen_result *r);
+	bool (*prepare)(struct gen *g);                     /**< NULL: nothing to do */
+	void (*begin)(struct gen *g, struct gen_result *r); /**< the warm-up is over; may be NULL */
+	void (*end)(struct gen *g, struct gen_result *r);   /**< measured; may be NULL */
 };
 
 #define GEN_NO_SLOT UINT16_MAX
 
 uint64_t gen_clock_ns(void);
+
+/* gen_case.c */
+/** @return NULL: there is none */
+const struct gen_case *gen_case_find(const char *name);
+
+/* gen_report.c */
+/** A transaction that began then ends now; 0: it was not timed. */
+void gen_sample(struct gen_result *r, uint64_t start_ns);
+/** Warm up, measure, report. @return 0, or -1 with a message */
+int gen_measure(struct gen *g, const struct gen_case *k, struct gen_result *r);
 
 /* gen_ring.c */
 int gen_ring_init(struct gen *g);
@@ -156,10 +196,16 @@ void gen_host_close_all(struct gen *g);
 uint64_t gen_host_udp_drain(struct gen *g); /**< @return datagrams */
 /** Answer every datagram to where it came from. */
 void gen_host_udp_echo(struct gen *g);
-/** Learn the addresses of all flows, from one datagram of each; bounded. */
-bool gen_host_udp_learn(struct gen *g);
+/** Learn the address of a flow, if a datagram of a new one has come. */
+void gen_host_udp_learn(struct gen *g);
 /** Send one datagram, or one train of them, to the next flow in turn. */
 void gen_host_udp_fill(struct gen *g);
+
+/** One recvmsg() of a socket with UDP_GRO, into GEN_READ_BYTES. @return datagrams, 0 none */
+unsigned int gen_udp_read(int fd, uint8_t *buf, struct sockaddr_in *from, ssize_t *bytes);
+/** Send train datagrams of this size in one call; to is NULL on a connected socket. */
+bool gen_udp_send(
+	int fd, struct sockaddr_in *to, uint8_t *buf, unsigned int size, unsigned int train);
 
 /* gen_pair.c */
 /** Open the second guest, and lay the frames out. */
@@ -167,5 +213,10 @@ bool gen_pair_open(struct gen *g);
 /** @return frames that the second guest received */
 uint64_t gen_pair_turn(struct gen *g);
 void gen_pair_close(struct gen *g);
+
+/* gen_limit.c */
+/** The child that plays guest and back-end; in place of connections by rings. */
+const struct gen_case *gen_limit_find(const char *name);
+void gen_limit_close(struct gen *g);
 
 #endif

@@ -11,13 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_BYTES (1u << 20)
-#define WRITE_BYTES (256u << 10)
 #define EVENTS 64
 /** Sockets written to in one turn. */
 #define FILL_SOCKETS 64
-/** Datagrams of flows whose peers are to be learnt are sent again after this time. */
-#define LEARN_AGAIN_MS 500
 
 static int
 listener(int type, uint16_t *port)
@@ -41,14 +37,15 @@ gen_host_init(struct gen *g)
 {
 	const int one = 1, big = 4 << 20;
 
-	g->host_buf = calloc(1, READ_BYTES);
+	g->host_buf = calloc(1, GEN_READ_BYTES);
 	g->fds = calloc(GEN_MAX_CONNS, sizeof(*g->fds));
 	g->udp_peers = calloc(GEN_MAX_CONNS, sizeof(*g->udp_peers));
+	g->udp_seen = calloc(65536, 1);
 	g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	g->listen_fd = listener(SOCK_STREAM, &g->host_port);
 	g->udp_fd = listener(SOCK_DGRAM, &g->host_port);
-	if (g->host_buf == NULL || g->fds == NULL || g->udp_peers == NULL || g->epoll_fd < 0 ||
-		g->listen_fd < 0 || g->udp_fd < 0)
+	if (g->host_buf == NULL || g->fds == NULL || g->udp_peers == NULL || g->udp_seen == NULL ||
+		g->epoll_fd < 0 || g->listen_fd < 0 || g->udp_fd < 0)
 		return -1;
 	setsockopt(g->udp_fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
 	setsockopt(g->udp_fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
@@ -100,8 +97,8 @@ gen_host_drain(struct gen *g)
 
 	n = epoll_wait(g->epoll_fd, ev, EVENTS, 0);
 	for (i = 0; i < n; i++) {
-		const ssize_t got =
-			recv(g->fds[ev[i].data.u32], NULL, READ_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+		const ssize_t got = recv(
+			g->fds[ev[i].data.u32], NULL, GEN_READ_BYTES, MSG_TRUNC | MSG_DONTWAIT);
 
 		if (got > 0)
 			bytes += (uint64_t)got;
@@ -116,7 +113,7 @@ gen_host_fill(struct gen *g)
 
 	/* The guest must have its turn, too, before all of many have been written to. */
 	for (i = 0; i < g->n_fds && i < FILL_SOCKETS; i++)
-		if (send(g->fds[g->fill_turn++ % g->n_fds], g->host_buf, WRITE_BYTES,
+		if (send(g->fds[g->fill_turn++ % g->n_fds], g->host_buf, GEN_WRITE_BYTES,
 			    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 			errno != EAGAIN)
 			return;
@@ -151,22 +148,21 @@ gen_host_echo(struct gen *g)
 	}
 }
 
-/** One recvmsg(); UDP_GRO makes it a train. @return datagrams, 0 none */
-static unsigned int
-udp_read(struct gen *g, struct sockaddr_in *from, ssize_t *bytes)
+unsigned int
+gen_udp_read(int fd, uint8_t *buf, struct sockaddr_in *from, ssize_t *bytes)
 {
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov = { g->host_buf, READ_BYTES };
+	struct iovec iov = { buf, GEN_READ_BYTES };
 	struct msghdr msg = { .msg_name = from,
 		.msg_namelen = sizeof(*from),
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control) };
-	const ssize_t got = recvmsg(g->udp_fd, &msg, MSG_DONTWAIT);
+	const ssize_t got = recvmsg(fd, &msg, MSG_DONTWAIT);
 	struct cmsghdr *c = got > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	int seg;
 
@@ -179,72 +175,21 @@ udp_read(struct gen *g, struct sockaddr_in *from, ssize_t *bytes)
 	return seg > 0 ? (unsigned int)((got + seg - 1) / seg) : 1;
 }
 
-uint64_t
-gen_host_udp_drain(struct gen *g)
-{
-	struct sockaddr_in from;
-	unsigned int n, k;
-	uint64_t all = 0;
-	ssize_t bytes;
-
-	for (k = 0; k < 64 && (n = udp_read(g, &from, &bytes)) != 0; k++)
-		all += n;
-	return all;
-}
-
-void
-gen_host_udp_echo(struct gen *g)
-{
-	struct sockaddr_in from;
-	ssize_t bytes;
-
-	while (udp_read(g, &from, &bytes) != 0)
-		sendto(g->udp_fd, g->host_buf, (size_t)bytes, MSG_DONTWAIT,
-			(struct sockaddr *)&from, sizeof(from));
-}
-
 bool
-gen_host_udp_learn(struct gen *g)
+gen_udp_send(int fd, struct sockaddr_in *to, uint8_t *buf, unsigned int size, unsigned int train)
 {
-	const uint64_t end = vhu_now_ms() + GEN_PATIENCE_MS;
-	uint8_t seen[65536] = { 0 };
-	struct sockaddr_in from;
-	unsigned int next = 0;
-	uint64_t again = 0;
-	ssize_t bytes;
-
-	while (g->n_udp_peers < g->n_conns && vhu_now_ms() < end) {
-		if (next < g->n_conns && gen_guest_udp(g, &g->conns[next], 1)) {
-			again = vhu_now_ms() + LEARN_AGAIN_MS;
-			next++;
-		} else if (next == g->n_conns && vhu_now_ms() >= again) {
-			/* Whose was lost is not known: all once more. */
-			next = 0;
-		}
-		gen_ring_flush(g);
-		if (udp_read(g, &from, &bytes) == 0 || seen[ntohs(from.sin_port)])
-			continue;
-		seen[ntohs(from.sin_port)] = 1;
-		g->udp_peers[g->n_udp_peers++] = from;
-	}
-	return g->n_udp_peers == g->n_conns;
-}
-
-void
-gen_host_udp_fill(struct gen *g)
-{
-	struct sockaddr_in *to = &g->udp_peers[g->udp_turn++ % g->n_udp_peers];
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(uint16_t))];
 	} control = { 0 };
-	const uint16_t seg = (uint16_t)g->size;
-	struct iovec iov = { g->host_buf, (size_t)g->size * g->train };
-	struct msghdr msg = {
-		.msg_name = to, .msg_namelen = sizeof(*to), .msg_iov = &iov, .msg_iovlen = 1
-	};
+	const uint16_t seg = (uint16_t)size;
+	struct iovec iov = { buf, (size_t)size * train };
+	struct msghdr msg = { .msg_name = to,
+		.msg_namelen = to != NULL ? sizeof(*to) : 0,
+		.msg_iov = &iov,
+		.msg_iovlen = 1 };
 
-	if (g->train > 1) {
+	if (train > 1) {
 		struct cmsghdr *c;
 
 		msg.msg_control = &control;
@@ -255,6 +200,54 @@ gen_host_udp_fill(struct gen *g)
 		c->cmsg_len = CMSG_LEN(sizeof(seg));
 		memcpy(CMSG_DATA(c), &seg, sizeof(seg));
 	}
-	if (sendmsg(g->udp_fd, &msg, MSG_DONTWAIT) > 0)
+	return sendmsg(fd, &msg, MSG_DONTWAIT) > 0;
+}
+
+uint64_t
+gen_host_udp_drain(struct gen *g)
+{
+	struct sockaddr_in from;
+	unsigned int n, k;
+	uint64_t all = 0;
+	ssize_t bytes;
+
+	for (k = 0; k < 64 && (n = gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes)) != 0; k++)
+		all += n;
+	return all;
+}
+
+void
+gen_host_udp_echo(struct gen *g)
+{
+	struct sockaddr_in from;
+	ssize_t bytes;
+
+	while (gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes) != 0)
+		sendto(g->udp_fd, g->host_buf, (size_t)bytes, MSG_DONTWAIT,
+			(struct sockaddr *)&from, sizeof(from));
+}
+
+void
+gen_host_udp_learn(struct gen *g)
+{
+	struct sockaddr_in from;
+	uint8_t *seen;
+	ssize_t bytes;
+
+	if (g->n_udp_peers >= GEN_MAX_CONNS ||
+		gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes) == 0)
+		return;
+	seen = &g->udp_seen[ntohs(from.sin_port)];
+	if (*seen == 0)
+		g->udp_peers[g->n_udp_peers++] = from;
+	*seen = 1;
+}
+
+void
+gen_host_udp_fill(struct gen *g)
+{
+	struct sockaddr_in *to = &g->udp_peers[g->udp_turn++ % g->n_udp_peers];
+
+	if (gen_udp_send(g->udp_fd, to, g->host_buf, g->size, g->train))
 		g->udp_sent += g->train;
 }

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "gen.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WARM_UP_MS 300
+
+uint64_t
+gen_clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/** CPU seconds of the back-end, user and system; 0 when it is not known. */
+static double
+backend_cpu_s(const struct gen *g)
+{
+	unsigned long user = 0, sys = 0;
+	char path[64];
+	FILE *f;
+
+	if (g->backend_pid == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", g->backend_pid);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+		    &sys) != 2)
+		user = sys = 0;
+	fclose(f);
+	return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
+}
+
+void
+gen_sample(struct gen_result *r, uint64_t start_ns)
+{
+	if (start_ns != 0 && r->n_samples < GEN_MAX_SAMPLES)
+		r->samples_ns[r->n_samples++] = (uint32_t)(gen_clock_ns() - start_ns);
+}
+
+static int
+compare_u32(const void *a, const void *b)
+{
+	const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+report(const struct gen *g, const struct gen_case *k, struct gen_result *r)
+{
+	const double s = (double)r->ns / 1e9;
+	const double factor = strcmp(k->unit, "bit") == 0 ? 8 : 1;
+
+	printf("{\"case\":\"%s\",\"connections\":%u,\"mtu\":%u,\"tso\":%s,\"size\":%u,\"train\":%u,"
+	       "\"seconds\":%.3f,\"%ss_per_s\":%.0f",
+		k->name, g->n_conns, g->mtu, g->tso ? "true" : "false", g->size, g->train, s,
+		k->unit, (double)r->units * factor / s);
+	if (factor == 8)
+		printf(",\"gbit_per_s\":%.2f,\"cpu_s_per_gb\":%.3f", (double)r->units * 8 / s / 1e9,
+			r->cpu_s / ((double)r->units / 1e9));
+	else
+		printf(",\"cpu_us_per_%s\":%.3f", k->unit, r->cpu_s * 1e6 / (double)r->units);
+	if (r->n_samples > 0) {
+		qsort(r->samples_ns, r->n_samples, sizeof(uint32_t), compare_u32);
+		printf(",\"p50_us\":%.1f,\"p99_us\":%.1f", r->samples_ns[r->n_samples / 2] / 1e3,
+			r->samples_ns[(uint64_t)r->n_samples * 99 / 100] / 1e3);
+	}
+	if (g->limit_cpu >= 0)
+		printf(",\"limit\":true");
+	printf(",\"retransmits\":%llu,\"failed\":%llu}\n", (unsigned long long)g->retransmits,
+		(unsigned long long)g->failed);
+}
+
+int
+gen_measure(struct gen *g, const struct gen_case *k, struct gen_result *r)
+{
+	uint64_t start, now, until;
+	double cpu;
+
+	until = gen_clock_ns() + WARM_UP_MS * UINT64_C(1000000);
+	while (gen_clock_ns() < until)
+		k->turn(g, r);
+	r->n_samples = 0;
+	if (k->begin != NULL)
+		k->begin(g, r);
+	cpu = backend_cpu_s(g);
+	start = now = gen_clock_ns();
+	until = start + g->ms * UINT64_C(1000000);
+	while (now < until) {
+		r->units += k->turn(g, r);
+		now = gen_clock_ns();
+	}
+	r->ns = now - start;
+	if (k->end != NULL)
+		k->end(g, r);
+	r->cpu_s = backend_cpu_s(g) - cpu;
+	if (r->units == 0) {
+		fprintf(stderr, "weir-gen: %s: no traffic\n", k->name);
+		return -1;
+	}
+	report(g, k, r);
+	return 0;
+}
