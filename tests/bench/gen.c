@@ -11,11 +11,19 @@
 
 static const char usage[] =
 	"usage: weir-gen --socket PATH --case NAME [OPTIONS]\n"
+	"       weir-gen --limit CPU --case NAME [OPTIONS]\n"
 	"A guest and its host peer in one thread, as a load for a vhost-user back-end whose guest "
 	"is\n"
 	"10.0.2.15 and whose gateway 10.0.2.2 stands for the host's loopback.\n\n"
-	"  --case NAME        tcp-out tcp-in tcp-rr tcp-crr udp-out udp-in udp-rr east-west\n"
+	"  --case NAME        tcp-out tcp-in tcp-rr tcp-crr tcp-mix udp-out udp-in udp-rr "
+	"east-west\n"
 	"  --connections N    connections or flows (1)\n"
+	"  --bulk N           tcp-mix: connections that are full, beside those that ask: one from\n"
+	"                     the guest, one to it, and so on (1)\n"
+	"  --idle N           so many connections or flows more, which are open and silent\n"
+	"  --idle-kind KIND   tcp or udp (tcp)\n"
+	"  --vms N            guests, 10.0.2.15 and up; --socket is a pattern with %u, from 0 (1)\n"
+	"  --queues N         queue pairs of a guest (1)\n"
 	"  --mtu N            of the guest (1500)\n"
 	"  --no-tso           the guest declines TSO and sends no large frames\n"
 	"  --size N           payload of a datagram (64); east-west: bytes of a frame\n"
@@ -43,7 +51,9 @@ options(struct gen *g, int argc, char **argv)
 		{ "guest-ip", 1, NULL, 'g' }, { "gateway", 1, NULL, 'w' }, { "pid", 1, NULL, 'p' },
 		{ "interrupts", 0, NULL, 'i' }, { "peer-socket", 1, NULL, 'P' },
 		{ "peer-ip", 1, NULL, 'G' }, { "no-arp", 0, NULL, 'A' }, { "whole", 0, NULL, 'W' },
-		{ "limit", 1, NULL, 'L' }, { NULL, 0, NULL, 0 } };
+		{ "limit", 1, NULL, 'L' }, { "idle", 1, NULL, 'I' }, { "idle-kind", 1, NULL, 'K' },
+		{ "vms", 1, NULL, 'v' }, { "queues", 1, NULL, 'q' }, { "bulk", 1, NULL, 'B' },
+		{ NULL, 0, NULL, 0 } };
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -101,60 +111,113 @@ options(struct gen *g, int argc, char **argv)
 		case 'G':
 			g->peer_ip = ntohl(inet_addr(optarg));
 			break;
+		case 'I':
+			g->n_idle = n;
+			break;
+		case 'K':
+			g->idle_udp = strcmp(optarg, "udp") == 0;
+			if (!g->idle_udp && strcmp(optarg, "tcp") != 0)
+				return false;
+			break;
+		case 'v':
+			g->n_vms = n;
+			break;
+		case 'q':
+			g->n_queues = n;
+			break;
+		case 'B':
+			g->n_bulk = n;
+			break;
 		case 'L':
 			g->limit_cpu = (int)n;
 			break;
 		case 'A':
-			g->no_arp = g->gw_known = true;
+			g->no_arp = true;
 			break;
 		default:
 			return false;
 		}
 	}
-	return (g->path != NULL || g->limit_cpu >= 0) && g->mode != NULL && g->n_conns > 0 &&
-		g->n_conns <= GEN_MAX_CONNS && g->mtu >= 576 && g->size > 0 && g->train > 0 &&
+	return true;
+}
+
+static bool
+options_fit(struct gen *g)
+{
+	const bool limit = g->limit_cpu >= 0;
+
+	if (g->mode == NULL || (g->path == NULL) != limit)
+		return false;
+	if (limit && (g->n_vms != 1 || g->n_queues != 1 || g->n_idle != 0))
+		return false;
+	if (g->n_vms > 1 && strstr(g->path, "%u") == NULL)
+		return false;
+	if (g->n_conns < g->n_vms)
+		g->n_conns = g->n_vms;
+	if (strcmp(g->mode, "tcp-mix") != 0)
+		g->n_bulk = 0;
+	return g->n_vms > 0 && g->n_vms <= GEN_MAX_VMS && g->n_queues > 0 &&
+		g->n_queues <= VHU_MAX_PAIRS && g->n_conns > 0 && g->n_conns <= GEN_MAX_CONNS &&
+		g->n_bulk <= GEN_MAX_CONNS && g->mtu >= 576 && g->size > 0 && g->train > 0 &&
 		g->train * g->size < 65000 && g->ms <= 600000;
 }
 
 /** A connection is a file descriptor of the peer's. */
 static void
-raise_files(void)
+raise_files(const struct gen *g)
 {
+	const rlim_t wanted = 4 * GEN_MAX_CONNS + g->n_idle;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	/* The hard limit can be raised by root alone; up to it anybody may go. */
+	if (limit.rlim_max < wanted) {
+		const struct rlimit more = { wanted, wanted };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return;
 	}
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/** The pattern's %u becomes the guest's number. */
+static void
+path_of(char *path, size_t room, const char *pattern, unsigned int number)
+{
+	const char *at = strstr(pattern, "%u");
+
+	if (at == NULL)
+		snprintf(path, room, "%s", pattern);
+	else
+		snprintf(path, room, "%.*s%u%s", (int)(at - pattern), pattern, number, at + 2);
 }
 
 static int
-open_guest(struct gen *g)
+open_guests(struct gen *g)
 {
-	struct vhu_conf conf = { .path = g->path,
-		.ring_size = g->ring_size,
-		.busy = true,
-		.mem_bytes = 256u << 20,
-		.features = VHU_FEATURES_LINUX };
 	unsigned int i;
 
-	if (!g->tso)
-		conf.features &= ~(VHU_F_GUEST_TSO | VHU_F_HOST_TSO);
-	g->conns = calloc(g->n_conns, sizeof(*g->conns));
-	g->by_port = malloc(65536 * sizeof(*g->by_port));
-	g->v = vhu_open(&conf);
-	if (g->conns == NULL || g->by_port == NULL || g->v == NULL) {
-		perror("weir-gen: vhost-user");
+	g->guests = calloc(g->n_vms, sizeof(*g->guests));
+	g->conns = calloc(g->n_conns + g->n_bulk, sizeof(*g->conns));
+	if (g->guests == NULL || g->conns == NULL)
 		return -1;
-	}
-	memset(g->by_port, 0xff, 65536 * sizeof(*g->by_port));
-	for (i = 0; i < g->n_conns; i++) {
-		g->conns[i].port = (uint16_t)(20000 + i);
-		g->by_port[20000 + i] = (int32_t)i;
-	}
-	if (gen_ring_init(g) != 0 || !gen_guest_arp(g)) {
-		fprintf(stderr, "weir-gen: no answer from the back-end\n");
-		return -1;
+	for (i = 0; i < g->n_vms; i++) {
+		struct gen_guest *u = &g->guests[i];
+		const uint8_t mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, (uint8_t)(0x56 + i) };
+		char path[108];
+
+		path_of(path, sizeof(path), g->path, i);
+		u->g = g;
+		u->number = i;
+		u->n_pairs = g->n_queues;
+		u->ip = g->ip + i;
+		u->gw_ip = g->gw_ip;
+		u->gw_known = g->no_arp;
+		memcpy(u->mac, mac, sizeof(mac));
+		if (gen_guest_open(u, path) != 0)
+			return -1;
 	}
 	return 0;
 }
@@ -165,16 +228,20 @@ run(struct gen *g, const struct gen_case *k)
 	struct gen_result r = { .samples_ns = malloc(GEN_MAX_SAMPLES * sizeof(uint32_t)) };
 	int ret;
 
-	raise_files();
+	raise_files(g);
 	if (r.samples_ns == NULL || gen_host_init(g) != 0) {
 		perror("weir-gen: the peer's sockets");
 		free(r.samples_ns);
 		return -1;
 	}
-	ret = g->limit_cpu < 0 ? open_guest(g) : 0;
+	ret = g->limit_cpu < 0 ? open_guests(g) : 0;
+	if (ret == 0 && g->n_idle > 0)
+		ret = gen_idle_open(g);
 	if (ret == 0 && k->prepare != NULL && !k->prepare(g)) {
 		fprintf(stderr, "weir-gen: %s: the connections did not come up (%u of %u)\n",
-			k->name, g->n_fds + g->n_udp_peers, g->n_conns);
+			k->name,
+			g->tcp.n_fds + g->bulk_out.n_fds + g->bulk_in.n_fds + g->n_udp_peers,
+			g->n_conns + g->n_bulk);
 		ret = -1;
 	}
 	if (ret == 0)
@@ -183,10 +250,41 @@ run(struct gen *g, const struct gen_case *k)
 	return ret;
 }
 
+static void
+clean_up(struct gen *g)
+{
+	unsigned int i;
+
+	gen_limit_close(g);
+	gen_idle_close(g);
+	gen_host_close(g);
+	gen_pair_close(g);
+	for (i = 0; g->guests != NULL && i < g->n_vms; i++)
+		gen_guest_close(&g->guests[i]);
+	free(g->guests);
+	free(g->conns);
+}
+
+static const struct gen_case *
+find_case(const struct gen *g)
+{
+	const struct gen_case *k;
+
+	if (g->limit_cpu >= 0)
+		return gen_limit_find(g->mode);
+	k = gen_case_tcp_find(g->mode);
+	if (k == NULL)
+		k = gen_case_udp_find(g->mode);
+	return k != NULL ? k : gen_pair_find(g->mode);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct gen g = { .n_conns = 1,
+		.n_bulk = 1,
+		.n_vms = 1,
+		.n_queues = 1,
 		.mtu = 1500,
 		.tso = true,
 		.ring_size = 256,
@@ -195,27 +293,23 @@ main(int argc, char **argv)
 		.train = 1,
 		.ms = 1000,
 		.limit_cpu = -1,
-		.mac = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 },
 		.ip = 0x0a00020f,
 		.gw_ip = 0x0a000202,
 		.peer_ip = 0x0a000210,
-		.next_port = 2000 };
+		.udp_fd = -1 };
 	const struct gen_case *k;
 	int ret;
 
-	if (!options(&g, argc, argv)) {
+	if (!options(&g, argc, argv) || !options_fit(&g)) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	k = g.limit_cpu >= 0 ? gen_limit_find(g.mode) : gen_case_find(g.mode);
+	k = find_case(&g);
 	if (k == NULL) {
 		fprintf(stderr, "weir-gen: --case: there is no %s\n", g.mode);
 		return 2;
 	}
 	ret = run(&g, k);
-	gen_limit_close(&g);
-	gen_host_close_all(&g);
-	gen_pair_close(&g);
-	vhu_close(g.v);
+	clean_up(&g);
 	return ret == 0 ? 0 : 1;
 }

@@ -1,28 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "gen.h"
-
 #include <arpa/inet.h>
-#include <netinet/if_ether.h>
-#include <netinet/ip.h>
-#include <netinet/tcp.h>
-#include <netinet/udp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/** Nothing acknowledged for so long: send again from there (go-back-N). */
-#define GO_BACK_MS 200
-/** Announced window: the scale makes it 8 MiB. */
-#define WSCALE 7
+#include "gen_frame.h"
 
-struct frame {
-	struct virtio_net_hdr_mrg_rxbuf vnet;
-	struct ethhdr eth;
-	struct iphdr ip;
-	union {
-		struct tcphdr tcp;
-		struct udphdr udp;
-	};
-	uint8_t options[8];
-} __attribute__((packed));
+/** How often connections are looked at that nothing has come for. */
+#define SWEEP_NS UINT64_C(10000000)
+#define MEM_BYTES (256u << 20)
+
+/* ---- frames ---- */
 
 static uint16_t
 ip_sum(const struct iphdr *ip)
@@ -38,13 +26,12 @@ ip_sum(const struct iphdr *ip)
 	return (uint16_t)~sum;
 }
 
-/** Headers up to IPv4 of a frame with l4_bytes of transport header and payload. */
-static void
-frame_head(struct gen *g, struct frame *f, uint8_t proto, unsigned int l4_bytes)
+void
+gen_frame_head(struct gen_guest *u, struct gen_frame *f, uint8_t proto, unsigned int l4_bytes)
 {
 	memset(f, 0, sizeof(*f));
-	memcpy(f->eth.h_dest, g->gw_mac, 6);
-	memcpy(f->eth.h_source, g->mac, 6);
+	memcpy(f->eth.h_dest, u->gw_mac, 6);
+	memcpy(f->eth.h_source, u->mac, 6);
 	f->eth.h_proto = htons(ETH_P_IP);
 	f->ip.version = 4;
 	f->ip.ihl = 5;
@@ -52,16 +39,16 @@ frame_head(struct gen *g, struct frame *f, uint8_t proto, unsigned int l4_bytes)
 	f->ip.frag_off = htons(IP_DF);
 	f->ip.protocol = proto;
 	f->ip.tot_len = htons((uint16_t)(sizeof(f->ip) + l4_bytes));
-	f->ip.saddr = htonl(g->ip);
-	f->ip.daddr = htonl(g->gw_ip);
+	f->ip.saddr = htonl(u->ip);
+	f->ip.daddr = htonl(u->gw_ip);
 	f->ip.check = ip_sum(&f->ip);
 	f->vnet.hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	f->vnet.hdr.csum_start = sizeof(f->eth) + sizeof(f->ip);
 	f->vnet.hdr.csum_offset = proto == IPPROTO_TCP ? 16 : 6;
 }
 
-static uint16_t
-pseudo_sum(const struct frame *f, unsigned int l4_bytes)
+uint16_t
+gen_frame_pseudo_sum(const struct gen_frame *f, unsigned int l4_bytes)
 {
 	uint32_t sum = htons((uint16_t)l4_bytes) + htons(f->ip.protocol);
 
@@ -71,319 +58,278 @@ pseudo_sum(const struct frame *f, unsigned int l4_bytes)
 	return (uint16_t)(sum + (sum >> 16));
 }
 
-/** @return false: no slot */
-static bool
-tcp_out(struct gen *g, struct gen_conn *c, uint32_t seq, bool syn, bool fin, unsigned int payload)
+unsigned int
+gen_guest_pair(const struct gen_guest *u, uint16_t port)
 {
-	const uint16_t slot = gen_slot_get(g);
-	const unsigned int options = syn ? 8 : 0;
-	const unsigned int mss = g->mtu - 40;
-	struct frame *f;
-
-	if (slot == GEN_NO_SLOT)
-		return false;
-	f = (struct frame *)(void *)g->slots[slot].head;
-	frame_head(g, f, IPPROTO_TCP, sizeof(f->tcp) + options + payload);
-	f->tcp.source = htons(c->port);
-	f->tcp.dest = htons(g->host_port);
-	f->tcp.seq = htonl(seq);
-	f->tcp.doff = (uint16_t)((sizeof(f->tcp) + options) / 4);
-	f->tcp.syn = syn;
-	f->tcp.fin = fin;
-	f->tcp.psh = payload != 0;
-	f->tcp.window = htons(65535);
-	if (syn) {
-		const uint8_t opt[8] = { 2, 4, (uint8_t)(mss >> 8), (uint8_t)mss, 1, 3, 3, WSCALE };
-
-		memcpy(f->options, opt, sizeof(opt));
-	} else {
-		f->tcp.ack = 1;
-		f->tcp.ack_seq = htonl(c->rcv_nxt);
-		c->ack_owed = false;
-	}
-	f->tcp.check = pseudo_sum(f, (unsigned int)sizeof(f->tcp) + options + payload);
-	if (payload > mss) {
-		f->vnet.hdr.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
-		f->vnet.hdr.gso_size = (uint16_t)mss;
-		f->vnet.hdr.hdr_len = GEN_TCP_HEAD;
-	}
-	gen_slot_send(g, slot, (unsigned int)sizeof(f->vnet) + GEN_TCP_HEAD + options, payload);
-	return true;
-}
-
-void
-gen_guest_connect(struct gen *g, struct gen_conn *c)
-{
-	c->snd_una = c->snd_nxt = (uint32_t)(g->now_ns >> 8) + c->port * 7919u;
-	c->rcv_nxt = 0;
-	c->got_bytes = 0;
-	c->window = 0;
-	c->dup_acks = 0;
-	c->una_ms = g->now_ns / 1000000;
-	c->state = GEN_IDLE;
-	if (tcp_out(g, c, c->snd_nxt, true, false, 0)) {
-		c->snd_nxt++;
-		c->state = GEN_SYN_SENT;
-	}
-}
-
-void
-gen_guest_close(struct gen *g, struct gen_conn *c)
-{
-	if (tcp_out(g, c, c->snd_nxt, false, true, 0)) {
-		c->snd_nxt++;
-		c->state = GEN_FIN_SENT;
-	}
-}
-
-/** As large frames as Linux makes them: whole segments, near 61 KiB in all. */
-static uint32_t
-frame_payload_max(const struct gen *g)
-{
-	const uint32_t mss = g->mtu - 40, large = 60 * 1024;
-
-	if (mss >= large)
-		return large;
-	return g->tso ? large / mss * mss : mss;
-}
-
-uint32_t
-gen_guest_send(struct gen *g, struct gen_conn *c, uint32_t bytes)
-{
-	const uint32_t mss = g->mtu - 40;
-	const uint32_t most = frame_payload_max(g);
-	uint32_t sent = 0;
-
-	while (sent < bytes) {
-		const uint32_t flight = c->snd_nxt - c->snd_una;
-		uint32_t n = bytes - sent < most ? bytes - sent : most;
-
-		if (flight >= c->window)
-			break;
-		/* As Linux does: whole segments, unless it is the end. */
-		if (n > c->window - flight) {
-			n = c->window - flight;
-			if (n > mss)
-				n = n / mss * mss;
-			else if (flight != 0)
-				break;
-		}
-		if (flight == 0)
-			c->una_ms = g->now_ns / 1000000;
-		if (!tcp_out(g, c, c->snd_nxt, false, false, n))
-			break;
-		c->snd_nxt += n;
-		sent += n;
-	}
-	return sent;
+	return u->n_pairs == 1 ? 0 : port % u->n_pairs;
 }
 
 static void
-go_back(struct gen *g, struct gen_conn *c)
-{
-	g->retransmits++;
-	c->dup_acks = 0;
-	c->una_ms = g->now_ns / 1000000;
-	if (c->state == GEN_SYN_SENT || c->state == GEN_FIN_SENT)
-		tcp_out(g, c, c->snd_una, c->state == GEN_SYN_SENT, c->state == GEN_FIN_SENT, 0);
-	else
-		c->snd_nxt = c->snd_una;
-}
-
-static void
-tcp_ack(struct gen *g, struct gen_conn *c, const struct tcphdr *t, uint32_t payload)
-{
-	const uint32_t ack = ntohl(t->ack_seq);
-	const uint32_t window = (uint32_t)ntohs(t->window) << (t->syn ? 0 : c->wscale);
-
-	if ((int32_t)(ack - c->snd_una) > 0) {
-		c->snd_una = ack;
-		if ((int32_t)(c->snd_nxt - ack) < 0)
-			c->snd_nxt = ack;
-		c->una_ms = g->now_ns / 1000000;
-		c->dup_acks = 0;
-	} else if (ack == c->snd_una && payload == 0 && window == c->window &&
-		c->snd_nxt != c->snd_una && ++c->dup_acks == 3) {
-		go_back(g, c);
-	}
-	c->window = window;
-}
-
-static void
-tcp_syn_ack(struct gen *g, struct gen_conn *c, const struct tcphdr *t)
-{
-	const uint8_t *o = (const uint8_t *)(t + 1);
-	const uint8_t *end = (const uint8_t *)t + t->doff * 4;
-
-	c->wscale = 0;
-	while (o + 1 < end && *o != 0) {
-		if (*o == 1) {
-			o++;
-			continue;
-		}
-		if (*o == 3 && o + 2 < end)
-			c->wscale = o[2];
-		if (o[1] < 2)
-			break;
-		o += o[1];
-	}
-	c->rcv_nxt = ntohl(t->seq) + 1;
-	c->state = GEN_OPEN;
-	c->ack_owed = true;
-}
-
-static void
-tcp_in(struct gen *g, const struct frame *f, uint32_t frame_bytes)
-{
-	const struct tcphdr *t = &f->tcp;
-	const uint32_t ip_bytes = ntohs(f->ip.tot_len);
-	const uint32_t head = sizeof(f->ip) + t->doff * 4u;
-	const int32_t at = g->by_port[ntohs(t->dest)];
-	uint32_t payload;
-	struct gen_conn *c;
-
-	if (at < 0 || ip_bytes < head || ip_bytes + sizeof(f->eth) > frame_bytes)
-		return;
-	c = &g->conns[at];
-	payload = ip_bytes - head;
-	if (t->rst) {
-		c->state = GEN_DONE;
-		return;
-	}
-	if (t->ack)
-		tcp_ack(g, c, t, payload);
-	if (t->syn && c->state == GEN_SYN_SENT) {
-		tcp_syn_ack(g, c, t);
-		return;
-	}
-	if (payload == 0 && !t->fin)
-		return;
-	c->ack_owed = true;
-	if (ntohl(t->seq) != c->rcv_nxt)
-		return;
-	c->rcv_nxt += payload + t->fin;
-	c->got_bytes += payload;
-	if (t->fin && c->state == GEN_FIN_SENT)
-		c->state = GEN_DONE;
-}
-
-static void
-arp_in(struct gen *g, const uint8_t *frame)
+arp_in(struct gen_guest *u, const uint8_t *frame)
 {
 	const struct ether_arp *a = (const struct ether_arp *)(const void *)(frame + 14);
 	uint32_t sender;
 
 	memcpy(&sender, a->arp_spa, 4);
-	if (ntohs(a->ea_hdr.ar_op) != ARPOP_REPLY || ntohl(sender) != g->gw_ip)
+	if (ntohs(a->ea_hdr.ar_op) != ARPOP_REPLY || ntohl(sender) != u->gw_ip)
 		return;
-	memcpy(g->gw_mac, a->arp_sha, 6);
-	g->gw_known = true;
-}
-
-void
-gen_guest_frame(struct gen *g, const uint8_t *buf, uint32_t frame_bytes)
-{
-	const struct frame *f = (const struct frame *)(const void *)buf;
-
-	if (frame_bytes < GEN_UDP_HEAD)
-		return;
-	if (f->eth.h_proto == htons(ETH_P_ARP)) {
-		arp_in(g, buf + sizeof(f->vnet));
-	} else if (f->eth.h_proto != htons(ETH_P_IP)) {
-		return;
-	} else if (f->ip.protocol == IPPROTO_TCP && frame_bytes >= GEN_TCP_HEAD) {
-		tcp_in(g, f, frame_bytes);
-	} else if (f->ip.protocol == IPPROTO_UDP) {
-		const int32_t at = g->by_port[ntohs(f->udp.dest)];
-
-		if (at >= 0)
-			g->conns[at].got_bytes += ntohs(f->udp.len) - sizeof(f->udp);
-		g->udp_got++;
-	}
+	memcpy(u->gw_mac, a->arp_sha, 6);
+	u->gw_known = true;
 }
 
 static void
-arp_out(struct gen *g, uint16_t slot)
+tcp_frame(struct gen_guest *u, const struct gen_frame *f, uint32_t frame_bytes, unsigned int pair)
 {
-	uint8_t *head = g->slots[slot].head;
-	struct ethhdr *eth = (struct ethhdr *)(void *)(head + g->v->hdr_bytes);
-	struct ether_arp *a = (struct ether_arp *)(void *)(eth + 1);
-	const uint32_t spa = htonl(g->ip), tpa = htonl(g->gw_ip);
+	const struct tcphdr *t = &f->tcp;
+	const uint32_t ip_bytes = ntohs(f->ip.tot_len);
+	const uint32_t head = sizeof(f->ip) + t->doff * 4u;
+	const uint16_t port = ntohs(t->dest);
+	struct gen_conn *c = u->by_port[port];
 
+	if (ip_bytes < head || ip_bytes + sizeof(f->eth) > frame_bytes)
+		return;
+	u->other_queue += pair != gen_guest_pair(u, port);
+	if (gen_idle_is(u->g, ntohs(t->source)))
+		gen_idle_tcp(u, t, ip_bytes - head);
+	else if (c != NULL)
+		gen_tcp_in(c, t, ip_bytes - head);
+}
+
+static void
+udp_frame(struct gen_guest *u, const struct gen_frame *f, unsigned int pair)
+{
+	const uint16_t port = ntohs(f->udp.dest);
+	struct gen_conn *c = u->by_port[port];
+
+	u->other_queue += pair != gen_guest_pair(u, port);
+	u->udp_got++;
+	if (c == NULL)
+		return;
+	c->got_bytes += ntohs(f->udp.len) - sizeof(f->udp);
+	/* Who waits for no answer does not look at the list, either. */
+	if (c->asked)
+		gen_guest_touch(c);
+}
+
+void
+gen_guest_frame(struct gen_guest *u, const uint8_t *buf, uint32_t frame_bytes, unsigned int pair)
+{
+	const struct gen_frame *f = (const struct gen_frame *)(const void *)buf;
+
+	if (frame_bytes < GEN_UDP_HEAD)
+		return;
+	if (f->eth.h_proto == htons(ETH_P_ARP))
+		arp_in(u, buf + sizeof(f->vnet));
+	else if (f->eth.h_proto != htons(ETH_P_IP))
+		return;
+	else if (f->ip.protocol == IPPROTO_TCP && frame_bytes >= GEN_TCP_HEAD)
+		tcp_frame(u, f, frame_bytes, pair);
+	else if (f->ip.protocol == IPPROTO_UDP)
+		udp_frame(u, f, pair);
+}
+
+static void
+arp_out(struct gen_guest *u)
+{
+	const uint16_t slot = gen_slot_get(u, 0);
+	const uint32_t spa = htonl(u->ip), tpa = htonl(u->gw_ip);
+	struct ether_arp *a;
+	struct ethhdr *eth;
+	uint8_t *head;
+
+	if (slot == GEN_NO_SLOT)
+		return;
+	head = u->rings[0].slots[slot].head;
+	eth = (struct ethhdr *)(void *)(head + u->v->hdr_bytes);
+	a = (struct ether_arp *)(void *)(eth + 1);
 	memset(head, 0, 128);
 	memset(eth->h_dest, 0xff, 6);
-	memcpy(eth->h_source, g->mac, 6);
+	memcpy(eth->h_source, u->mac, 6);
 	eth->h_proto = htons(ETH_P_ARP);
 	a->ea_hdr = (struct arphdr){ htons(1), htons(ETH_P_IP), 6, 4, htons(ARPOP_REQUEST) };
-	memcpy(a->arp_sha, g->mac, 6);
+	memcpy(a->arp_sha, u->mac, 6);
 	memcpy(a->arp_spa, &spa, 4);
 	memcpy(a->arp_tpa, &tpa, 4);
-	gen_slot_send(g, slot, g->v->hdr_bytes + 60, 0);
+	gen_slot_send(u, 0, slot, u->v->hdr_bytes + 60, 0);
 }
 
 bool
-gen_guest_arp(struct gen *g)
+gen_guest_arp(struct gen_guest *u)
 {
 	const uint64_t end = vhu_now_ms() + GEN_PATIENCE_MS;
 
-	while (!g->gw_known && vhu_now_ms() < end) {
-		const uint16_t slot = gen_slot_get(g);
+	while (!u->gw_known && vhu_now_ms() < end) {
 		unsigned int i;
 
-		if (slot != GEN_NO_SLOT)
-			arp_out(g, slot);
-		for (i = 0; i < 100 && !g->gw_known; i++) {
-			gen_ring_flush(g);
-			gen_ring_poll(g, gen_guest_frame);
+		arp_out(u);
+		for (i = 0; i < 100 && !u->gw_known; i++) {
+			gen_ring_flush(u);
+			gen_ring_poll(u, gen_guest_frame);
 			vhu_sleep_ms(1);
 		}
 	}
-	return g->gw_known;
+	return u->gw_known;
 }
 
 void
-gen_guest_tick(struct gen *g)
+gen_guest_udp_head(
+	struct gen_guest *u, uint8_t *head, uint16_t port, uint16_t host_port, unsigned int bytes)
 {
-	const uint64_t now_ms = g->now_ns / 1000000;
-	unsigned int i;
+	struct gen_frame *f = (struct gen_frame *)(void *)head;
 
-	for (i = 0; i < g->n_conns; i++) {
-		struct gen_conn *c = &g->conns[i];
-
-		if (c->state == GEN_IDLE || c->state == GEN_DONE) {
-			if (c->ack_owed)
-				tcp_out(g, c, c->snd_nxt, false, false, 0);
-			continue;
-		}
-		if (c->snd_nxt != c->snd_una && now_ms - c->una_ms > GO_BACK_MS)
-			go_back(g, c);
-		if (c->ack_owed)
-			tcp_out(g, c, c->snd_nxt, false, false, 0);
-	}
-}
-
-void
-gen_guest_udp_head(struct gen *g, uint16_t slot, uint16_t port, unsigned int bytes)
-{
-	struct frame *f = (struct frame *)(void *)g->slots[slot].head;
-
-	frame_head(g, f, IPPROTO_UDP, (unsigned int)sizeof(f->udp) + bytes);
+	gen_frame_head(u, f, IPPROTO_UDP, (unsigned int)sizeof(f->udp) + bytes);
 	f->udp.source = htons(port);
-	f->udp.dest = htons(g->host_port);
+	f->udp.dest = htons(host_port);
 	f->udp.len = htons((uint16_t)(sizeof(f->udp) + bytes));
-	f->udp.check = pseudo_sum(f, (unsigned int)sizeof(f->udp) + bytes);
+	f->udp.check = gen_frame_pseudo_sum(f, (unsigned int)sizeof(f->udp) + bytes);
 }
 
 bool
-gen_guest_udp(struct gen *g, struct gen_conn *c, unsigned int bytes)
+gen_guest_udp(struct gen_conn *c, unsigned int bytes)
 {
-	const uint16_t slot = gen_slot_get(g);
+	struct gen_guest *u = c->guest;
+	const unsigned int pair = gen_guest_pair(u, c->port);
+	const uint16_t slot = gen_slot_get(u, pair);
 
 	if (slot == GEN_NO_SLOT)
 		return false;
-	gen_guest_udp_head(g, slot, c->port, bytes);
-	gen_slot_send(
-		g, slot, (unsigned int)sizeof(((struct frame *)0)->vnet) + GEN_UDP_HEAD, bytes);
-	g->udp_sent++;
+	gen_guest_udp_head(u, u->rings[pair].slots[slot].head, c->port, c->host_port, bytes);
+	gen_slot_send(u, pair, slot,
+		(unsigned int)sizeof(((struct gen_frame *)0)->vnet) + GEN_UDP_HEAD, bytes);
 	return true;
+}
+
+bool
+gen_guest_udp_number(struct gen_guest *u, uint16_t port, uint16_t host_port, uint32_t number)
+{
+	const unsigned int head_bytes =
+		(unsigned int)sizeof(((struct gen_frame *)0)->vnet) + GEN_UDP_HEAD;
+	const unsigned int pair = gen_guest_pair(u, port);
+	const uint16_t slot = gen_slot_get(u, pair);
+	uint8_t *head;
+
+	if (slot == GEN_NO_SLOT)
+		return false;
+	head = u->rings[pair].slots[slot].head;
+	gen_guest_udp_head(u, head, port, host_port, sizeof(number));
+	memcpy(head + head_bytes, &number, sizeof(number));
+	gen_slot_send(u, pair, slot, head_bytes + (unsigned int)sizeof(number), 0);
+	return true;
+}
+
+/* ---- turns ---- */
+
+void
+gen_guest_touch(struct gen_conn *c)
+{
+	if (!c->touched)
+		c->guest->touched[c->guest->n_touched++] = c;
+	c->touched = true;
+}
+
+void
+gen_guest_touched(struct gen_guest *u, gen_conn_fn fn, struct gen_result *r)
+{
+	const unsigned int n = u->n_touched;
+	unsigned int i, kept = 0;
+
+	for (i = 0; i < n; i++) {
+		struct gen_conn *c = u->touched[i];
+
+		/* What the case sends acknowledges, too. */
+		c->touched = (fn != NULL && !fn(u->g, c, r)) || (c->ack_owed && !gen_tcp_ack(c));
+		if (c->touched)
+			u->touched[kept++] = c;
+	}
+	u->n_touched = kept;
+}
+
+void
+gen_guest_flush(struct gen_guest *u)
+{
+	unsigned int i;
+
+	if (u->g->now_ns - u->swept_ns > SWEEP_NS) {
+		u->swept_ns = u->g->now_ns;
+		for (i = 0; i < u->n_conns; i++)
+			gen_tcp_late(u->conns[i]);
+	}
+	gen_ring_flush(u);
+}
+
+void
+gen_guests_turn(struct gen *g)
+{
+	unsigned int i;
+
+	for (i = 0; i < g->n_vms; i++) {
+		gen_ring_poll(&g->guests[i], gen_guest_frame);
+		gen_guest_touched(&g->guests[i], NULL, NULL);
+		gen_guest_flush(&g->guests[i]);
+	}
+}
+
+/* ---- life ---- */
+
+/** Every n_vms-th connection is this guest's, beginning with its own number. */
+static int
+take_conns(struct gen_guest *u)
+{
+	struct gen *g = u->g;
+	const unsigned int all = g->n_conns + g->n_bulk;
+	unsigned int i;
+
+	u->by_port = calloc(65536, sizeof(struct gen_conn *));
+	u->conns = calloc(all, sizeof(struct gen_conn *));
+	u->touched = calloc(all, sizeof(struct gen_conn *));
+	if (u->by_port == NULL || u->conns == NULL || u->touched == NULL)
+		return -1;
+	for (i = u->number; i < all; i += g->n_vms) {
+		struct gen_conn *c = &g->conns[i];
+
+		c->guest = u;
+		c->port = (uint16_t)(20000 + u->n_conns);
+		u->by_port[c->port] = c;
+		u->conns[u->n_conns++] = c;
+	}
+	u->next_port = 2000;
+	return 0;
+}
+
+int
+gen_guest_open(struct gen_guest *u, const char *path)
+{
+	struct vhu_conf conf = { .path = path,
+		.ring_size = u->g->ring_size,
+		.pairs = u->n_pairs,
+		.busy = true,
+		.mem_bytes = MEM_BYTES,
+		.features = VHU_FEATURES_LINUX };
+
+	if (!u->g->tso)
+		conf.features &= ~(VHU_F_GUEST_TSO | VHU_F_HOST_TSO);
+	u->v = vhu_open(&conf);
+	if (u->v == NULL || take_conns(u) != 0) {
+		fprintf(stderr, "weir-gen: vhost-user: %s: %m\n", path);
+		return -1;
+	}
+	if (u->v->max_pairs < u->n_pairs) {
+		fprintf(stderr, "weir-gen: --queues: the back-end offers %u\n", u->v->max_pairs);
+		return -1;
+	}
+	if (gen_ring_init(u) != 0 || !gen_guest_arp(u)) {
+		fprintf(stderr, "weir-gen: no answer from the back-end (%s)\n", path);
+		return -1;
+	}
+	return 0;
+}
+
+void
+gen_guest_close(struct gen_guest *u)
+{
+	vhu_close(u->v);
+	gen_ring_free(u);
+	free(u->by_port);
+	free(u->conns);
+	free(u->touched);
 }

@@ -16,16 +16,14 @@
 #define FILL_SOCKETS 64
 
 static int
-listener(int type, uint16_t *port)
+bound(int type, uint16_t *port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons(*port) };
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sin);
 	const int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 ||
-		(type == SOCK_STREAM && listen(fd, GEN_MAX_CONNS) < 0) ||
 		getsockname(fd, (struct sockaddr *)&sin, &len) < 0)
 		return -1;
 	*port = ntohs(sin.sin_port);
@@ -33,72 +31,112 @@ listener(int type, uint16_t *port)
 }
 
 int
-gen_host_init(struct gen *g)
+gen_service_open(struct gen_service *s, unsigned int max_fds)
+{
+	s->listen_fd = bound(SOCK_STREAM, &s->port);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->fds = calloc(max_fds, sizeof(*s->fds));
+	s->max_fds = max_fds;
+	return s->listen_fd < 0 || s->epoll_fd < 0 || s->fds == NULL ||
+			listen(s->listen_fd, GEN_MAX_CONNS) < 0
+		? -1
+		: 0;
+}
+
+void
+gen_service_close(struct gen_service *s)
+{
+	if (s->fds == NULL)
+		return;
+	while (s->n_fds > 0)
+		close(s->fds[--s->n_fds]);
+	close(s->listen_fd);
+	close(s->epoll_fd);
+	free(s->fds);
+	s->fds = NULL;
+}
+
+int
+gen_host_udp_open(uint16_t *port)
 {
 	const int one = 1, big = 4 << 20;
+	const int fd = bound(SOCK_DGRAM, port);
 
+	if (fd >= 0) {
+		setsockopt(fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
+	}
+	return fd;
+}
+
+int
+gen_host_init(struct gen *g)
+{
 	g->host_buf = calloc(1, GEN_READ_BYTES);
-	g->fds = calloc(GEN_MAX_CONNS, sizeof(*g->fds));
 	g->udp_peers = calloc(GEN_MAX_CONNS, sizeof(*g->udp_peers));
-	g->udp_seen = calloc(65536, 1);
-	g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	g->listen_fd = listener(SOCK_STREAM, &g->host_port);
-	g->udp_fd = listener(SOCK_DGRAM, &g->host_port);
-	if (g->host_buf == NULL || g->fds == NULL || g->udp_peers == NULL || g->udp_seen == NULL ||
-		g->epoll_fd < 0 || g->listen_fd < 0 || g->udp_fd < 0)
+	g->udp_flow = calloc(65536, sizeof(*g->udp_flow));
+	g->udp_fd = gen_host_udp_open(&g->udp_port);
+	if (g->host_buf == NULL || g->udp_peers == NULL || g->udp_flow == NULL || g->udp_fd < 0 ||
+		gen_service_open(&g->tcp, GEN_MAX_CONNS) != 0 ||
+		gen_service_open(&g->bulk_out, GEN_MAX_CONNS) != 0 ||
+		gen_service_open(&g->bulk_in, GEN_MAX_CONNS) != 0)
 		return -1;
-	setsockopt(g->udp_fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
-	setsockopt(g->udp_fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
 	return 0;
 }
 
 void
-gen_host_accept(struct gen *g)
+gen_host_close(struct gen *g)
+{
+	gen_service_close(&g->tcp);
+	gen_service_close(&g->bulk_out);
+	gen_service_close(&g->bulk_in);
+	if (g->udp_fd >= 0)
+		close(g->udp_fd);
+	free(g->udp_peers);
+	free(g->udp_flow);
+	free(g->host_buf);
+}
+
+void
+gen_host_accept(struct gen_service *s)
 {
 	const int one = 1;
 	int fd;
 
-	while (g->n_fds < GEN_MAX_CONNS &&
-		(fd = accept4(g->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct epoll_event ev = { .events = EPOLLIN, .data.u32 = g->n_fds };
+	while (s->n_fds < s->max_fds &&
+		(fd = accept4(s->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct epoll_event ev = { .events = EPOLLIN, .data.u32 = s->n_fds };
 
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		epoll_ctl(g->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
-		g->fds[g->n_fds++] = fd;
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+		s->fds[s->n_fds++] = fd;
 	}
 }
 
 static void
-host_close(struct gen *g, unsigned int i)
+service_drop(struct gen_service *s, unsigned int i)
 {
-	const int fd = g->fds[--g->n_fds];
+	const int fd = s->fds[--s->n_fds];
 	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = i };
 
-	close(g->fds[i]);
-	if (i == g->n_fds)
+	close(s->fds[i]);
+	if (i == s->n_fds)
 		return;
-	g->fds[i] = fd;
-	epoll_ctl(g->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
-}
-
-void
-gen_host_close_all(struct gen *g)
-{
-	while (g->n_fds > 0)
-		close(g->fds[--g->n_fds]);
+	s->fds[i] = fd;
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
 }
 
 uint64_t
-gen_host_drain(struct gen *g)
+gen_host_drain(struct gen_service *s)
 {
 	struct epoll_event ev[EVENTS];
 	uint64_t bytes = 0;
 	int i, n;
 
-	n = epoll_wait(g->epoll_fd, ev, EVENTS, 0);
+	n = epoll_wait(s->epoll_fd, ev, EVENTS, 0);
 	for (i = 0; i < n; i++) {
 		const ssize_t got = recv(
-			g->fds[ev[i].data.u32], NULL, GEN_READ_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+			s->fds[ev[i].data.u32], NULL, GEN_READ_BYTES, MSG_TRUNC | MSG_DONTWAIT);
 
 		if (got > 0)
 			bytes += (uint64_t)got;
@@ -107,44 +145,44 @@ gen_host_drain(struct gen *g)
 }
 
 void
-gen_host_fill(struct gen *g)
+gen_host_fill(struct gen_service *s, const uint8_t *buf)
 {
 	unsigned int i;
 
 	/* The guest must have its turn, too, before all of many have been written to. */
-	for (i = 0; i < g->n_fds && i < FILL_SOCKETS; i++)
-		if (send(g->fds[g->fill_turn++ % g->n_fds], g->host_buf, GEN_WRITE_BYTES,
+	for (i = 0; i < s->n_fds && i < FILL_SOCKETS; i++)
+		if (send(s->fds[s->fill_turn++ % s->n_fds], buf, GEN_WRITE_BYTES,
 			    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 			errno != EAGAIN)
 			return;
 }
 
 void
-gen_host_echo(struct gen *g)
+gen_host_echo(struct gen_service *s)
 {
 	struct epoll_event ev[EVENTS];
 	unsigned int i;
 	int k, n;
 	char byte[64];
 
-	if (g->n_fds == 1) {
-		n = 1;
+	if (s->n_fds <= 1) {
+		n = (int)s->n_fds;
 		ev[0].data.u32 = 0;
 	} else {
-		n = epoll_wait(g->epoll_fd, ev, EVENTS, 0);
+		n = epoll_wait(s->epoll_fd, ev, EVENTS, 0);
 	}
 	/* From the last one down: closing moves the last socket to the gap. */
 	for (k = n - 1; k >= 0; k--) {
 		ssize_t got;
 
 		i = ev[k].data.u32;
-		if (i >= g->n_fds)
+		if (i >= s->n_fds)
 			continue;
-		got = recv(g->fds[i], byte, sizeof(byte), MSG_DONTWAIT);
+		got = recv(s->fds[i], byte, sizeof(byte), MSG_DONTWAIT);
 		if (got > 0)
-			send(g->fds[i], byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+			send(s->fds[i], byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		else if (got == 0 || errno != EAGAIN)
-			host_close(g, i);
+			service_drop(s, i);
 	}
 }
 
@@ -211,8 +249,13 @@ gen_host_udp_drain(struct gen *g)
 	uint64_t all = 0;
 	ssize_t bytes;
 
-	for (k = 0; k < 64 && (n = gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes)) != 0; k++)
+	for (k = 0; k < 64 && (n = gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes)) != 0; k++) {
+		const unsigned int flow = g->udp_flow[ntohs(from.sin_port)];
+
+		if (flow != 0 && g->conns != NULL)
+			g->conns[flow - 1].guest->udp_arrived += n;
 		all += n;
+	}
 	return all;
 }
 
@@ -220,9 +263,11 @@ void
 gen_host_udp_echo(struct gen *g)
 {
 	struct sockaddr_in from;
+	unsigned int k;
 	ssize_t bytes;
 
-	while (gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes) != 0)
+	/* The guest must have its turn, too. */
+	for (k = 0; k < EVENTS && gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes) != 0; k++)
 		sendto(g->udp_fd, g->host_buf, (size_t)bytes, MSG_DONTWAIT,
 			(struct sockaddr *)&from, sizeof(from));
 }
@@ -231,16 +276,18 @@ void
 gen_host_udp_learn(struct gen *g)
 {
 	struct sockaddr_in from;
-	uint8_t *seen;
+	uint32_t number;
 	ssize_t bytes;
 
-	if (g->n_udp_peers >= GEN_MAX_CONNS ||
-		gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes) == 0)
+	if (gen_udp_read(g->udp_fd, g->host_buf, &from, &bytes) == 0 ||
+		(size_t)bytes < sizeof(number))
 		return;
-	seen = &g->udp_seen[ntohs(from.sin_port)];
-	if (*seen == 0)
-		g->udp_peers[g->n_udp_peers++] = from;
-	*seen = 1;
+	memcpy(&number, g->host_buf, sizeof(number));
+	if (number >= g->n_conns || g->udp_peers[number].sin_port != 0)
+		return;
+	g->udp_peers[number] = from;
+	g->udp_flow[ntohs(from.sin_port)] = (uint16_t)(number + 1);
+	g->n_udp_peers++;
 }
 
 void
@@ -248,6 +295,5 @@ gen_host_udp_fill(struct gen *g)
 {
 	struct sockaddr_in *to = &g->udp_peers[g->udp_turn++ % g->n_udp_peers];
 
-	if (gen_udp_send(g->udp_fd, to, g->host_buf, g->size, g->train))
-		g->udp_sent += g->train;
+	gen_udp_send(g->udp_fd, to, g->host_buf, g->size, g->train);
 }

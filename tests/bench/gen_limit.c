@@ -271,7 +271,8 @@ static int
 flow_open(struct gen_limit *l, struct flow *f, int type)
 {
 	const int one = 1, big = 4 << 20;
-	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = (uint32_t)(f - l->flows) };
+	const uint32_t number = (uint32_t)(f - l->flows);
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = number };
 
 	f->fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 	if (f->fd < 0 || connect(f->fd, (struct sockaddr *)&l->to, sizeof(l->to)) < 0)
@@ -282,7 +283,7 @@ flow_open(struct gen_limit *l, struct flow *f, int type)
 		setsockopt(f->fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
 		setsockopt(f->fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
 		/* The peer learns of the flow. */
-		send(f->fd, l->buf, 1, 0);
+		send(f->fd, &number, sizeof(number), 0);
 	}
 	return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, f->fd, &ev);
 }
@@ -334,7 +335,7 @@ prepare(struct gen *g)
 	l->size = k->type == SOCK_STREAM ? 1 : g->size;
 	l->to.sin_family = AF_INET;
 	l->to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	l->to.sin_port = htons(g->host_port);
+	l->to.sin_port = htons(k->type == SOCK_STREAM ? g->tcp.port : g->udp_port);
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->shared == MAP_FAILED || l->flows == NULL || l->buf == NULL || l->epoll_fd < 0)
 		return false;
@@ -345,10 +346,10 @@ prepare(struct gen *g)
 	while (l->pid > 0 && k->opens && vhu_now_ms() < end &&
 		waitpid(l->pid, NULL, WNOHANG) == 0) {
 		if (k->type == SOCK_STREAM)
-			gen_host_accept(g);
+			gen_host_accept(&g->tcp);
 		else
 			gen_host_udp_learn(g);
-		if (g->n_fds + g->n_udp_peers == g->n_conns)
+		if (g->tcp.n_fds + g->n_udp_peers == g->n_conns)
 			return true;
 	}
 	return l->pid > 0 && !k->opens;
@@ -377,55 +378,50 @@ end(struct gen *g, struct gen_result *r)
 	memcpy(r->samples_ns, s->samples_ns, r->n_samples * sizeof(uint32_t));
 }
 
-static uint64_t
+static void
 turn_drain(struct gen *g, struct gen_result *r)
 {
-	return gen_host_drain(g);
+	r->units += gen_host_drain(&g->tcp);
 }
 
-static uint64_t
+static void
 turn_fill(struct gen *g, struct gen_result *r)
 {
-	gen_host_fill(g);
-	return 0;
+	gen_host_fill(&g->tcp, g->host_buf);
 }
 
-static uint64_t
+static void
 turn_echo(struct gen *g, struct gen_result *r)
 {
-	gen_host_echo(g);
-	return 0;
+	gen_host_echo(&g->tcp);
 }
 
-static uint64_t
+static void
 turn_accept_echo(struct gen *g, struct gen_result *r)
 {
-	gen_host_accept(g);
-	gen_host_echo(g);
-	return 0;
+	gen_host_accept(&g->tcp);
+	gen_host_echo(&g->tcp);
 }
 
-static uint64_t
+static void
 turn_udp_drain(struct gen *g, struct gen_result *r)
 {
-	return gen_host_udp_drain(g);
+	r->units += gen_host_udp_drain(g);
 }
 
-static uint64_t
+static void
 turn_udp_fill(struct gen *g, struct gen_result *r)
 {
 	unsigned int i;
 
 	for (i = 0; i < BURST; i++)
 		gen_host_udp_fill(g);
-	return 0;
 }
 
-static uint64_t
+static void
 turn_udp_echo(struct gen *g, struct gen_result *r)
 {
 	gen_host_udp_echo(g);
-	return 0;
 }
 
 /* What one side counts, the other leaves at 0. */

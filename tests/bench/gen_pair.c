@@ -5,6 +5,7 @@
  */
 #include "gen.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,84 +13,92 @@
 /** Sent in one turn, at most. */
 #define TURN_FRAMES 64
 
+/** Any: nobody listens. */
+#define PORT 5001
+
 static void
-count_frame(struct gen *b, const uint8_t *buf, uint32_t frame_bytes)
+count_frame(struct gen_guest *b, const uint8_t *buf, uint32_t frame_bytes, unsigned int pair)
 {
-	if (frame_bytes == b->frame_bytes)
+	if (frame_bytes == b->g->size)
 		b->udp_got++;
 	else
-		gen_guest_frame(b, buf, frame_bytes);
+		gen_guest_frame(b, buf, frame_bytes, pair);
 }
 
 static int
-open_peer(struct gen *g)
+open_peer(struct gen *g, struct gen_guest *a)
 {
-	struct vhu_conf conf = g->v->conf;
-	struct gen *b = calloc(1, sizeof(*b));
+	struct gen_guest *b = calloc(1, sizeof(*b));
 
+	g->peer = b;
 	if (b == NULL)
 		return -1;
-	g->peer = b;
+	b->g = g;
+	b->number = UINT_MAX; /* none of the connections are its */
+	b->n_pairs = a->n_pairs;
 	b->ip = g->peer_ip;
-	b->gw_ip = g->ip;
+	b->gw_ip = a->ip;
 	b->gw_known = g->no_arp;
-	b->mtu = g->mtu;
-	b->rx_buf_bytes = g->rx_buf_bytes;
-	b->frame_bytes = g->size;
-	memcpy(b->mac, g->mac, sizeof(b->mac));
+	memcpy(b->mac, a->mac, sizeof(b->mac));
 	b->mac[5] ^= 1;
-	conf.path = g->peer_path;
-	b->v = vhu_open(&conf);
-	if (b->v == NULL) {
-		perror("weir-gen: --peer-socket");
-		return -1;
-	}
 	/* The back-end learns who is there, and both learn whom to send to. */
-	if (gen_ring_init(b) != 0 || !gen_guest_arp(b) || !gen_guest_arp(g))
-		return -1;
-	return 0;
+	return gen_guest_open(b, g->peer_path) == 0 && gen_guest_arp(a) ? 0 : -1;
 }
 
-bool
-gen_pair_open(struct gen *g)
+static bool
+prepare(struct gen *g)
 {
-	unsigned int i;
+	struct gen_guest *a = &g->guests[0];
+	unsigned int i, pair;
 
-	if (g->peer_path == NULL || g->size < GEN_UDP_HEAD || g->size > GEN_FRAME_MAX) {
+	if (g->peer_path == NULL || g->n_vms > 1 || g->size < GEN_UDP_HEAD ||
+		g->size > GEN_FRAME_MAX) {
 		fprintf(stderr, "weir-gen: east-west: give --peer-socket, and --size %u to %u\n",
 			GEN_UDP_HEAD, GEN_FRAME_MAX);
 		return false;
 	}
-	g->gw_ip = g->peer_ip;
-	g->gw_known = g->no_arp;
-	if (open_peer(g) != 0)
+	a->gw_ip = g->peer_ip;
+	a->gw_known = g->no_arp;
+	if (open_peer(g, a) != 0)
 		return false;
-	g->host_port = 5001;
-	for (i = 0; i < g->n_slots; i++)
-		gen_guest_udp_head(
-			g, (uint16_t)i, g->conns[i % g->n_conns].port, g->size - GEN_UDP_HEAD);
+	for (pair = 0; pair < a->n_pairs; pair++) {
+		struct gen_rings *r = &a->rings[pair];
+
+		for (i = 0; i < r->n_slots; i++)
+			gen_guest_udp_head(a, r->slots[i].head, a->conns[i % a->n_conns]->port,
+				PORT, g->size - GEN_UDP_HEAD);
+	}
 	return true;
 }
 
-uint64_t
-gen_pair_turn(struct gen *g)
+/** What the second guest receives is counted. */
+static void
+turn(struct gen *g, struct gen_result *r)
 {
-	struct gen *b = g->peer;
+	struct gen_guest *a = &g->guests[0], *b = g->peer;
 	const uint64_t before = b->udp_got;
 	unsigned int i;
 
 	for (i = 0; i < TURN_FRAMES; i++) {
-		const uint16_t slot = gen_slot_get(g);
+		const uint16_t slot = gen_slot_get(a, 0);
 
 		if (slot == GEN_NO_SLOT)
 			break;
-		gen_slot_send(g, slot, (unsigned int)g->v->hdr_bytes + g->size, 0);
+		gen_slot_send(a, 0, slot, (unsigned int)a->v->hdr_bytes + g->size, 0);
 	}
-	gen_ring_poll(g, gen_guest_frame);
-	gen_ring_flush(g);
+	gen_ring_poll(a, gen_guest_frame);
+	gen_ring_flush(a);
 	gen_ring_poll(b, count_frame);
 	gen_ring_flush(b);
-	return b->udp_got - before;
+	r->units += b->udp_got - before;
+}
+
+const struct gen_case *
+gen_pair_find(const char *name)
+{
+	static const struct gen_case k = { "east-west", "frame", turn, prepare, NULL, NULL, NULL };
+
+	return strcmp(name, k.name) == 0 ? &k : NULL;
 }
 
 void
@@ -97,9 +106,7 @@ gen_pair_close(struct gen *g)
 {
 	if (g->peer == NULL)
 		return;
-	vhu_close(g->peer->v);
-	free(g->peer->slots);
-	free(g->peer->rx_bufs);
+	gen_guest_close(g->peer);
 	free(g->peer);
 	g->peer = NULL;
 }

@@ -54,6 +54,52 @@ compare_u32(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/** How even guests fared: the least and the greatest of their units, to the mean. */
+static void
+report_shares(const struct gen *g, const struct gen_case *k)
+{
+	double all = 0, least = 0, most = 0;
+	unsigned int i;
+
+	for (i = 0; i < g->n_vms; i++) {
+		const struct gen_guest *u = &g->guests[i];
+		const double n = (double)(k->share(u) - u->share_before);
+
+		all += n;
+		least = i == 0 || n < least ? n : least;
+		most = n > most ? n : most;
+	}
+	if (all > 0)
+		printf(",\"share_min\":%.3f,\"share_max\":%.3f", least * g->n_vms / all,
+			most * g->n_vms / all);
+}
+
+static void
+report_samples(struct gen_result *r)
+{
+	qsort(r->samples_ns, r->n_samples, sizeof(uint32_t), compare_u32);
+	printf(",\"p50_us\":%.1f,\"p99_us\":%.1f", r->samples_ns[r->n_samples / 2] / 1e3,
+		r->samples_ns[(uint64_t)r->n_samples * 99 / 100] / 1e3);
+}
+
+static void
+report_guests(const struct gen *g, const struct gen_case *k)
+{
+	unsigned long long retransmits = 0, other_queue = 0;
+	unsigned int i;
+
+	for (i = 0; i < g->n_vms; i++) {
+		retransmits += g->guests[i].retransmits;
+		other_queue += g->guests[i].other_queue;
+	}
+	printf(",\"idle\":%u,\"vms\":%u,\"queues\":%u", g->n_idle, g->n_vms, g->n_queues);
+	if (g->n_vms > 1 && k->share != NULL)
+		report_shares(g, k);
+	if (g->n_queues > 1)
+		printf(",\"other_queue\":%llu", other_queue);
+	printf(",\"retransmits\":%llu", retransmits);
+}
+
 static void
 report(const struct gen *g, const struct gen_case *k, struct gen_result *r)
 {
@@ -69,37 +115,58 @@ report(const struct gen *g, const struct gen_case *k, struct gen_result *r)
 			r->cpu_s / ((double)r->units / 1e9));
 	else
 		printf(",\"cpu_us_per_%s\":%.3f", k->unit, r->cpu_s * 1e6 / (double)r->units);
-	if (r->n_samples > 0) {
-		qsort(r->samples_ns, r->n_samples, sizeof(uint32_t), compare_u32);
-		printf(",\"p50_us\":%.1f,\"p99_us\":%.1f", r->samples_ns[r->n_samples / 2] / 1e3,
-			r->samples_ns[(uint64_t)r->n_samples * 99 / 100] / 1e3);
-	}
+	if (g->n_bulk > 0)
+		printf(",\"bulk\":%u,\"gbit_per_s\":%.2f", g->n_bulk,
+			(double)r->bulk_bytes * 8 / s / 1e9);
+	if (r->n_samples > 0)
+		report_samples(r);
 	if (g->limit_cpu >= 0)
-		printf(",\"limit\":true");
-	printf(",\"retransmits\":%llu,\"failed\":%llu}\n", (unsigned long long)g->retransmits,
-		(unsigned long long)g->failed);
+		printf(",\"limit\":true,\"retransmits\":0");
+	else
+		report_guests(g, k);
+	printf(",\"failed\":%llu}\n", (unsigned long long)g->failed);
+}
+
+/** From here on it counts. */
+static void
+begin(struct gen *g, const struct gen_case *k, struct gen_result *r)
+{
+	unsigned int i;
+
+	r->units = r->bulk_bytes = 0;
+	r->n_samples = 0;
+	g->failed = 0;
+	for (i = 0; g->guests != NULL && i < g->n_vms; i++) {
+		struct gen_guest *u = &g->guests[i];
+
+		u->retransmits = u->other_queue = 0;
+		u->share_before = k->share != NULL ? k->share(u) : 0;
+	}
+	if (k->begin != NULL)
+		k->begin(g, r);
 }
 
 int
 gen_measure(struct gen *g, const struct gen_case *k, struct gen_result *r)
 {
-	uint64_t start, now, until;
+	uint64_t start, until;
 	double cpu;
 
-	until = gen_clock_ns() + WARM_UP_MS * UINT64_C(1000000);
-	while (gen_clock_ns() < until)
+	g->now_ns = gen_clock_ns();
+	until = g->now_ns + WARM_UP_MS * UINT64_C(1000000);
+	while (g->now_ns < until) {
 		k->turn(g, r);
-	r->n_samples = 0;
-	if (k->begin != NULL)
-		k->begin(g, r);
-	cpu = backend_cpu_s(g);
-	start = now = gen_clock_ns();
-	until = start + g->ms * UINT64_C(1000000);
-	while (now < until) {
-		r->units += k->turn(g, r);
-		now = gen_clock_ns();
+		g->now_ns = gen_clock_ns();
 	}
-	r->ns = now - start;
+	begin(g, k, r);
+	cpu = backend_cpu_s(g);
+	start = g->now_ns = gen_clock_ns();
+	until = start + g->ms * UINT64_C(1000000);
+	while (g->now_ns < until) {
+		k->turn(g, r);
+		g->now_ns = gen_clock_ns();
+	}
+	r->ns = g->now_ns - start;
 	if (k->end != NULL)
 		k->end(g, r);
 	r->cpu_s = backend_cpu_s(g) - cpu;
