@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 static const char usage[] =
 	"usage: weir-gen --socket PATH --case NAME [OPTIONS]\n"
@@ -163,23 +162,23 @@ options_fit(struct gen *g)
 }
 
 /** A connection is a file descriptor of the peer's. */
-static void
+static int
 raise_files(const struct gen *g)
 {
-	const rlim_t wanted = 4 * GEN_MAX_CONNS + g->n_idle;
-	struct rlimit limit;
+	/* Beside them the rings', and two for each port that idle ones lead to. */
+	const rlim_t wanted =
+		g->n_conns + g->n_bulk + 512 + (g->idle_udp ? 0 : g->n_idle) + g->n_idle / 1024;
+	struct rlimit limit = { wanted, wanted };
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	/* The hard limit can be raised by root alone; up to it anybody may go. */
-	if (limit.rlim_max < wanted) {
-		const struct rlimit more = { wanted, wanted };
-
-		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-			return;
-	}
+	/* Above the hard limit root alone may go, up to it anybody. */
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return 0;
 	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	if (wanted <= limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) == 0)
+		return 0;
+	fprintf(stderr, "weir-gen: %llu files must be open, and only %llu can (ulimit -Hn)\n",
+		(unsigned long long)wanted, (unsigned long long)limit.rlim_max);
+	return -1;
 }
 
 /** The pattern's %u becomes the guest's number. */
@@ -225,10 +224,12 @@ open_guests(struct gen *g)
 static int
 run(struct gen *g, const struct gen_case *k)
 {
-	struct gen_result r = { .samples_ns = malloc(GEN_MAX_SAMPLES * sizeof(uint32_t)) };
+	struct gen_result r = { 0 };
 	int ret;
 
-	raise_files(g);
+	if (raise_files(g) != 0)
+		return -1;
+	r.samples_ns = malloc(GEN_MAX_SAMPLES * sizeof(uint32_t));
 	if (r.samples_ns == NULL || gen_host_init(g) != 0) {
 		perror("weir-gen: the peer's sockets");
 		free(r.samples_ns);

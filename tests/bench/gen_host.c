@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #define EVENTS 64
-/** Sockets written to in one turn. */
+/** Sockets written to in one turn, and what is written in all. */
 #define FILL_SOCKETS 64
+#define FILL_BYTES (1u << 20)
 
 static int
 bound(int type, uint16_t *port)
@@ -147,14 +148,17 @@ gen_host_drain(struct gen_service *s)
 void
 gen_host_fill(struct gen_service *s, const uint8_t *buf)
 {
+	size_t bytes = 0;
 	unsigned int i;
 
 	/* The guest must have its turn, too, before all of many have been written to. */
-	for (i = 0; i < s->n_fds && i < FILL_SOCKETS; i++)
-		if (send(s->fds[s->fill_turn++ % s->n_fds], buf, GEN_WRITE_BYTES,
-			    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-			errno != EAGAIN)
-			return;
+	for (i = 0; i < s->n_fds && i < FILL_SOCKETS && bytes < FILL_BYTES; i++) {
+		const ssize_t n = send(s->fds[s->fill_turn++ % s->n_fds], buf, GEN_WRITE_BYTES,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n > 0)
+			bytes += (size_t)n;
+	}
 }
 
 void

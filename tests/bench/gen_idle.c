@@ -15,9 +15,9 @@
 
 #define PER_SERVICE 8192u
 #define FIRST_PORT 10000
-/** Not answered yet, at most: what the peer's backlog and buffers hold for certain. */
-#define IN_FLIGHT 1024u
-/** Asked again after this time, given up when nothing at all has come for that. */
+/** Not answered yet, at most: a SYN and an ACK of each shall find a slot. */
+#define IN_FLIGHT_OF_SLOTS 3
+/** The oldest is asked again after this time, and given up after that. */
 #define AGAIN_NS UINT64_C(500000000)
 #define GIVE_UP_NS UINT64_C(5000000000)
 
@@ -78,7 +78,6 @@ is_open(struct gen *g, unsigned int number)
 		return;
 	idle->flows[number].open = true;
 	idle->n_open++;
-	idle->moved_ns = g->now_ns;
 }
 
 bool
@@ -140,7 +139,7 @@ peer_turn(struct gen *g)
 			gen_host_accept(&s->tcp);
 			continue;
 		}
-		for (k = 0; k < IN_FLIGHT && gen_udp_read(s->udp_fd, g->host_buf, &from, &bytes);
+		for (k = 0; k < PER_SERVICE && gen_udp_read(s->udp_fd, g->host_buf, &from, &bytes);
 			k++) {
 			memcpy(&number, g->host_buf, sizeof(number));
 			if (bytes == sizeof(number) && number < g->n_idle)
@@ -152,11 +151,12 @@ peer_turn(struct gen *g)
 static void
 open_turn(struct gen *g)
 {
+	const unsigned int in_flight = g->guests[0].rings[0].n_slots / IN_FLIGHT_OF_SLOTS;
 	struct gen_idle *idle = g->idle;
 	unsigned int i;
 
 	g->now_ns = gen_clock_ns();
-	while (idle->next < g->n_idle && idle->next - idle->done < IN_FLIGHT &&
+	while (idle->next < g->n_idle && idle->next - idle->done < in_flight &&
 		begin(g, idle->next))
 		idle->next++;
 	if (g->now_ns - idle->again_ns > AGAIN_NS) {
@@ -167,10 +167,8 @@ open_turn(struct gen *g)
 	}
 	gen_guests_turn(g);
 	peer_turn(g);
-	if (idle->done < idle->next && idle->flows[idle->done].open)
-		idle->again_ns = g->now_ns;
-	while (idle->done < idle->next && idle->flows[idle->done].open)
-		idle->done++;
+	for (; idle->done < idle->next && idle->flows[idle->done].open; idle->done++)
+		idle->again_ns = idle->moved_ns = g->now_ns;
 }
 
 static int
