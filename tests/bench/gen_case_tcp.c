@@ -227,7 +227,12 @@ step_crr(struct gen *g, struct gen_conn *c, struct gen_result *r)
 {
 	switch (c->state) {
 	case GEN_OPEN:
-		return c->got_bytes == 0 ? ask(c) : gen_tcp_close(c);
+		if (c->got_bytes != 0)
+			return gen_tcp_close(c);
+		/* As Linux does: the kernel answers SYN|ACK before its caller knows. */
+		if (c->ack_owed && !gen_tcp_ack(c))
+			return false;
+		return ask(c);
 	case GEN_DONE:
 		if (c->ack_owed && !gen_tcp_ack(c))
 			return false;
