@@ -434,7 +434,7 @@ bridge_dgram_read(struct bridge *b, struct bridge_rec *r)
 	for (calls = 0; calls < 2 && r->flags & REC_READABLE; calls++) {
 		max = RTE_MIN(calls == 0 ? FIRST_MSGS : BRIDGE_DGRAMS, bridge_room(w) / TRAIN);
 		if (batch.bl != NULL) {
-			const uint32_t have = bridge_lender_fill(batch.bl, BRIDGE_DGRAMS);
+			const uint32_t have = bridge_lender_fill(batch.bl, r, BRIDGE_DGRAMS);
 
 			if (have == 0) {
 				if (!(r->flags & REC_ERRQ))

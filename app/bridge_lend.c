@@ -163,9 +163,12 @@ bridge_rec_lender_in_use(struct bridge *b, struct bridge_rec *r)
 }
 
 uint32_t
-bridge_lender_fill(struct bridge_lender *bl, uint32_t want)
+bridge_lender_fill(struct bridge_lender *bl, struct bridge_rec *r, uint32_t want)
 {
-	if (!lender_running(bl))
+	const bool behind = bl->wait.head != BRIDGE_NIL && !(r->flags & REC_WOKEN);
+
+	r->flags &= ~REC_WOKEN;
+	if (!lender_running(bl) || behind)
 		return 0;
 	if (bl->count >= want)
 		return bl->count;
@@ -231,6 +234,7 @@ wake_waiters(struct bridge *b, struct bridge_lender *bl)
 		if (r == NULL)
 			break;
 		r->flags &= ~REC_ON_WAIT;
+		r->flags |= REC_WOKEN;
 		bridge_ready(b, r);
 	}
 	return woken;

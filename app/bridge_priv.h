@@ -37,8 +37,10 @@
 #define BRIDGE_EPOLL_BURST 128
 /** While operations keep it busy, the bridge asks the epoll set at most this often. */
 #define BRIDGE_EPOLL_US 10
-/** Bytes read from one socket before the next has its turn. */
-#define BRIDGE_READ_BYTES (256u << 10)
+/** Bytes read from one socket before the next has its turn: much at once is cheapest. */
+#define BRIDGE_READ_BYTES (1024u << 10)
+/** What a read is laid out for, at least: more costs more to lay out than it is worth. */
+#define BRIDGE_READ_LEAST 2048u
 /** Frames read from one socket in one call. */
 #define BRIDGE_READ_FRAMES 256
 /** Acknowledged bytes that are left in a socket, to consume more of them with one call. */
@@ -88,6 +90,7 @@ enum bridge_kind {
 #define REC_NO_GSO 0x0800u   /* UDP_SEGMENT was refused */
 #define REC_CONSUME 0x1000u  /* bytes acknowledged are to be consumed */
 #define REC_NAMED 0x4000u    /* CONNECTED is to tell the socket's own name */
+#define REC_WOKEN 0x8000u    /* buffers have come, and it is its turn */
 #define REC_DYING 0x2000u    /* it has failed with err; what has come before is read first */
 /* What is due to be told, in this order. */
 #define REC_DUE_CONNECTED 0x10000u
@@ -137,8 +140,9 @@ struct bridge_rec {
 			uint32_t used;       /**< ... and what was sent since, with overhead */
 			uint32_t frame_max;
 			uint32_t rtt_us;
-			uint32_t asked_us;  /**< when TCP_INFO was asked, low bits of now_us */
-			uint8_t acked_base; /**< tcpi_bytes_acked before any data: the SYN */
+			uint32_t asked_us;   /**< when TCP_INFO was asked, low bits of now_us */
+			uint16_t expect_kib; /**< what the next read is laid out for */
+			uint8_t acked_base;  /**< tcpi_bytes_acked before any data: the SYN */
 		};
 		struct {
 			struct flowtab_addr peer;
@@ -318,8 +322,11 @@ struct bridge_lender *bridge_rec_lender(struct bridge *b, const struct bridge_re
  * one.
  */
 struct bridge_lender *bridge_rec_lender_in_use(struct bridge *b, struct bridge_rec *r);
-/** Have up to want buffers in hand. @return how many there are, which may be more than want */
-uint32_t bridge_lender_fill(struct bridge_lender *bl, uint32_t want);
+/**
+ * Have up to want buffers in hand for a record.
+ * @return how many there are, which may be more than want; 0 as well if others wait for their turn
+ */
+uint32_t bridge_lender_fill(struct bridge_lender *bl, struct bridge_rec *r, uint32_t want);
 static inline struct rte_mbuf *
 bridge_lender_at(const struct bridge_lender *bl, uint32_t i)
 {

@@ -70,16 +70,16 @@ head_usable(const struct rte_mbuf *head, uint8_t head_len)
 		(head->next != NULL || (uint32_t)head->data_off + head_len < head->buf_len);
 }
 
-/** Lay out a read of up to want bytes. */
+/** Lay out a read of up to want bytes, which the guest's window, or just what is expected, ends. */
 static void
-plan_read(struct bridge *b, const struct bridge_rec *r, struct plan *p, uint32_t want)
+plan_read(
+	struct bridge *b, const struct bridge_rec *r, struct plan *p, uint32_t want, bool at_window)
 {
 	while (p->n_frames < BRIDGE_READ_FRAMES && p->heads < p->avail) {
 		const uint32_t left = want - p->bytes;
 
-		/* A frame cut short by the budget would be a small segment in the middle. */
-		if (left == 0 ||
-			(p->n_frames != 0 && left < r->frame_max && want == BRIDGE_READ_BYTES))
+		/* A frame cut short without need would be a small segment in the middle. */
+		if (left == 0 || (p->n_frames != 0 && left < r->frame_max && !at_window))
 			break;
 		if (!head_usable(bridge_lender_at(p->bl, p->heads), p->head_len))
 			break;
@@ -194,6 +194,26 @@ plan_discard(struct bridge *b, const struct bridge_rec *r, struct plan *p)
 	return (uint32_t)skip;
 }
 
+/**
+ * How much a read is laid out for: at first a frame, then twice what came; one that was filled has
+ * left something, and the next takes all that there may be. So a peer that answers by a few bytes
+ * does not pay for a megabyte each time.
+ */
+static uint32_t
+expected(const struct bridge_rec *r)
+{
+	return r->expect_kib == 0 ? r->frame_max : (uint32_t)r->expect_kib << 10;
+}
+
+static void
+expect_next(struct bridge_rec *r, const struct plan *p, uint32_t bytes)
+{
+	const uint32_t next = bytes >= p->bytes ? BRIDGE_READ_BYTES : bytes * 2;
+
+	r->expect_kib =
+		(uint16_t)(RTE_MIN(RTE_MAX(next, BRIDGE_READ_LEAST), BRIDGE_READ_BYTES) >> 10);
+}
+
 /** What recvmsg() returned. @return events told */
 static unsigned int
 after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t n, uint32_t skip)
@@ -221,6 +241,7 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t
 	}
 	bytes = (uint32_t)n - skip;
 	bridge_count(b, BRIDGE_COUNT_RECV_BYTES, bytes);
+	expect_next(r, p, bytes);
 	/* The queue is empty, and new data makes a new edge; only an end or an urgent mark, which
 	 * a read stops at, would make none. */
 	if (bytes < p->bytes && !(r->flags & (REC_PEER_CLOSED | REC_URGENT | REC_DYING)))
@@ -235,6 +256,7 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 	struct msghdr msg = { .msg_iov = b->iov };
 	unsigned int told;
 	uint32_t want, skip;
+	uint64_t left;
 	ssize_t n;
 
 	if (r->flags & REC_CONSUME) {
@@ -247,15 +269,16 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 	}
 	if (!(r->flags & REC_READABLE) || r->read_off >= r->limit || r->frame_max == 0)
 		return 0;
-	want = (uint32_t)RTE_MIN(r->limit - r->read_off, (uint64_t)BRIDGE_READ_BYTES);
-	p.avail = bridge_lender_fill(p.bl, BRIDGE_READ_FRAMES);
+	left = r->limit - r->read_off;
+	want = (uint32_t)RTE_MIN(left, (uint64_t)expected(r));
+	p.avail = bridge_lender_fill(p.bl, r, BRIDGE_READ_FRAMES);
 	/* Pairs with bridge_lender_fill(): read after RUNNING was seen. */
 	p.mergeable = atomic_load_explicit(&p.bl->l->mergeable, memory_order_relaxed) != 0;
 	drop_unusable(&p);
 	skip = plan_discard(b, r, &p);
 	if (skip == UINT32_MAX)
 		return 0;
-	plan_read(b, r, &p, want);
+	plan_read(b, r, &p, want, want == left);
 	if (p.bytes == 0) {
 		bridge_lender_wait(b, r, p.bl);
 		return 0;

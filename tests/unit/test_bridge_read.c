@@ -404,6 +404,65 @@ waiting_flows_are_served_in_turn(void **state)
 	}
 }
 
+/* A guest acknowledges at once, which makes the flow ready while others wait. */
+static void
+who_was_served_waits_behind_those_that_wait(void **state)
+{
+	struct rig *r = *state;
+	uint64_t got[4] = { 0 };
+	struct l4x_event ev;
+	int fd[4], i, step;
+
+	for (i = 0; i < 4; i++) {
+		fd[i] = connect_flow(r, FLOW(i));
+		assert_true(host_write(fd[i], 0, 300000) >= 100000);
+		op_ack(r, FLOW(i), 0, 262144, 16000);
+	}
+	rig_run(r, 2);
+	for (step = 0; step < 40; step++) {
+		/* As many as one of them takes alone, each time one was served. */
+		rig_lend(r, 8);
+		rig_poll(r);
+		for (i = 0; i < 4; i++)
+			while (rig_take(r, L4X_EV_DATA, FLOW(i), &ev)) {
+				assert_int_equal(ev.data.off, got[i]);
+				got[i] += ev.len;
+				rte_pktmbuf_free(ev.data.m);
+				op_ack(r, FLOW(i), got[i], got[i] + 262144, 16000);
+			}
+	}
+	for (i = 0; i < 4; i++) {
+		assert_true(got[i] * 8 >= got[0] + got[1] + got[2] + got[3]);
+		close(fd[i]);
+	}
+}
+
+/* What is expected grows with what comes, and no byte is read out of turn. */
+static void
+a_peer_that_answers_shortly_and_then_at_length_is_read_whole(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	uint64_t off = 0, end;
+	int i;
+
+	op_ack(r, FLOW(1), 0, 1 << 20, 64000);
+	for (i = 0; i < 20; i++) {
+		rig_lend(r, 256 - rte_ring_count(r->lender->bufs));
+		assert_int_equal(host_write(fd, off, 1), 1);
+		assert_int_equal(take_data(r, FLOW(1), off, 64000), 1);
+		off++;
+		op_ack(r, FLOW(1), off, off + (1 << 20), 64000);
+	}
+	end = off + host_write(fd, off, 200000);
+	while (off < end) {
+		rig_lend(r, 256 - rte_ring_count(r->lender->bufs));
+		off += take_data(r, FLOW(1), off, 64000);
+		op_ack(r, FLOW(1), off, off + (1 << 20), 64000);
+	}
+	close(fd);
+}
+
 static void
 recalled_buffers_are_given_back(void **state)
 {
@@ -584,6 +643,8 @@ main(void)
 		T(buffers_without_room_for_headers_go_back),
 		T(without_buffers_it_waits_and_says_so),
 		T(waiting_flows_are_served_in_turn),
+		T(who_was_served_waits_behind_those_that_wait),
+		BOTH(a_peer_that_answers_shortly_and_then_at_length_is_read_whole),
 		T(recalled_buffers_are_given_back),
 		BOTH(a_full_event_ring_loses_nothing),
 		T(one_busy_flow_does_not_starve_another),
