@@ -293,6 +293,7 @@ begin_op(struct l4x *l, uint32_t idx, struct rte_mbuf *m, uint32_t seg,
 	op->tos = how->tos;
 	op->ttl = how->ttl;
 	op->dgram.df = how->df;
+	op->dgram.queue = l->flows[idx].queue;
 	op->len = len;
 	op->dgram.m = m;
 	op->dgram.seg = (uint16_t)seg;

@@ -164,8 +164,20 @@ receiver(struct l4x *l, struct l4x_pkt *p, struct admission *a)
 	return NULL;
 }
 
+/** Which queue pair the sender uses for the flow: that is where it is sent to (ew_out.c). */
+static void
+note_queue(struct l4x *l, const struct l4x_pkt *p, uint32_t idx, uint8_t side)
+{
+	struct l4x_flow *f = &l->flows[idx];
+	uint8_t *queue = side == FLOWTAB_SIDE_GUEST ? &f->queue : &f->other_queue;
+
+	if (unlikely(*queue != p->queue))
+		*queue = p->queue;
+}
+
 static bool
-commit(struct l4x *l, struct ct_pkt *c, const struct admission *a, uint16_t opif)
+commit(struct l4x *l, const struct l4x_pkt *p, struct ct_pkt *c, const struct admission *a,
+	uint16_t opif)
 {
 	struct ct_commit how = { .opif = opif };
 	const struct rule *r = a->rule;
@@ -181,6 +193,9 @@ commit(struct l4x *l, struct ct_pkt *c, const struct admission *a, uint16_t opif
 	}
 	if (!ct_commit(l->ew.ct, c, &how, l4x_now_ms(l)))
 		return false;
+	l->flows[c->flow].queue = L4X_NO_QUEUE;
+	l->flows[c->flow].other_queue = L4X_NO_QUEUE;
+	note_queue(l, p, c->flow, c->side);
 	l->flows_made++;
 	l4x_count(l, L4X_COUNT_FLOWS_NEW);
 	return true;
@@ -208,7 +223,7 @@ admit(struct l4x *l, struct l4x_pkt *p, struct ct_pkt *c, struct admission *a)
 	to = receiver(l, p, a);
 	if (to == NULL)
 		return;
-	if (commit(l, c, a, to->conf.pif))
+	if (commit(l, p, c, a, to->conf.pif))
 		l4x_ew_send(l, p, to, c->flow, c->side);
 	else
 		rte_pktmbuf_free(p->m);
@@ -225,7 +240,7 @@ expected(struct l4x *l, struct l4x_pkt *p, struct ct_pkt *c)
 		l4x_drop(l, p->m, L4X_DROP_NO_LINK);
 	} else if (!l4x_ew_fits(l, p, to)) {
 		l4x_drop(l, p->m, L4X_DROP_TOO_BIG);
-	} else if (commit(l, c, &none, to->conf.pif)) {
+	} else if (commit(l, p, c, &none, to->conf.pif)) {
 		l4x_ew_send(l, p, to, c->flow, c->side);
 	} else {
 		rte_pktmbuf_free(p->m);
@@ -322,10 +337,16 @@ l4x_ew_rx(struct l4x *l, struct l4x_pkt *p, uint32_t idx, uint8_t side)
 	}
 	ct_pkt_of(p, idx, side, &c);
 	ct_track(l->ew.ct, &c, l4x_now_ms(l));
-	if (unlikely(c.verdict != CT_ACCEPT))
+	if (unlikely(c.verdict != CT_ACCEPT)) {
 		rte_pktmbuf_free(p->m);
-	else if (likely(c.flow != FLOWTAB_NONE))
-		l4x_ew_send(l, p, to, c.flow, c.side);
-	else
+		return;
+	}
+	if (unlikely(c.flow == FLOWTAB_NONE)) {
 		begin_again(l, p, &c);
+		return;
+	}
+	/* Of a guest with one queue pair there is nothing to be known. */
+	if (p->port->conf.n_queues > 1)
+		note_queue(l, p, c.flow, c.side);
+	l4x_ew_send(l, p, to, c.flow, c.side);
 }

@@ -148,13 +148,21 @@ cut(struct l4x *l, const struct l4x_pkt *p, struct l4x_port *to, uint8_t queue)
 	rte_pktmbuf_free(p->m);
 }
 
-/** The same for all packets of a direction. */
+/**
+ * The queue pair that the receiver uses for the flow (virtio 1.2, 5.1.6.5.6); until it has sent
+ * something, the same for all packets.
+ */
 static uint8_t
 queue_of(const struct l4x *l, const struct l4x_port *to, uint32_t idx, uint8_t side)
 {
 	const uint32_t n = l4x_queues_in_use(&to->conf);
+	const struct l4x_flow *f = &l->flows[idx];
+	uint8_t queue;
 
-	return n == 1 ? 0 : (uint8_t)((uint64_t)l->ftf[idx].hash[!side] * n >> 32);
+	if (n == 1)
+		return 0;
+	queue = side == FLOWTAB_SIDE_GUEST ? f->other_queue : f->queue;
+	return queue < n ? queue : (uint8_t)((uint64_t)l->ftf[idx].hash[!side] * n >> 32);
 }
 
 void

@@ -228,12 +228,26 @@ l4x_op_add(struct l4x *l, enum l4x_op_type type, uint32_t idx)
 	return op;
 }
 
+/** In place of a queue pair that the guest has given up: an own one, if there is. */
+static uint8_t
+queue_in_use(const struct l4x_port *port, uint8_t queue)
+{
+	const uint32_t n = l4x_queues_in_use(&port->conf);
+
+	if (likely(queue < n))
+		return queue;
+	return port->tx_queue < n ? port->tx_queue : 0;
+}
+
 void
 l4x_frame_add(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m)
 {
-	const uint8_t worker = port->conf.queue_worker[queue];
 	struct l4x_frame *f;
+	uint8_t worker;
 
+	if (queue != 0)
+		queue = queue_in_use(port, queue);
+	worker = port->conf.queue_worker[queue];
 	if (unlikely(!port->up && worker == l->params.worker)) {
 		l4x_drop(l, m, L4X_DROP_NO_LINK);
 		return;
@@ -246,8 +260,10 @@ l4x_frame_add(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mb
 	*f = (struct l4x_frame){ .m = m, .pif = port->conf.pif, .queue = queue };
 	f->worker = worker;
 	f->kind = L4X_FRAME_OUT;
-	if (unlikely(worker != l->params.worker))
+	if (unlikely(worker != l->params.worker)) {
+		l4x_count(l, L4X_COUNT_HANDOVER_OUT);
 		return;
+	}
 	l4x_count(l, L4X_COUNT_TX_PKTS);
 	l4x_count_add(l, L4X_COUNT_TX_BYTES, rte_pktmbuf_pkt_len(m));
 }

@@ -152,10 +152,16 @@ struct l4x_dgram_flow {
 	uint32_t older, newer; /**< the next ones without an answer, FLOWTAB_NONE at the ends */
 };
 
+/** The guest has not sent anything yet. */
+#define L4X_NO_QUEUE UINT8_MAX
+
 /** Per-flow state, in an array parallel to the flow table's. */
 struct l4x_flow {
 	uint16_t pif;
-	uint8_t queue; /**< queue pair of the port on which frames go to the guest */
+	/** Queue pair of the port on which frames go to the guest: the one on which it has sent
+	 * last (virtio 1.2, 5.1.6.5.6). TRACKED: the same of the guest at side GUEST, or
+	 * L4X_NO_QUEUE. */
+	uint8_t queue;
 	uint8_t bridge;
 	bool inbound;
 	bool v4;
@@ -164,6 +170,7 @@ struct l4x_flow {
 	rte_be16_t peer_port, local_port; /**< of the socket side; local 0: the kernel's choice */
 	rte_be16_t guest_port; /**< where a forward leads, or the guest's own; before rules */
 	bool translated;       /**< a rule has led it elsewhere than the guest knows */
+	uint8_t other_queue;   /**< TRACKED: as queue, of the guest at side OTHER */
 	struct flowtab_addr peer, local; /**< local zero: the kernel's choice */
 	union {
 		struct l4x_tcp tcp;

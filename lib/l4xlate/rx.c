@@ -183,6 +183,16 @@ dispatch_north_south(struct l4x *l, struct l4x_pkt *p, uint32_t idx)
 	}
 }
 
+/** What is sent back takes the queue pair that the guest uses for the flow now. */
+static void
+follow_queue(struct l4x *l, const struct l4x_pkt *p, uint32_t idx)
+{
+	struct l4x_flow *f = &l->flows[idx];
+
+	if (unlikely(f->queue != p->queue))
+		f->queue = p->queue;
+}
+
 static void
 dispatch_flow(struct l4x *l, struct l4x_pkt *p, uint32_t idx, uint8_t side)
 {
@@ -201,6 +211,8 @@ dispatch_flow(struct l4x *l, struct l4x_pkt *p, uint32_t idx, uint8_t side)
 			hand_over(l, p, owner_north_south(l, p), L4X_FRAME_NORTH_SOUTH))
 			return;
 	}
+	if (idx != FLOWTAB_NONE)
+		follow_queue(l, p, idx);
 	dispatch_north_south(l, p, idx);
 }
 
@@ -350,13 +362,13 @@ l4x_rx_handover(struct l4x *l, const struct l4x_frame *frames, unsigned int n, u
 				l4x_drop(l, frames[i].m, L4X_DROP_NO_LINK);
 			continue;
 		}
-		/* Answers go out on a queue pair that this worker polls, not where the frame came
-		 * in. */
 		if (port == NULL || l4x_port_is_down(port) || kept == L4X_BURST) {
 			l4x_drop(l, frames[i].m, L4X_DROP_NO_LINK);
 			continue;
 		}
-		pkt_init(&pkts[kept], port, port->tx_queue, frames[i].m);
+		/* Answers go back where it came in, by way of the worker that has handed it over.
+		 */
+		pkt_init(&pkts[kept], port, frames[i].queue, frames[i].m);
 		pkts[kept++].north_south = frames[i].kind == L4X_FRAME_NORTH_SOUTH;
 	}
 	burst(l, pkts, kept, true);

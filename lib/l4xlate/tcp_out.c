@@ -150,6 +150,7 @@ l4x_tcp_out_flush(struct l4x *l, uint32_t idx)
 		op->ack.acked = t->una;
 		op->ack.limit = limit;
 		op->ack.frame_max = frame;
+		op->ack.queue = l->flows[idx].queue;
 		t->op_acked = (uint32_t)t->una;
 		t->op_limit = (uint32_t)limit;
 		t->op_frame = frame;

@@ -251,6 +251,92 @@ connection_may_move_between_pairs(void **state)
 	smoke.g->pair = 0;
 }
 
+/** A segment to the guest, which came on this pair. */
+static void
+came_on(struct guest_frame *f, unsigned int pair)
+{
+	assert_int_equal(smoke_must(f)->pair, pair);
+	free(f);
+}
+
+/** The next segment with new data: those before may be sent again. */
+static struct guest_frame *
+new_data(struct gtcp *c)
+{
+	for (;;) {
+		struct guest_frame *f = smoke_must(smoke_data(c, SOON));
+
+		if (f->view.tcp.seq == c->rcv_nxt)
+			return f;
+		free(f);
+	}
+}
+
+/**
+ * Of one connection, sent on one pair and then on the other; one segment at a time, for what is
+ * sent on two pairs is in no order.
+ */
+static void
+segments_come_on_the_pair_that_the_guest_sends_on(void **state)
+{
+	static const char text[] = "there and back";
+	struct smoke_conn k;
+	char buf[sizeof(text)];
+
+	guest_without(0, 2);
+	k = smoke_by_hand(smoke.g);
+	for (unsigned int i = 0; i < 6; i++) {
+		smoke.g->pair = i / 2 & 1;
+		gtcp_segment(k.c, PKT_ACK | PKT_PSH, k.c->snd_nxt, text, sizeof(text));
+		k.c->snd_nxt += sizeof(text);
+		assert_int_equal(host_recv_all(smoke.g, k.fd, buf, sizeof(text), SOON), 0);
+		came_on(smoke_acked(k.c, k.c->snd_nxt), smoke.g->pair);
+		assert_int_equal(host_send_all(smoke.g, k.fd, text, sizeof(text), SOON), 0);
+		came_on(new_data(k.c), smoke.g->pair);
+		k.c->rcv_nxt += sizeof(text);
+	}
+	smoke_drop(&k);
+	smoke.g->pair = 0;
+}
+
+/** Of one flow, and of the gateway itself. */
+static void
+datagrams_come_on_the_pair_that_the_guest_sends_on(void **state)
+{
+	uint16_t port = 0, sport, from_port;
+	struct pkt_addr from;
+	uint8_t buf[8] = { 0 };
+	int fd;
+
+	guest_without(0, 2);
+	sport = guest_port(smoke.g);
+	fd = host_udp(LO, &port);
+	assert_true(fd >= 0);
+	for (unsigned int i = 0; i < 6; i++) {
+		smoke.g->pair = i / 2 & 1;
+		assert_int_equal(guest_udp_send(smoke.g, sport, &smoke.g->gw, port, buf, 8), 0);
+		assert_int_equal(host_recv_from(smoke.g, fd, buf, 8, &from, &from_port, SOON), 8);
+		host_send_to(fd, LO, from_port, buf, 8);
+		came_on(guest_udp_recv(smoke.g, sport, SOON), smoke.g->pair);
+		/* Nobody listens there. */
+		assert_int_equal(guest_udp_send(smoke.g, sport, &smoke.g->gw, 1, buf, 8), 0);
+		came_on(guest_icmp_error(smoke.g, 3, SOON), smoke.g->pair);
+	}
+	close(fd);
+	smoke.g->pair = 0;
+}
+
+/** Each pair has a worker of its own: one of the two ways goes by the other. */
+static void
+what_workers_hand_over_is_counted(void **state)
+{
+	const long long in = smoke_stat("handover"), out = smoke_stat("handover-out");
+
+	segments_come_on_the_pair_that_the_guest_sends_on(state);
+	assert_in_range(smoke_stat("handover") - in, 2, 60);
+	assert_in_range(smoke_stat("handover-out") - out, 2, 60);
+}
+
 static void
 second_pair(bool on)
 {
@@ -411,6 +497,8 @@ main(void)
 		SMOKE(one_pair_is_enough_where_two_are_offered),
 		SMOKE(both_pairs_carry_traffic),
 		SMOKE(connection_may_move_between_pairs),
+		SMOKE(segments_come_on_the_pair_that_the_guest_sends_on),
+		SMOKE(datagrams_come_on_the_pair_that_the_guest_sends_on),
 		SMOKE(second_pair_may_be_disabled),
 		SMOKE(connection_goes_on_when_its_pair_is_disabled),
 	};
@@ -418,6 +506,9 @@ main(void)
 		SMOKE(one_pair_is_enough_where_two_are_offered),
 		SMOKE(both_pairs_carry_traffic),
 		SMOKE(connection_may_move_between_pairs),
+		SMOKE(segments_come_on_the_pair_that_the_guest_sends_on),
+		SMOKE(datagrams_come_on_the_pair_that_the_guest_sends_on),
+		SMOKE(what_workers_hand_over_is_counted),
 		SMOKE(second_pair_may_be_disabled),
 	};
 	int failed = cmocka_run_group_tests_name("conf_features", one, up, smoke_down);

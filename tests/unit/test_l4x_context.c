@@ -262,7 +262,7 @@ a_whole_burst_can_be_handed_over(void **state)
 }
 
 static void
-what_was_handed_over_stays_and_is_answered_on_an_own_queue(void **state)
+what_was_handed_over_stays_and_is_answered_where_it_came_in(void **state)
 {
 	struct l4xkit *k = l4xkit_create(four_workers);
 	struct l4x_frame in[L4X_BURST];
@@ -279,7 +279,7 @@ what_was_handed_over_stays_and_is_answered_on_an_own_queue(void **state)
 	assert_int_equal(k->n_handover, 0);
 	assert_int_equal(l4x_flow_count(k->l), L4X_BURST);
 	o = l4xkit_expect_op(k, L4X_OP_OPEN);
-	assert_int_equal(o->op.open.queue, 0);
+	assert_int_equal(o->op.open.queue, 3);
 	in[0].m = l4xkit_mbuf(k, frame, 60, 0, 0);
 	in[0].pif = 77;
 	l4x_rx_handover(k->l, in, 1, k->now_us);
@@ -607,7 +607,7 @@ main(void)
 		T(new_flows_are_limited_in_rate),
 		cmocka_unit_test(flows_of_other_workers_are_handed_over),
 		cmocka_unit_test(a_whole_burst_can_be_handed_over),
-		cmocka_unit_test(what_was_handed_over_stays_and_is_answered_on_an_own_queue),
+		cmocka_unit_test(what_was_handed_over_stays_and_is_answered_where_it_came_in),
 		cmocka_unit_test(fragments_meet_at_one_worker_whatever_they_carry),
 		cmocka_unit_test(configuration_is_answered_by_any_worker),
 		T(a_burst_that_ends_a_flow_and_begins_it_anew_is_taken_in_order),

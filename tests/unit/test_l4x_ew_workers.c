@@ -197,6 +197,31 @@ both_directions_meet_at_one_worker(void **state)
 	assert_int_equal(counted(L4X_COUNT_TX_PKTS), 120);
 }
 
+/** Guest 3 uses one queue pair of three for a flow, and later another. */
+static void
+frames_follow_the_queue_pair_that_their_receiver_uses(void **state)
+{
+	static const uint8_t way[] = { 1, 2, 2, 0, 1 };
+
+	set_rules(NULL, 0, RULES_ACCEPT);
+	for (uint16_t i = 0; i < 20; i++) {
+		const uint16_t other = 1 + i % 2;
+
+		/* Either end may have begun. */
+		if (i / 2 % 2) {
+			rx(other, 0, ew_udp(other, 3, false, 1000 + i, 53));
+			expect(3);
+		}
+		for (unsigned int j = 0; j < sizeof(way); j++) {
+			rx(3, way[j], ew_udp(3, other, false, 53, 1000 + i));
+			expect(other);
+			rx(other, 0, ew_udp(other, 3, false, 1000 + i, 53));
+			assert_ptr_equal(expect(3), rig.k[pollers[2][way[j]]]);
+		}
+	}
+	assert_int_equal(flows(), 20);
+}
+
 static void
 queues_that_are_not_used_have_no_flows(void **state)
 {
@@ -405,6 +430,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(both_directions_meet_at_one_worker),
+		T(frames_follow_the_queue_pair_that_their_receiver_uses),
 		T(queues_that_are_not_used_have_no_flows),
 		T(errors_find_the_worker_of_their_flow),
 		T(fragments_are_put_together_and_forwarded),

@@ -105,12 +105,14 @@ struct l4x_op {
 			uint16_t seg;       /**< bytes of each datagram; the last may be shorter */
 			uint8_t df; /**< not to be fragmented: too large is an error, with the MTU
 				     */
+			uint8_t queue; /**< of the port, as in OPEN: it may have changed */
 		} dgram;
 		struct {
 			uint64_t acked;
 			uint64_t limit;
 			uint32_t frame_max; /**< ACK: payload bytes of one frame (MSS, or GSO size)
 					     */
+			uint8_t queue; /**< ACK: of the port, as in OPEN: it may have changed */
 		} ack;
 		struct {
 			uint8_t reset;

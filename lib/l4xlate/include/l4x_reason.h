@@ -69,6 +69,7 @@
 	X(TX_PKTS, "tx-pkts", "frames to guests")                                               \
 	X(TX_BYTES, "tx-bytes", "bytes to guests")                                              \
 	X(HANDOVER, "handover", "frames handed to the worker that owns their flow")             \
+	X(HANDOVER_OUT, "handover-out", "frames handed to the worker that polls a queue pair")  \
 	X(FLOWS_NEW, "flows-new", "flows made")                                                 \
 	X(FLOWS_EXPIRED, "flows-expired", "flows that timed out")                               \
 	X(UDP_UNANSWERED, "udp-unanswered", "unanswered flows from outside ended for new ones") \
