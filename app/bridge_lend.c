@@ -146,20 +146,41 @@ bridge_rec_lender_in_use(struct bridge *b, struct bridge_rec *r)
 {
 	struct bridge_lender *bl = bridge_rec_lender(b, r);
 	const struct bridge_port *port = &b->ports[r->pif];
+	const uint8_t owner = flowtab_handle_owner(r->handle);
+	uint16_t found = 0;
 	unsigned int q;
 
 	if (bl == NULL || likely(lender_running(bl)) || port->conf == NULL)
 		return bl;
 	for (q = 0; q < port->conf->n_queues; q++) {
-		struct bridge_lender *other =
-			port->lenders[q] == 0 ? NULL : &b->lenders[port->lenders[q] - 1];
+		const uint16_t number = port->lenders[q];
 
-		if (other == NULL || other->l->worker != bl->l->worker || !lender_running(other))
+		if (number == 0 || !lender_running(&b->lenders[number - 1]))
 			continue;
-		r->lender = port->lenders[q];
-		return other;
+		if (found == 0 || b->lenders[number - 1].l->worker == owner)
+			found = number;
+		if (b->lenders[found - 1].l->worker == owner)
+			break;
 	}
-	return bl;
+	if (found == 0)
+		return bl;
+	r->lender = found;
+	return &b->lenders[found - 1];
+}
+
+void
+bridge_rec_follow(struct bridge *b, struct bridge_rec *r, uint8_t queue)
+{
+	const uint16_t number = bridge_lender_number(b, r->pif, queue);
+
+	if (likely(number == r->lender) || number == 0 || !lender_running(&b->lenders[number - 1]))
+		return;
+	if (r->flags & REC_ON_WAIT) {
+		bridge_list_remove(b, &bridge_rec_lender(b, r)->wait, BRIDGE_LIST_READY, r);
+		r->flags &= ~REC_ON_WAIT;
+		bridge_ready(b, r);
+	}
+	r->lender = number;
 }
 
 uint32_t

@@ -64,6 +64,7 @@ op_stream(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 		return;
 	switch (op->type) {
 	case L4X_OP_ACK:
+		bridge_rec_follow(b, r, op->ack.queue);
 		bridge_tcp_ack(b, r, op);
 		break;
 	case L4X_OP_REWIND:
@@ -112,6 +113,14 @@ free_ops(const struct l4x_op *ops, unsigned int n)
 		rte_pktmbuf_free(ops[i].type == L4X_OP_SEND ? ops[i].send.m : ops[i].dgram.m);
 }
 
+/** DGRAMs of one flow. */
+static void
+op_dgrams(struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n)
+{
+	bridge_rec_follow(b, r, ops[n - 1].dgram.queue);
+	bridge_dgram_send(b, r, ops, n);
+}
+
 /** SENDs or DGRAMs of one flow in a row. @return how many */
 static unsigned int
 op_run(struct bridge *b, const struct l4x_op *ops, unsigned int n)
@@ -126,7 +135,7 @@ op_run(struct bridge *b, const struct l4x_op *ops, unsigned int n)
 	else if (ops[0].type == L4X_OP_SEND && r->kind == BRIDGE_STREAM)
 		bridge_tcp_send(b, r, ops, run);
 	else if (ops[0].type == L4X_OP_DGRAM && (r->kind == BRIDGE_DGRAM || r->kind == BRIDGE_PING))
-		bridge_dgram_send(b, r, ops, run);
+		op_dgrams(b, r, ops, run);
 	else
 		free_ops(ops, run);
 	return run;

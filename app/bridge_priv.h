@@ -318,10 +318,12 @@ uint16_t bridge_lender_number(const struct bridge *b, uint16_t pif, uint8_t queu
 struct bridge_lender *bridge_rec_lender(struct bridge *b, const struct bridge_rec *r);
 /**
  * The lender to read into: the record's, or, if the guest has given that queue pair up, another of
- * the guest's that the same worker polls; it becomes the record's, which must not wait for the old
- * one.
+ * the guest's, best one that the flow's worker polls; it becomes the record's, which must not wait
+ * for the old one.
  */
 struct bridge_lender *bridge_rec_lender_in_use(struct bridge *b, struct bridge_rec *r);
+/** The guest uses another queue pair for the flow now: what is read next goes there. */
+void bridge_rec_follow(struct bridge *b, struct bridge_rec *r, uint8_t queue);
 /**
  * Have up to want buffers in hand for a record.
  * @return how many there are, which may be more than want; 0 as well if others wait for their turn

@@ -61,6 +61,50 @@ hosts_stream_arrives_whole_in_segments(void **state)
 	rig_poll(r);
 }
 
+/** The guest has moved the flow to its second queue pair, which has buffers of its own. */
+static void
+buffers_are_those_of_the_queue_pair_that_the_guest_uses_now(void **state)
+{
+	struct rig *r = *state;
+	struct l4x_op op = { .type = L4X_OP_ACK, .flow = FLOW(1) };
+	struct lender *first = r->lender;
+	struct lender *second = lender_create(r->conf.pif, 1, 0, 0, SOCKET_ID_ANY);
+	const int fd = connect_flow(r, FLOW(1));
+
+	assert_non_null(second);
+	r->conf.n_queues = 2;
+	assert_int_equal(bridge_add_lender(r->b, second), 0);
+	atomic_store(&second->mergeable, 1);
+	assert_int_equal(host_write(fd, 0, 3000), 3000);
+	op.ack.limit = 65536;
+	op.ack.frame_max = 1000;
+	/* It is not running: what there is must do, and waits there. */
+	op.ack.queue = 1;
+	rig_op(r, &op);
+	rig_run(r, 2);
+	assert_int_equal(atomic_load(&r->lender->hungry), 1);
+	/* It is: who waits for others' buffers need not any more. */
+	atomic_store(&second->state, LENDER_RUNNING);
+	rig_op(r, &op);
+	rig_run(r, 2);
+	assert_int_equal(atomic_load(&second->hungry), 1);
+	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
+	r->lender = second;
+	rig_lend(r, 2);
+	r->lender = first;
+	assert_int_equal(take_data(r, FLOW(1), 0, 1000), 1000);
+	assert_int_equal(take_data(r, FLOW(1), 1000, 1000), 1000);
+	/* And back. */
+	rig_lend(r, 1);
+	op.ack.queue = 0;
+	rig_op(r, &op);
+	assert_int_equal(take_data(r, FLOW(1), 2000, 1000), 1000);
+	close(fd);
+	bridge_destroy(r->b);
+	r->b = NULL;
+	lender_destroy(second);
+}
+
 static void
 hosts_stream_arrives_whole_in_large_frames(void **state)
 {
@@ -627,6 +671,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		BOTH(buffers_are_those_of_the_queue_pair_that_the_guest_uses_now),
 		BOTH(hosts_stream_arrives_whole_in_segments),
 		BOTH(hosts_stream_arrives_whole_in_large_frames),
 		BOTH(nothing_is_read_beyond_the_limit),
