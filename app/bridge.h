@@ -86,6 +86,17 @@ struct bridge_params {
 	uint8_t steer_key[16];    /**< for l4x_steer_inbound() */
 };
 
+/**
+ * Who else listens at the address and port of a forward. Bridges that do so together have a socket
+ * each, among which the kernel spreads connections (SO_REUSEPORT); programs of the same user could
+ * join them later, but not be there before.
+ */
+enum bridge_share {
+	BRIDGE_SHARE_NONE,  /**< nobody */
+	BRIDGE_SHARE_FIRST, /**< TCP: other bridges will */
+	BRIDGE_SHARE_JOIN,  /**< TCP: another bridge does */
+};
+
 /** A forward: one listening socket per address and port. */
 struct bridge_listen {
 	uint8_t proto; /**< IPPROTO_TCP or IPPROTO_UDP */
@@ -94,6 +105,7 @@ struct bridge_listen {
 	uint16_t port;       /**< host order */
 	uint16_t guest_port; /**< host order */
 	uint16_t pif;
+	uint8_t share; /**< enum bridge_share */
 	uint32_t mark;
 };
 

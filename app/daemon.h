@@ -61,11 +61,11 @@ struct daemon_bridge {
 	struct bridge *b;
 };
 
-/** A listening socket of a forward. */
+/** A port of a forward, with its listening sockets. */
 struct daemon_listen {
 	struct bridge_listen spec;
 	const char *key; /**< "tcp" or "udp" */
-	int number;      /**< bridge_listen(), -1: not open */
+	int *numbers;    /**< by bridge: bridge_listen(), -1: not open; NULL: open nowhere */
 	bool wanted;     /**< by the plan */
 	bool added;      /**< by the plan */
 };
@@ -80,7 +80,7 @@ struct daemon_vm {
 	bool node_said;
 	struct l4x_port_conf *port; /**< what bridges refer to */
 	struct vport *vport;
-	uint8_t bridge; /**< that has its listeners */
+	uint8_t bridge; /**< that has its UDP listeners; those of TCP, all have */
 	/** By queue pair and bridge: [queue * n_bridges + bridge] */
 	struct lender **lenders;
 	struct daemon_listen *listens;
@@ -229,7 +229,7 @@ void daemon_rules_log(struct daemon *d);
 /* ---- daemon_listen.c: forwards ---- */
 
 /** Listening sockets that the configuration wants. */
-uint32_t daemon_listen_count(const struct conf_vm *conf);
+uint32_t daemon_listen_count(const struct daemon *d, const struct conf_vm *conf);
 /**
  * Compare what a VM has with what conf wants (NULL: nothing): mark what is not wanted, note what is
  * to be added. Nothing is opened or closed. 0 or -ENOMEM.
@@ -244,6 +244,8 @@ void daemon_listen_commit(struct daemon_vm *vm);
 /** Take a plan back, of all VMs in two steps: close what was added, open again what was closed. */
 void daemon_listen_rollback_shut(struct daemon_vm *vm);
 void daemon_listen_rollback_open(struct daemon_vm *vm);
+/** Forget all of them, which are closed. */
+void daemon_listen_free(struct daemon_vm *vm);
 
 /* ---- daemon_reload.c ---- */
 

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The forwards of VMs. Each bridge has a listening socket of its own for a port of TCP, so that
+ * connections are spread by the kernel, and accepted without a word between bridges. A port of UDP
+ * is one bridge's: the flows that are bound beside a listener (bridge_listener_join()) would, while
+ * they come, change which of several listeners a peer's datagrams go to, and so their order.
+ */
 #include "daemon.h"
 
 #include <errno.h>
@@ -10,10 +16,16 @@
 
 static_assert(CONF_MAX_PORTS <= BRIDGE_LISTENERS, "a bridge has room for all forwards");
 
-uint32_t
-daemon_listen_count(const struct conf_vm *conf)
+static uint32_t
+count_ports(const struct conf_vm *conf)
 {
 	return conf_ports_count(&conf->tcp) + conf_ports_count(&conf->udp);
+}
+
+uint32_t
+daemon_listen_count(const struct daemon *d, const struct conf_vm *conf)
+{
+	return conf_ports_count(&conf->tcp) * d->n_bridges + conf_ports_count(&conf->udp);
 }
 
 /** For qsort(): any order will do in which the same are equal. */
@@ -55,7 +67,6 @@ append(struct daemon_vm *vm, const struct conf_vm *conf, const char *key, uint8_
 					.mark = conf->mark,
 				},
 				.key = key,
-				.number = -1,
 				.wanted = true,
 				.added = true,
 			};
@@ -93,9 +104,9 @@ daemon_listen_plan(struct daemon_vm *vm, const struct conf_vm *conf)
 	for (i = 0; i < n_before; i++)
 		vm->listens[i].wanted = vm->listens[i].added = false;
 	vm->plan = conf != NULL ? conf : &vm->conf;
-	if (conf == NULL || daemon_listen_count(conf) == 0)
+	if (conf == NULL || count_ports(conf) == 0)
 		return 0;
-	grown = realloc(vm->listens, (n_before + daemon_listen_count(conf)) * sizeof(*grown));
+	grown = realloc(vm->listens, (n_before + count_ports(conf)) * sizeof(*grown));
 	if (grown == NULL)
 		return -ENOMEM;
 	vm->listens = grown;
@@ -105,14 +116,38 @@ daemon_listen_plan(struct daemon_vm *vm, const struct conf_vm *conf)
 	return 0;
 }
 
+/** What one bridge has to do. */
 struct listen_batch {
 	struct daemon_vm *vm;
+	unsigned int bridge;
 	bool open;   /**< else close */
 	bool wanted; /**< those whose `wanted` is this ... */
 	const struct daemon_listen *failed;
 	int ret;
 	char err[256];
 };
+
+/** Is this one to be opened, or closed? */
+static bool
+is_due(const struct listen_batch *batch, const struct daemon_listen *l)
+{
+	const bool there = l->numbers != NULL && l->numbers[batch->bridge] >= 0;
+
+	if (l->spec.proto == IPPROTO_UDP && batch->bridge != batch->vm->bridge)
+		return false;
+	return l->wanted == batch->wanted && there != batch->open;
+}
+
+static int
+listen_at(struct bridge *b, struct listen_batch *batch, const struct daemon_listen *l)
+{
+	struct bridge_listen spec = l->spec;
+
+	spec.share = BRIDGE_SHARE_NONE;
+	if (spec.proto == IPPROTO_TCP && batch->vm->d->n_bridges > 1)
+		spec.share = batch->bridge == 0 ? BRIDGE_SHARE_FIRST : BRIDGE_SHARE_JOIN;
+	return bridge_listen(b, &spec, batch->err, sizeof(batch->err));
+}
 
 static void
 run_batch(struct bridge *b, void *arg)
@@ -123,49 +158,83 @@ run_batch(struct bridge *b, void *arg)
 
 	for (i = 0; i < vm->n_listens && batch->ret == 0; i++) {
 		struct daemon_listen *l = &vm->listens[i];
+		int number = -1;
 
-		if (l->wanted != batch->wanted || (l->number < 0) != batch->open)
+		if (!is_due(batch, l))
 			continue;
-		if (!batch->open) {
-			bridge_unlisten(b, l->number);
-			l->number = -1;
-			continue;
-		}
-		l->number = bridge_listen(b, &l->spec, batch->err, sizeof(batch->err));
-		if (l->number < 0) {
-			batch->ret = l->number;
+		if (batch->open)
+			number = listen_at(b, batch, l);
+		else
+			bridge_unlisten(b, l->numbers[batch->bridge]);
+		if (batch->open && number < 0) {
+			batch->ret = number;
 			batch->failed = l;
-			l->number = -1;
+			number = -1;
 		}
+		l->numbers[batch->bridge] = number;
 	}
 }
 
+/** Room for the numbers of what is due. @return how many are due, or -ENOMEM */
+static int
+prepare(const struct listen_batch *batch)
+{
+	struct daemon_vm *vm = batch->vm;
+	int due = 0;
+	uint32_t i;
+
+	for (i = 0; i < vm->n_listens; i++) {
+		struct daemon_listen *l = &vm->listens[i];
+		unsigned int b;
+
+		if (!is_due(batch, l))
+			continue;
+		due++;
+		if (l->numbers != NULL)
+			continue;
+		l->numbers = malloc(vm->d->n_bridges * sizeof(l->numbers[0]));
+		if (l->numbers == NULL)
+			return -ENOMEM;
+		for (b = 0; b < vm->d->n_bridges; b++)
+			l->numbers[b] = -1;
+	}
+	return due;
+}
+
+static void
+explain(const struct listen_batch *batch)
+{
+	const struct daemon_vm *vm = batch->vm;
+	struct conf_place place = { vm->d->conf->file, "vm", vm->conf.name, NULL, { 0 } };
+	char where[CONF_ERROR_LEN / 2];
+
+	place.key = batch->failed->key;
+	place.where = vm->plan->where[conf_key_find(conf_vm_keys, place.key)];
+	log_error("%s: %s", conf_place_format(&place, where, sizeof(where)), batch->err);
+}
+
+/** One bridge after the other; the first sees whether a port is another program's. */
 static int
 run(struct daemon_vm *vm, bool open, bool wanted)
 {
 	struct listen_batch batch = { .vm = vm, .open = open, .wanted = wanted };
-	struct conf_place place = { vm->d->conf->file, "vm", vm->conf.name, NULL, { 0 } };
-	char where[CONF_ERROR_LEN / 2];
-	bool any = false;
-	uint32_t i;
-	int ret;
+	int ret = 0;
 
-	for (i = 0; i < vm->n_listens; i++)
-		any |= vm->listens[i].wanted == wanted && (vm->listens[i].number < 0) == open;
-	if (!any)
-		return 0;
-	ret = daemon_on_bridge(vm->d, vm->bridge, run_batch, &batch);
-	if (ret != 0) {
-		log_error(
-			"vm %s: its forwards cannot be changed: %s", vm->conf.name, strerror(-ret));
-		return ret;
+	for (; batch.bridge < vm->d->n_bridges; batch.bridge++) {
+		ret = prepare(&batch);
+		if (ret > 0)
+			ret = daemon_on_bridge(vm->d, batch.bridge, run_batch, &batch);
+		if (ret != 0) {
+			log_error("vm %s: its forwards cannot be changed: %s", vm->conf.name,
+				strerror(-ret));
+			return ret;
+		}
+		if (batch.ret != 0) {
+			explain(&batch);
+			return batch.ret;
+		}
 	}
-	if (batch.ret != 0) {
-		place.key = batch.failed->key;
-		place.where = vm->plan->where[conf_key_find(conf_vm_keys, place.key)];
-		log_error("%s: %s", conf_place_format(&place, where, sizeof(where)), batch.err);
-	}
-	return batch.ret;
+	return 0;
 }
 
 void
@@ -186,9 +255,12 @@ keep_wanted(struct daemon_vm *vm)
 {
 	uint32_t i, n = 0;
 
-	for (i = 0; i < vm->n_listens; i++)
+	for (i = 0; i < vm->n_listens; i++) {
 		if (vm->listens[i].wanted)
 			vm->listens[n++] = vm->listens[i];
+		else
+			free(vm->listens[i].numbers);
+	}
 	vm->n_listens = n;
 }
 
@@ -221,4 +293,16 @@ daemon_listen_rollback_open(struct daemon_vm *vm)
 {
 	keep_wanted(vm);
 	daemon_listen_open(vm);
+}
+
+void
+daemon_listen_free(struct daemon_vm *vm)
+{
+	uint32_t i;
+
+	for (i = 0; i < vm->n_listens; i++)
+		free(vm->listens[i].numbers);
+	free(vm->listens);
+	vm->listens = NULL;
+	vm->n_listens = 0;
 }

@@ -24,7 +24,7 @@ files_wanted(const struct daemon *d, const struct conf *c)
 	uint32_t i;
 
 	for (i = 0; i < c->n_vms; i++)
-		wanted += daemon_listen_count(c->vms[i]) + FILES_VM + 8 * c->vms[i]->queues;
+		wanted += daemon_listen_count(d, c->vms[i]) + FILES_VM + 8 * c->vms[i]->queues;
 	return wanted;
 }
 

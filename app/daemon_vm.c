@@ -458,7 +458,7 @@ daemon_vm_destroy(struct daemon_vm *vm)
 	daemon_quota_set(d);
 	d->by_pif[vm->pif] = NULL;
 	free(vm->lenders);
-	free(vm->listens);
+	daemon_listen_free(vm);
 	free(vm->port);
 	free(vm);
 }

@@ -72,8 +72,13 @@ listen_tcp(const struct bridge *b, int fd, const struct bridge_listen *spec, boo
 	/* Only connections in TIME_WAIT are passed over by this, never another listener. */
 	int ret = sock_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 
+	if (ret == 0 && spec->share == BRIDGE_SHARE_JOIN)
+		ret = sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (ret == 0)
 		ret = bind_listener(fd, spec, dual);
+	/* After bind(), so that somebody else's listener shows. */
+	if (ret == 0 && spec->share == BRIDGE_SHARE_FIRST)
+		ret = sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (ret == 0 && listen(fd, BACKLOG) < 0)
 		ret = -errno;
 	return ret;

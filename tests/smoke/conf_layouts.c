@@ -64,6 +64,58 @@ two_bridges(void **state)
 	served(2, LAYOUT("--bridges", "2"));
 }
 
+/** Connections that a bridge has accepted. */
+static long long
+accepted_by(unsigned int bridge)
+{
+	json_t *j = proc_ctl(smoke.d, NULL, (const char *[]){ "stats", NULL });
+	const json_t *one = json_array_get(json_object_get(j, "bridges"), bridge);
+	const long long n = json_integer_value(
+		json_object_get(json_object_get(one, "counters"), "bridge-accepted"));
+
+	json_decref(j);
+	return n;
+}
+
+#define ACCEPTS 40
+
+static void
+accepts_are_shared(const char *const *args)
+{
+	struct smoke_conn k[ACCEPTS];
+	long long n[2];
+
+	smoke.d = proc_start(args);
+	assert_non_null(smoke.d);
+	smoke.g = smoke_guest("a.sock", NULL);
+	assert_non_null(smoke.g);
+	for (unsigned int i = 0; i < ACCEPTS; i++) {
+		k[i] = smoke_in(smoke.g, false, 8080, 80);
+		smoke_echo(smoke.g, &k[i]);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		n[i] = accepted_by(i);
+	/* That one has none of them happens once in 2^39 times. */
+	assert_true(n[0] > 0 && n[1] > 0);
+	assert_int_equal(n[0] + n[1], ACCEPTS);
+	for (unsigned int i = 0; i < ACCEPTS; i++)
+		smoke_drop(&k[i]);
+	assert_int_equal(smoke_check(NULL), 0);
+}
+
+static void
+bridges_share_what_is_accepted(void **state)
+{
+	accepts_are_shared(LAYOUT("--bridges", "2"));
+}
+
+/* Whoever accepts: the flow is the worker's that polls the guest. */
+static void
+bridges_inside_of_workers_share_what_is_accepted(void **state)
+{
+	accepts_are_shared(LAYOUT("--workers", "0,1", "--bridges", "inline"));
+}
+
 static void
 two_workers_with_bridges_inside(void **state)
 {
@@ -142,6 +194,8 @@ main(void)
 		cmocka_unit_test_teardown(bridge_inside_of_the_worker, after),
 		cmocka_unit_test_teardown(bridge_on_a_thread_of_its_own, after),
 		cmocka_unit_test_teardown(two_bridges, after),
+		cmocka_unit_test_teardown(bridges_share_what_is_accepted, after),
+		cmocka_unit_test_teardown(bridges_inside_of_workers_share_what_is_accepted, after),
 		cmocka_unit_test_teardown(two_workers_with_bridges_inside, after),
 		cmocka_unit_test_teardown(two_workers_and_a_bridge, after),
 		cmocka_unit_test_teardown(two_workers_and_two_bridges, after),

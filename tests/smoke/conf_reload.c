@@ -12,6 +12,7 @@
 
 #define HEAD "[weir]\nmemory = 64\nmax-flows = 4096\nhugepages = off\ncontrol = %d/control.sock\n"
 #define BRIDGE "bridges = 1\n"
+#define BRIDGES "bridges = 2\n"
 #define A "[vm.a]\nsocket = %d/a.sock\nloopback = gateway\n"
 #define B "[vm.b]\nsocket = %d/b.sock\nloopback = gateway\n"
 
@@ -493,6 +494,35 @@ vm_goes_while_its_worker_is_held_up(void **state)
 	smoke_reload(HEAD BRIDGE A, "reload: done, 1 VMs");
 }
 
+/* Each bridge has a listening socket of its own for a forward. */
+static void
+forwards_of_several_bridges_come_and_go(void **state)
+{
+	uint16_t used = 0;
+	int fd = host_tcp_listen(LO, &used);
+	struct smoke_conn k;
+	char text[512];
+
+	smoke_reload(HEAD BRIDGES A "tcp = 127.0.0.1:3001:22\n", "reload: done");
+	k = smoke_in(smoke.g, false, 3001, 22);
+	for (int i = 0; i < 3; i++) {
+		smoke_reload(HEAD BRIDGES A "tcp = 127.0.0.1:3001-3004:22\n", "reload: done");
+		smoke_echo(smoke.g, &k);
+		/* One goes, one stays, one cannot be had: all is as it was. */
+		snprintf(text, sizeof(text), "%stcp = 127.0.0.1:3001:22, 127.0.0.1:%u:22\n",
+			HEAD BRIDGES A, used);
+		smoke_reload(text, "reload: rolled back");
+		assert_true(listens(3004));
+		smoke_reload(HEAD BRIDGES A "tcp = 127.0.0.1:3002:22\n", "reload: done");
+		assert_false(listens(3001));
+		assert_true(listens(3002));
+		smoke_reload(HEAD BRIDGES A, "reload: done");
+		assert_false(listens(3002));
+	}
+	smoke_drop(&k);
+	close(fd);
+}
+
 static int
 up(void **state)
 {
@@ -503,6 +533,12 @@ static int
 up_bridge(void **state)
 {
 	return smoke_up_conf(HEAD BRIDGE A);
+}
+
+static int
+up_bridges(void **state)
+{
+	return smoke_up_conf(HEAD BRIDGES A);
 }
 
 int
@@ -529,8 +565,13 @@ main(void)
 	const struct CMUnitTest bridge[] = {
 		SMOKE(vm_goes_while_its_worker_is_held_up),
 	};
+	const struct CMUnitTest bridges[] = {
+		SMOKE(forwards_of_several_bridges_come_and_go),
+	};
 	int failed = cmocka_run_group_tests_name("conf_reload", tests, up, smoke_down);
 
 	failed += cmocka_run_group_tests_name("conf_reload: bridge", bridge, up_bridge, smoke_down);
+	failed += cmocka_run_group_tests_name(
+		"conf_reload: bridges", bridges, up_bridges, smoke_down);
 	return failed;
 }

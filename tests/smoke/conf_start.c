@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <signal.h>
 
+#include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -67,6 +68,28 @@ control_socket_in_use_is_refused_and_stays(void **state)
 	assert_int_equal(access(path, F_OK), 0);
 	close(fd);
 	unlink(path);
+}
+
+/* Of a program that would share it, and whether one bridge or several would listen. */
+static void
+port_in_use_is_refused(void **state)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	socklen_t len = sizeof(in);
+	char vm[128];
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	snprintf(vm, sizeof(vm), "a,socket=%%d/a.sock,tcp=127.0.0.1:%u:80", ntohs(in.sin_port));
+	for (int bridges = 1; bridges <= 2; bridges++)
+		smoke_refused(1, "another program",
+			(const char *[]){
+				SMALL, "--bridges", bridges == 1 ? "1" : "2", "--vm", vm, NULL });
+	close(fd);
 }
 
 static void
@@ -437,6 +460,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		START(socket_in_use_is_refused_and_stays),
 		START(control_socket_in_use_is_refused_and_stays),
+		START(port_in_use_is_refused),
 		START(file_that_is_no_socket_is_not_removed),
 		START(missing_directory_is_named),
 		START(forward_port_in_use_is_named_and_the_others_are_let_go),

@@ -468,7 +468,7 @@ udp_listener_serves_ipv6(void **state)
 
 /** As another user, bind to the port on loopback. @return 0 or errno */
 static int
-bind_as(uid_t uid, uint16_t port, int option)
+bind_as(uid_t uid, int type, uint16_t port, int option)
 {
 	const struct sockaddr_in in = { .sin_family = AF_INET,
 		.sin_port = htons(port),
@@ -480,7 +480,7 @@ bind_as(uid_t uid, uint16_t port, int option)
 	if (pid == 0) {
 		if (setuid(uid) < 0)
 			_exit(255);
-		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		fd = socket(AF_INET, type, 0);
 		sock_set(fd, SOL_SOCKET, option, 1);
 		_exit(bind(fd, (const struct sockaddr *)&in, sizeof(in)) < 0 ? errno : 0);
 	}
@@ -574,11 +574,64 @@ another_user_cannot_take_a_udp_forward(void **state)
 		skip();
 	listen_ok(r, &spec);
 	for (i = 0; i < RTE_DIM(options); i++)
-		assert_int_equal(bind_as(65534, spec.port, options[i]), EADDRINUSE);
+		assert_int_equal(bind_as(65534, SOCK_DGRAM, spec.port, options[i]), EADDRINUSE);
 	fd = flow_through(r, FLOW(1), &spec);
 	for (i = 0; i < RTE_DIM(options); i++)
-		assert_int_equal(bind_as(65534, spec.port, options[i]), EADDRINUSE);
+		assert_int_equal(bind_as(65534, SOCK_DGRAM, spec.port, options[i]), EADDRINUSE);
 	close(fd);
+}
+
+/** Played by one: the kernel does not ask whose the epoll set is. */
+static void
+bridges_share_a_port_that_nobody_else_has(void **state)
+{
+	struct rig *r = *state;
+	struct bridge_listen spec = forward(IPPROTO_TCP);
+	int fd[32], first, second;
+	char err[256] = "";
+	unsigned int i;
+
+	spec.share = BRIDGE_SHARE_FIRST;
+	first = listen_ok(r, &spec);
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EADDRINUSE);
+	spec.share = BRIDGE_SHARE_JOIN;
+	second = listen_ok(r, &spec);
+	spec.share = BRIDGE_SHARE_NONE;
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EADDRINUSE);
+	if (geteuid() == 0)
+		assert_int_equal(bind_as(65534, SOCK_STREAM, spec.port, SO_REUSEPORT), EADDRINUSE);
+	for (i = 0; i < 32; i++)
+		fd[i] = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	for (i = 0; i < 32; i++)
+		op_refuse(r, rig_wait(r, L4X_EV_ACCEPTED, 0).accepted.token);
+	for (i = 0; i < 32; i++)
+		close(fd[i]);
+	/* Who stays has all of them. */
+	bridge_unlisten(r->b, first);
+	fd[0] = host_connect(AF_INET, SOCK_STREAM, htons(spec.port));
+	rig_wait(r, L4X_EV_ACCEPTED, 0);
+	close(fd[0]);
+	bridge_unlisten(r->b, second);
+	listen_ok(r, &spec);
+}
+
+/** A socket that would share the port was there before. */
+static void
+a_port_that_another_program_would_share_is_refused(void **state)
+{
+	struct rig *r = *state;
+	struct bridge_listen spec = forward(IPPROTO_TCP);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(spec.port) };
+	const int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char err[256] = "";
+
+	assert_int_equal(sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	spec.share = BRIDGE_SHARE_FIRST;
+	assert_int_equal(bridge_listen(r->b, &spec, err, sizeof(err)), -EADDRINUSE);
+	close(fd);
+	listen_ok(r, &spec);
 }
 
 static void
@@ -716,6 +769,8 @@ main(void)
 		T(a_stranger_is_not_lost_while_an_ipv4_flow_opens),
 		T(a_stranger_is_not_lost_while_an_ipv6_flow_opens),
 		T(another_user_cannot_take_a_udp_forward),
+		T(bridges_share_a_port_that_nobody_else_has),
+		T(a_port_that_another_program_would_share_is_refused),
 		T(a_second_listener_is_refused_while_there_are_flows),
 		T(unlisten_ends_the_flows_of_a_udp_forward),
 		T(a_flow_is_not_opened_beside_a_listener_that_leads_elsewhere),
