@@ -41,13 +41,17 @@ struct vhost_session {
 	bool starved;                /**< frames of the guest wait for mbufs */
 	enum vport_counter unusable; /**< 0: it is fine */
 	/** Of mbufs of the pool that are lent in place of the guest's: one reference each, one
-	 * ours. */
-	struct rte_mbuf_ext_shared_info pool_lent;
+	 * ours. On a line of its own: who frees them writes it. */
+	_Alignas(RTE_CACHE_LINE_SIZE) struct rte_mbuf_ext_shared_info pool_lent;
 	struct vhost_ring rx, tx;                 /**< the guest's rx and tx */
 	struct vring_span spans[VRING_MAX_SPANS]; /**< of the frame in work */
 	uint16_t ids[VRING_MAX_HEADS];
 	uint32_t lens[VRING_MAX_HEADS];
 };
+static_assert(offsetof(struct vhost_session, rx) ==
+			offsetof(struct vhost_session, pool_lent) + RTE_CACHE_LINE_SIZE &&
+		sizeof(struct vhost_session) % RTE_CACHE_LINE_SIZE == 0,
+	"nothing else lies on the line of pool_lent");
 
 static inline struct vhost_session *
 vhost_session(const struct vport_queue *q)

@@ -16,7 +16,7 @@ vhost_queue_begin(struct vport_queue *q, struct vport_session *base)
 		vport_break(q, s->unusable);
 		return false;
 	}
-	s->rx.owner = s->tx.owner = &q->owner;
+	s->rx.owner = s->tx.owner = q->owner;
 	vring_disarm(&s->rx);
 	vring_disarm(&s->tx);
 	return true;

@@ -76,12 +76,10 @@ vport_init(struct vport *vp, const struct vport_conf *conf, const struct vport_o
 	if (!vp->conf.name || !vp->conf.path)
 		return -ENOMEM;
 	for (uint16_t i = 0; i < conf->n_queues; i++) {
-		struct vport_queue *q = aligned_alloc(RTE_CACHE_LINE_SIZE,
-			RTE_ALIGN_CEIL(sizeof(*q), (size_t)RTE_CACHE_LINE_SIZE));
+		struct vport_queue *q = lines_zalloc(sizeof(*q));
 
 		if (q == NULL)
 			return -ENOMEM;
-		memset(q, 0, sizeof(*q));
 		q->vp = vp;
 		q->ops = ops;
 		q->index = i;

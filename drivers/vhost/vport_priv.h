@@ -24,6 +24,7 @@
 #include <rte_common.h>
 #include <rte_mbuf.h>
 
+#include "lines.h"
 #include "vport.h"
 
 /** How long workers may take to give queue pairs back. */
@@ -95,18 +96,24 @@ struct vport_queue {
 	struct vport_session *mine; /**< last offered, not yet back */
 	uint32_t last_gen;
 };
+static_assert(offsetof(struct vport_queue, news) % RTE_CACHE_LINE_SIZE == 0 &&
+		offsetof(struct vport_queue, last_gen) <
+			offsetof(struct vport_queue, news) + RTE_CACHE_LINE_SIZE,
+	"counters, which its worker writes, do not share a line with what others write");
 
 struct vport {
 	struct vport_conf conf; /**< its strings are copies */
 	const struct vport_ops *ops;
-	pthread_mutex_t lock; /**< all that is not the workers' */
+	/* From here on, control and librte_vhost write. */
+	_Alignas(RTE_CACHE_LINE_SIZE) pthread_mutex_t lock; /**< all that is not the workers' */
 	bool started, dying;
 	int fd;                       /**< vport_fd() */
 	_Atomic uint64_t note_window; /**< of time, for the limit on lines */
 	_Atomic uint32_t n_notes;     /**< in that window */
 	_Atomic uint32_t
 		kept; /**< abandoned sessions: while there are any, the port is not freed */
-	_Atomic uint32_t live; /**< queue pairs set up and not broken */
+	/** Queue pairs set up and not broken. Those who steer ask for each packet. */
+	_Alignas(RTE_CACHE_LINE_SIZE) _Atomic uint32_t live;
 	struct vport_queue *queues[VPORT_MAX_QUEUES];
 };
 

@@ -12,6 +12,7 @@
 #include <rte_prefetch.h>
 
 #include "bell.h"
+#include "lines.h"
 
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define STORE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
@@ -29,12 +30,10 @@ avail_event(struct vhost_ring *r)
 	return (uint16_t *)&r->used->ring[r->size];
 }
 
-static const struct vport_owner nobody;
-
 int
 vring_alloc(struct vhost_ring *r)
 {
-	r->owner = &nobody;
+	r->owner = (struct vport_owner){ 0 };
 	r->mask = (uint16_t)(r->size - 1);
 	r->avail_seen = r->last_avail;
 	r->published = r->used_next;
@@ -42,10 +41,11 @@ vring_alloc(struct vhost_ring *r)
 	atomic_init(&r->freed, 0);
 	r->again = calloc(r->size, sizeof(*r->again));
 	r->order = calloc(r->size, sizeof(*r->order));
-	r->heads = calloc(r->size, sizeof(*r->heads));
+	r->heads = lines_zalloc(r->size * sizeof(*r->heads));
 	if (!r->again || !r->order || !r->heads)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < r->size; i++) {
+		r->heads[i].number = (uint16_t)i;
 		r->heads[i].ring = r;
 		r->heads[i].shinfo.free_cb = vring_freed;
 		r->heads[i].shinfo.fcb_opaque = &r->heads[i];
@@ -289,7 +289,7 @@ vring_freed(void *addr __rte_unused, void *head)
 {
 	struct vring_head *h = head;
 	struct vhost_ring *r = h->ring;
-	const uint32_t me = (uint32_t)(h - r->heads) + 1;
+	const uint32_t me = h->number + 1u;
 	struct vport_owner owner;
 	uint32_t first;
 
@@ -298,7 +298,7 @@ vring_freed(void *addr __rte_unused, void *head)
 		h->state = HEAD_FREE;
 		return;
 	}
-	owner = *r->owner;
+	owner = r->owner;
 	first = atomic_load_explicit(&r->freed, memory_order_relaxed);
 	do {
 		h->next = first;
@@ -376,7 +376,7 @@ vring_publish(struct vhost_ring *r)
 int
 vring_call(struct vhost_ring *r)
 {
-	return r->call_fd < 0 ? -EBADF : vport_bell_ring(r->owner->bell, r->call_fd);
+	return r->call_fd < 0 ? -EBADF : vport_bell_ring(r->owner.bell, r->call_fd);
 }
 
 void

@@ -21,8 +21,10 @@
 #ifndef VRING_H
 #define VRING_H
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -61,9 +63,12 @@ struct vring_head {
 	uint32_t next;    /**< in the freed list, number + 1 */
 	uint16_t n_segs;  /**< LENT, GUEST_TX: mbufs that are out */
 	uint16_t pos;     /**< place in the available ring */
+	uint16_t number;  /**< place in heads */
 	uint8_t data_off; /**< LENT: bytes of header at buf; 0: the header lies elsewhere */
 	uint8_t state;    /**< enum vring_state; PUBLISHED is read by vring_freed() in the owner */
-};
+} __rte_cache_aligned;
+static_assert(sizeof(struct vring_head) == RTE_CACHE_LINE_SIZE,
+	"who frees one head's mbufs and who uses the next do not share a line");
 
 /** A piece of a chain. */
 struct vring_span {
@@ -77,9 +82,8 @@ struct vhost_ring {
 	struct vring_avail *avail;
 	struct vring_used *used;
 	const struct guestmem *mem;
-	const struct vport_owner *owner; /**< of the queue pair; nobody until it begins */
-	struct guestlog *log;            /**< NULL: not logging */
-	uint64_t used_gpa;               /**< for the log; 0: unknown */
+	struct guestlog *log; /**< NULL: not logging */
+	uint64_t used_gpa;    /**< for the log; 0: unknown */
 	uint32_t size;
 	uint16_t mask;
 	uint16_t last_avail; /**< next to take */
@@ -94,12 +98,18 @@ struct vhost_ring {
 	uint32_t out_segs; /**< ... and how many mbufs of the shared pool these are */
 	uint32_t n_again;
 	int kick_fd, call_fd;
-	_Atomic int next_call_fd; /**< VRING_NO_FD: none; written by librte_vhost's thread */
-	_Atomic uint32_t freed;   /**< list of heads, number + 1 */
-	uint16_t *again;          /**< stack of FETCHED heads */
-	uint16_t *order;          /**< head by place in the available ring */
+	uint16_t *again; /**< stack of FETCHED heads */
+	uint16_t *order; /**< head by place in the available ring */
 	struct vring_head *heads;
+	/* What others write, and what who frees an mbuf reads: on a line of its own. */
+	_Alignas(RTE_CACHE_LINE_SIZE) _Atomic uint32_t freed; /**< list of heads, number + 1 */
+	_Atomic int next_call_fd; /**< VRING_NO_FD: none; written by librte_vhost's thread */
+	struct vport_owner owner; /**< of the queue pair; nobody until it begins */
 };
+static_assert(offsetof(struct vhost_ring, heads) < offsetof(struct vhost_ring, freed) &&
+		sizeof(struct vhost_ring) ==
+			offsetof(struct vhost_ring, freed) + RTE_CACHE_LINE_SIZE,
+	"what only the owner writes and what others write do not share a line");
 
 /** next_call_fd: nothing was set. */
 #define VRING_NO_FD (-2)
