@@ -61,7 +61,7 @@ bridge_add_lender(struct bridge *b, struct lender *l)
 	bl = lender_place(b);
 	if (bl == NULL)
 		return -ENOSPC;
-	bl->held = calloc(BRIDGE_HELD, sizeof(bl->held[0]));
+	bl->held = bridge_alloc_lines(BRIDGE_HELD, sizeof(bl->held[0]));
 	if (bl->held == NULL)
 		return -ENOMEM;
 	bl->l = l;
@@ -86,9 +86,7 @@ lender_stop(struct bridge_lender *bl)
 {
 	free_held(bl);
 	lender_clear(bl->l);
-	atomic_store_explicit(&bl->l->hungry, 0, memory_order_relaxed);
-	/* Pairs with the worker's acquire: it may give the guest's rings back. */
-	atomic_store_explicit(&bl->l->state, LENDER_STOPPED, memory_order_release);
+	lender_return(bl->l);
 }
 
 static void
@@ -136,9 +134,7 @@ bridge_remove_port(struct bridge *b, uint16_t pif)
 static bool
 lender_running(const struct bridge_lender *bl)
 {
-	/* Pairs with the worker's release: `mergeable` is there when RUNNING is seen. */
-	return bl->l != NULL &&
-		atomic_load_explicit(&bl->l->state, memory_order_acquire) == LENDER_RUNNING;
+	return bl->l != NULL && lender_state(bl->l) == LENDER_RUNNING;
 }
 
 struct bridge_lender *
@@ -223,7 +219,7 @@ bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender 
 	}
 	r->flags |= REC_ON_WAIT;
 	bridge_list_push(b, &bl->wait, BRIDGE_LIST_READY, r);
-	atomic_store_explicit(&bl->l->hungry, 1, memory_order_relaxed);
+	lender_ask(bl->l);
 	w->told = true;
 }
 
@@ -234,7 +230,7 @@ bridge_lender_lost(struct bridge *b, const struct bridge_rec *r)
 
 	if (bl == NULL || bl->l == NULL)
 		return;
-	atomic_store_explicit(&bl->l->lost, 1, memory_order_relaxed);
+	lender_lose(bl->l);
 	b->workers[bl->l->worker].told = true;
 }
 
@@ -277,7 +273,7 @@ give_back(struct bridge *b, struct bridge_lender *bl)
 static bool
 lender_recalled(const struct bridge_lender *bl)
 {
-	return atomic_load_explicit(&bl->l->state, memory_order_acquire) == LENDER_RECALLED;
+	return lender_state(bl->l) == LENDER_RECALLED;
 }
 
 static bool

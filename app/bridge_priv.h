@@ -264,6 +264,9 @@ bridge_errno_is_limit(int err)
 
 /* ---- bridge.c ---- */
 
+/** Memory that no other thread's lies beside on a cache line: zeroed, for free(). */
+void *bridge_alloc_lines(size_t n, size_t size);
+
 /** The record of a live handle, or NULL (counted as stale). */
 struct bridge_rec *bridge_rec_find(struct bridge *b, uint64_t handle);
 /** A fresh record for the handle, zero but for handle, fd -1 and kind FAILED; NULL: out of range.

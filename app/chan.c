@@ -133,7 +133,6 @@ lender_create(uint16_t pif, uint8_t queue, uint8_t worker, uint8_t bridge, int s
 	l->pif = pif;
 	l->queue = queue;
 	l->worker = worker;
-	atomic_init(&l->state, LENDER_STOPPED);
 	snprintf(name, sizeof(name), "lend_%u_%u_%u", pif, queue, bridge);
 	l->bufs = rte_ring_create(name, LENDER_BUFS, socket_id, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	if (l->bufs == NULL) {
@@ -141,6 +140,64 @@ lender_create(uint16_t pif, uint8_t queue, uint8_t worker, uint8_t bridge, int s
 		return NULL;
 	}
 	return l;
+}
+
+/** A number of which the caller is the only writer. */
+static uint32_t
+own(const _Atomic uint32_t *n)
+{
+	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+void
+lender_run(struct lender *l)
+{
+	/* Pairs with the acquire in lender_state(), in the bridge: mergeable is there. */
+	atomic_store_explicit(&l->turn, own(&l->turn) | 1, memory_order_release);
+}
+
+void
+lender_recall(struct lender *l)
+{
+	if (own(&l->turn) & 1)
+		atomic_store_explicit(&l->turn, own(&l->turn) + 1, memory_order_release);
+}
+
+void
+lender_return(struct lender *l)
+{
+	atomic_store_explicit(&l->asked, atomic_load_explicit(&l->fed, memory_order_relaxed),
+		memory_order_relaxed);
+	/* Pairs with the acquire in lender_state(), in the worker: the buffers are back. */
+	atomic_store_explicit(&l->returned, atomic_load_explicit(&l->turn, memory_order_relaxed),
+		memory_order_release);
+}
+
+void
+lender_ask(struct lender *l)
+{
+	if (!lender_hungry(l))
+		atomic_store_explicit(&l->asked, own(&l->asked) + 1, memory_order_relaxed);
+}
+
+void
+lender_feed(struct lender *l)
+{
+	atomic_store_explicit(&l->fed, atomic_load_explicit(&l->asked, memory_order_relaxed),
+		memory_order_relaxed);
+}
+
+void
+lender_lose(struct lender *l)
+{
+	atomic_store_explicit(&l->lost, own(&l->lost) + 1, memory_order_relaxed);
+}
+
+void
+lender_found(struct lender *l)
+{
+	atomic_store_explicit(&l->known, atomic_load_explicit(&l->lost, memory_order_relaxed),
+		memory_order_relaxed);
 }
 
 void

@@ -33,9 +33,8 @@ worker_queue_started(struct worker *w, struct worker_queue *q)
 	for (b = 0; b < w->p.n_bridges; b++) {
 		atomic_store_explicit(&q->lenders[b]->mergeable, mergeable, memory_order_relaxed);
 		/* What was said of the memory of before: all mbufs there have been freed since. */
-		atomic_store_explicit(&q->lenders[b]->lost, 0, memory_order_relaxed);
-		/* Pairs with the bridge's acquire: mergeable is there when RUNNING is seen. */
-		atomic_store_explicit(&q->lenders[b]->state, LENDER_RUNNING, memory_order_release);
+		lender_found(q->lenders[b]);
+		lender_run(q->lenders[b]);
 	}
 	worker_sleep_watch(w, q);
 	worker_port_link(w, q);
@@ -51,10 +50,7 @@ worker_queue_stopping(struct worker *w, struct worker_queue *q)
 	q->stopping = true;
 	q->sharing = false;
 	for (b = 0; b < w->p.n_bridges; b++) {
-		if (atomic_load_explicit(&q->lenders[b]->state, memory_order_relaxed) !=
-			LENDER_STOPPED)
-			atomic_store_explicit(
-				&q->lenders[b]->state, LENDER_RECALLED, memory_order_release);
+		lender_recall(q->lenders[b]);
 		waker_ring(w->p.chans[b]->bridge_waker);
 	}
 	worker_port_link(w, q);
@@ -67,8 +63,7 @@ worker_queue_release(struct worker *w, struct worker_queue *q)
 	unsigned int b;
 
 	for (b = 0; b < w->p.n_bridges; b++)
-		if (atomic_load_explicit(&q->lenders[b]->state, memory_order_acquire) !=
-			LENDER_STOPPED)
+		if (lender_state(q->lenders[b]) != LENDER_STOPPED)
 			return;
 	for (b = 0; b < w->p.n_bridges; b++)
 		lender_clear(q->lenders[b]);
@@ -214,7 +209,7 @@ worker_feed(struct worker *w, struct worker_queue *q, unsigned int bridge)
 
 	if (worker_lend_share(w, q, l) == 0 && rte_ring_empty(l->bufs))
 		return false;
-	atomic_store_explicit(&l->hungry, 0, memory_order_relaxed);
+	lender_feed(l);
 	waker_ring(w->p.chans[bridge]->bridge_waker);
 	return true;
 }
@@ -229,7 +224,7 @@ worker_share_begin(struct worker *w, struct worker_queue *q, unsigned int hungry
 	for (b = 0; b < w->p.n_bridges; b++) {
 		if (b == hungry)
 			continue;
-		atomic_store_explicit(&q->lenders[b]->state, LENDER_RECALLED, memory_order_release);
+		lender_recall(q->lenders[b]);
 		waker_ring(w->p.chans[b]->bridge_waker);
 	}
 }
@@ -241,15 +236,14 @@ worker_share_end(struct worker *w, struct worker_queue *q)
 	unsigned int b;
 
 	for (b = 0; b < w->p.n_bridges; b++)
-		if (atomic_load_explicit(&q->lenders[b]->state, memory_order_acquire) ==
-			LENDER_RECALLED)
+		if (lender_state(q->lenders[b]) == LENDER_RECALLED)
 			return;
 	q->sharing = false;
 	for (b = 0; b < w->p.n_bridges; b++)
-		if (atomic_load_explicit(&q->lenders[b]->hungry, memory_order_relaxed))
+		if (lender_hungry(q->lenders[b]))
 			worker_feed(w, q, b);
 	for (b = 0; b < w->p.n_bridges; b++)
-		atomic_store_explicit(&q->lenders[b]->state, LENDER_RUNNING, memory_order_release);
+		lender_run(q->lenders[b]);
 }
 
 /** Keep the bridges in empty buffers: that of the guest's own flows ahead, others on demand. */
@@ -265,11 +259,11 @@ worker_lend(struct worker *w, struct worker_queue *q)
 	for (b = 0; b < w->p.n_bridges; b++) {
 		struct lender *l = q->lenders[b];
 
-		if (unlikely(atomic_load_explicit(&l->lost, memory_order_relaxed) != 0)) {
+		if (unlikely(lender_lost(l))) {
 			vport_queue_memory_lost(q->vq);
 			return;
 		}
-		if (unlikely(atomic_load_explicit(&l->hungry, memory_order_relaxed) != 0)) {
+		if (unlikely(lender_hungry(l))) {
 			if (!worker_feed(w, q, b) && w->p.n_bridges > 1) {
 				worker_share_begin(w, q, b);
 				return;

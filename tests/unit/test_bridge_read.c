@@ -82,12 +82,12 @@ buffers_are_those_of_the_queue_pair_that_the_guest_uses_now(void **state)
 	op.ack.queue = 1;
 	rig_op(r, &op);
 	rig_run(r, 2);
-	assert_int_equal(atomic_load(&r->lender->hungry), 1);
+	assert_true(lender_hungry(r->lender));
 	/* It is: who waits for others' buffers need not any more. */
-	atomic_store(&second->state, LENDER_RUNNING);
+	lender_run(second);
 	rig_op(r, &op);
 	rig_run(r, 2);
-	assert_int_equal(atomic_load(&second->hungry), 1);
+	assert_true(lender_hungry(second));
 	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
 	r->lender = second;
 	rig_lend(r, 2);
@@ -390,7 +390,7 @@ without_buffers_it_waits_and_says_so(void **state)
 	op_ack(r, FLOW(1), 0, 65536, 1000);
 	rig_run(r, 2);
 	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
-	assert_int_equal(atomic_load(&r->lender->hungry), 1);
+	assert_true(lender_hungry(r->lender));
 	assert_true(rig_counter(r, BRIDGE_COUNT_NO_BUFFER) >= 1);
 	/* Waiting is not work: the thread may sleep. */
 	assert_false(bridge_has_work(r->b));
@@ -518,10 +518,10 @@ recalled_buffers_are_given_back(void **state)
 	op_ack(r, FLOW(1), 0, 65536, 1000);
 	take_data(r, FLOW(1), 0, 1000);
 	rig_lend(r, 100);
-	atomic_store(&r->lender->state, LENDER_RECALLED);
+	lender_recall(r->lender);
 	assert_true(bridge_has_work(r->b));
 	rig_run(r, 1);
-	assert_int_equal(atomic_load(&r->lender->state), LENDER_STOPPED);
+	assert_int_equal(lender_state(r->lender), LENDER_STOPPED);
 	assert_int_equal(rte_mempool_in_use_count(r->guest), 0);
 	/* The flow lives on, and goes on when the guest is back. */
 	assert_int_equal(host_write(fd, 1000, 1000), 1000);
@@ -530,7 +530,7 @@ recalled_buffers_are_given_back(void **state)
 	rig_lend(r, 10);
 	rig_run(r, 1);
 	assert_int_equal(rig_count(r, L4X_EV_DATA, FLOW(1)), 0);
-	atomic_store(&r->lender->state, LENDER_RUNNING);
+	lender_run(r->lender);
 	assert_int_equal(take_data(r, FLOW(1), 1000, 1000), 1000);
 	close(fd);
 }
@@ -632,9 +632,9 @@ lost_receive_buffers_end_that_flow_alone(void **state)
 	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, EFAULT);
 	assert_int_equal(rig_counter(r, BRIDGE_COUNT_MEMORY_LOST), 1);
 	/* The guest's queue is recalled then. */
-	atomic_store(&r->lender->state, LENDER_RECALLED);
+	lender_recall(r->lender);
 	rig_run(r, 1);
-	atomic_store(&r->lender->state, LENDER_RUNNING);
+	lender_run(r->lender);
 	rig_lend(r, 4);
 	op_ack(r, FLOW(2), 0, 65536, 1000);
 	assert_int_equal(host_write(other, 0, 1000), 1000);

@@ -521,9 +521,9 @@ removing_a_port_resets_its_sockets(void **state)
 
 	rig_lend(r, 8);
 	rig_poll(r);
-	atomic_store(&r->lender->state, LENDER_RECALLED);
+	lender_recall(r->lender);
 	rig_poll(r);
-	assert_int_equal(atomic_load(&r->lender->state), LENDER_STOPPED);
+	assert_int_equal(lender_state(r->lender), LENDER_STOPPED);
 	bridge_remove_port(r->b, PIF);
 	assert_int_equal(host_read(fd, 0, 1), -ECONNRESET - 1);
 	op_send(r, FLOW(1), 0, 10);

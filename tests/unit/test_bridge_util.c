@@ -69,7 +69,7 @@ start(void **state, bool peek_off)
 	r->lender = lender_create(PIF, 0, 0, 0, SOCKET_ID_ANY);
 	assert_non_null(r->lender);
 	atomic_store(&r->lender->mergeable, 1);
-	atomic_store(&r->lender->state, LENDER_RUNNING);
+	lender_run(r->lender);
 	r->conf = (struct l4x_port_conf){
 		.pif = PIF,
 		.mtu = 1500,

@@ -233,11 +233,74 @@ a_lender_that_is_destroyed_frees_the_buffers_in_its_ring(void **state)
 	struct lender *l = lender_create(1, 0, 0, 0, SOCKET_ID_ANY);
 
 	assert_non_null(l);
-	assert_int_equal(l->state, LENDER_STOPPED);
+	assert_int_equal(lender_state(l), LENDER_STOPPED);
 	rte_ring_sp_enqueue(l->bufs, rte_pktmbuf_alloc(pool));
 	rte_ring_sp_enqueue(l->bufs, rte_pktmbuf_alloc(pool));
 	lender_destroy(l);
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+}
+
+static void
+a_lender_goes_round_and_each_side_writes_its_own(void **state)
+{
+	struct lender *l = lender_create(1, 0, 0, 0, SOCKET_ID_ANY);
+	struct lender before;
+
+	assert_int_equal((uintptr_t)l % RTE_CACHE_LINE_SIZE, 0);
+	for (int i = 0; i < 3; i++) {
+		before = *l;
+		lender_run(l);
+		assert_int_equal(lender_state(l), LENDER_RUNNING);
+		lender_run(l);
+		assert_int_equal(lender_state(l), LENDER_RUNNING);
+		lender_recall(l);
+		assert_int_equal(lender_state(l), LENDER_RECALLED);
+		lender_recall(l);
+		assert_int_equal(lender_state(l), LENDER_RECALLED);
+		assert_memory_equal(&before.returned, &l->returned, RTE_CACHE_LINE_SIZE);
+		before = *l;
+		lender_return(l);
+		assert_int_equal(lender_state(l), LENDER_STOPPED);
+		lender_recall(l);
+		assert_int_equal(lender_state(l), LENDER_STOPPED);
+		assert_memory_equal(&before, l, 2 * RTE_CACHE_LINE_SIZE);
+	}
+	/* Recalled, and wanted again before the bridge has looked. */
+	lender_run(l);
+	lender_recall(l);
+	lender_run(l);
+	assert_int_equal(lender_state(l), LENDER_RUNNING);
+	lender_destroy(l);
+}
+
+static void
+a_lender_is_hungry_until_it_is_fed(void **state)
+{
+	struct lender *l = lender_create(1, 0, 0, 0, SOCKET_ID_ANY);
+	struct lender before;
+
+	lender_run(l);
+	for (int i = 0; i < 3; i++) {
+		assert_false(lender_hungry(l));
+		assert_false(lender_lost(l));
+		before = *l;
+		lender_ask(l);
+		lender_ask(l);
+		lender_lose(l);
+		assert_memory_equal(&before, l, 2 * RTE_CACHE_LINE_SIZE);
+		assert_true(lender_hungry(l));
+		assert_true(lender_lost(l));
+		before = *l;
+		lender_feed(l);
+		lender_found(l);
+		assert_memory_equal(&before.returned, &l->returned, RTE_CACHE_LINE_SIZE);
+	}
+	/* Who gives all back asks for nothing any more. */
+	lender_ask(l);
+	lender_recall(l);
+	lender_return(l);
+	assert_false(lender_hungry(l));
+	lender_destroy(l);
 }
 
 int
@@ -254,6 +317,8 @@ main(void)
 		cmocka_unit_test(a_chan_that_is_destroyed_frees_the_mbufs_in_its_rings),
 		cmocka_unit_test(two_chans_of_one_name_cannot_be),
 		cmocka_unit_test(a_lender_that_is_destroyed_frees_the_buffers_in_its_ring),
+		cmocka_unit_test(a_lender_goes_round_and_each_side_writes_its_own),
+		cmocka_unit_test(a_lender_is_hungry_until_it_is_fed),
 	};
 	int failed;
 
