@@ -30,6 +30,8 @@ worker_queue_started(struct worker *w, struct worker_queue *q)
 
 	q->ready = true;
 	q->stopping = false;
+	q->armed = false;
+	q->dirty = true;
 	for (b = 0; b < w->p.n_bridges; b++) {
 		atomic_store_explicit(&q->lenders[b]->mergeable, mergeable, memory_order_relaxed);
 		/* What was said of the memory of before: all mbufs there have been freed since. */
@@ -50,7 +52,7 @@ worker_queue_stopping(struct worker *w, struct worker_queue *q)
 	q->stopping = true;
 	q->sharing = false;
 	for (b = 0; b < w->p.n_bridges; b++) {
-		lender_recall(q->lenders[b]);
+		lender_recall(q->lenders[b], w->p.chans[b]);
 		waker_ring(w->p.chans[b]->bridge_waker);
 	}
 	worker_port_link(w, q);
@@ -88,6 +90,17 @@ worker_queue_sync(struct worker *w, struct worker_queue *q)
 		worker_queue_release(w, q);
 }
 
+/** A guest that is idle costs no more than a look at its rings: what follows is for others. */
+static void
+worker_queue_used(struct worker_queue *q)
+{
+	q->dirty = true;
+	if (unlikely(q->armed)) {
+		vport_queue_disarm(q->vq);
+		q->armed = false;
+	}
+}
+
 unsigned int
 worker_ports_poll(struct worker *w)
 {
@@ -109,7 +122,7 @@ worker_ports_poll(struct worker *w)
 		if (n == 0)
 			continue;
 		done += n;
-		q->dirty = true;
+		worker_queue_used(q);
 		l4x_rx_burst(w->p.l4x, q->pif, q->queue, frames, n, w->now_us);
 		/* The rings to the bridges are full: next time it is the turn of those behind. */
 		if (unlikely(!worker_drain(w)))
@@ -148,7 +161,7 @@ worker_tx_run(struct worker *w, const struct l4x_frame *run, uint16_t n)
 		for (i = 0; i < n; i++)
 			frames[i] = run[i].m;
 		sent = vport_tx_burst(q->vq, frames, n);
-		q->dirty = true;
+		worker_queue_used(q);
 	}
 	if (unlikely(sent < n)) {
 		worker_count(w, WORKER_COUNT_TX_DROPPED, n - sent);
@@ -224,7 +237,7 @@ worker_share_begin(struct worker *w, struct worker_queue *q, unsigned int hungry
 	for (b = 0; b < w->p.n_bridges; b++) {
 		if (b == hungry)
 			continue;
-		lender_recall(q->lenders[b]);
+		lender_recall(q->lenders[b], w->p.chans[b]);
 		waker_ring(w->p.chans[b]->bridge_waker);
 	}
 }
@@ -246,7 +259,10 @@ worker_share_end(struct worker *w, struct worker_queue *q)
 		lender_run(q->lenders[b]);
 }
 
-/** Keep the bridges in empty buffers: that of the guest's own flows ahead, others on demand. */
+/**
+ * Keep the bridges in empty buffers: that of the guest's own flows ahead, whenever the queue pair
+ * was used, others on demand.
+ */
 static void
 worker_lend(struct worker *w, struct worker_queue *q)
 {
@@ -268,7 +284,7 @@ worker_lend(struct worker *w, struct worker_queue *q)
 				worker_share_begin(w, q, b);
 				return;
 			}
-		} else if (b == w->p.id % w->p.n_bridges) {
+		} else if (q->dirty && b == w->p.id % w->p.n_bridges) {
 			worker_lend_share(w, q, l);
 		}
 	}

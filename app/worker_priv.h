@@ -31,7 +31,8 @@ struct worker_queue {
 	bool ready;     /**< between STARTED and STOP */
 	bool stopping;  /**< STOP seen, not released yet */
 	bool sharing;   /**< buffers are called back for a bridge that got none */
-	bool dirty;     /**< used in this iteration: flush at its end */
+	bool dirty;     /**< used in this iteration: lend anew at its end */
+	bool armed;     /**< its guest was asked to kick: once it is used, not to do so */
 	int kick_fd[2]; /**< in the epoll set, or -1 */
 	struct lender *lenders[BRIDGE_MAX_WORKERS]; /**< by bridge number */
 };

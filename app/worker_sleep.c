@@ -75,8 +75,10 @@ work_waits(struct worker *w)
 	for (i = 0; i < w->n_queues; i++) {
 		struct worker_queue *q = &w->queues[i];
 
-		if (q->ready)
+		if (q->ready) {
 			waits |= vport_queue_arm(q->vq);
+			q->armed = true;
+		}
 		waits |= q->stopping || q->sharing;
 	}
 	return waits;
@@ -113,7 +115,6 @@ void
 worker_sleep(struct worker *w)
 {
 	struct epoll_event events[8];
-	uint32_t i;
 
 	waker_sleepy(w->p.waker);
 	if (!work_waits(w)) {
@@ -126,9 +127,6 @@ worker_sleep(struct worker *w)
 		}
 	}
 	waker_awake(w->p.waker);
-	for (i = 0; i < w->n_queues; i++)
-		if (w->queues[i].ready)
-			vport_queue_disarm(w->queues[i].vq);
 	w->now_us = clock_us(w->clock);
 	w->busy_us = w->now_us;
 	l4x_timers(w->p.l4x, w->now_us);

@@ -152,6 +152,8 @@ arm_ring(struct vport_queue *q, const struct vhost_session *s, struct vhost_ring
 		vhost_break(q, s, before);
 		return before;
 	}
+	if (r->armed && r->armed_at == r->avail_seen)
+		return before;
 	vring_arm(r, r->avail_seen);
 	after = vring_offered(r);
 	if (after < 0)

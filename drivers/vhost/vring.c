@@ -84,14 +84,18 @@ vring_offered(struct vhost_ring *r)
 	return n;
 }
 
-void
+bool
 vring_look_ahead(struct vhost_ring *r, unsigned int n)
 {
 	const struct vring_desc *d[VPORT_BURST];
 	unsigned int i;
 
-	if (r->avail_seen == r->last_avail && vring_offered(r) <= 0)
-		return;
+	if (r->avail_seen == r->last_avail) {
+		const int32_t offered = vring_offered(r);
+
+		if (offered <= 0)
+			return offered < 0; /* vring_fetch() will tell */
+	}
 	n = RTE_MIN(n, (unsigned int)(uint16_t)(r->avail_seen - r->last_avail));
 	n = RTE_MIN(n, (unsigned int)VPORT_BURST);
 	/* Nothing is believed yet: the mask keeps it inside of the table. */
@@ -109,6 +113,7 @@ vring_look_ahead(struct vhost_ring *r, unsigned int n)
 		rte_prefetch0(at);
 		rte_prefetch0(at + RTE_CACHE_LINE_SIZE);
 	}
+	return true;
 }
 
 int32_t
@@ -397,6 +402,10 @@ vring_refresh_call(struct vhost_ring *r)
 void
 vring_arm(struct vhost_ring *r, uint16_t seen)
 {
+	if (r->armed && (!r->event_idx || r->armed_at == seen))
+		return;
+	r->armed = true;
+	r->armed_at = seen;
 	if (r->event_idx)
 		STORE(*avail_event(r), seen);
 	else
@@ -422,6 +431,7 @@ drain_kick(int fd)
 void
 vring_disarm(struct vhost_ring *r)
 {
+	r->armed = false;
 	/* An index just behind is not passed again before 65535 more heads. */
 	if (r->event_idx)
 		STORE(*avail_event(r), (uint16_t)(r->last_avail - 1));

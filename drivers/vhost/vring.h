@@ -92,6 +92,8 @@ struct vhost_ring {
 	uint16_t published;  /**< used index as the guest sees it */
 	uint16_t signalled;  /**< used index at the last decision about an interrupt */
 	bool signalled_valid;
+	bool armed;        /**< the guest was asked to kick, and not to leave it since */
+	uint16_t armed_at; /**< ... for what comes after this available index */
 	bool event_idx, indirect;
 	bool write;        /**< guest rx: the device writes */
 	uint32_t out;      /**< heads with mbufs in other hands */
@@ -134,8 +136,9 @@ void vring_unfetch(struct vhost_ring *r, uint16_t head);
 /**
  * Bring into the cache what the next n heads on offer hold, n being a burst at most: the other side
  * has just written their descriptors, and the frames or (guest rx) the room behind them.
+ * @return false: there are none
  */
-void vring_look_ahead(struct vhost_ring *r, unsigned int n);
+bool vring_look_ahead(struct vhost_ring *r, unsigned int n);
 /** Heads on offer, without taking any. As vring_fetch(). */
 int32_t vring_offered(struct vhost_ring *r);
 /**
@@ -208,7 +211,10 @@ int vring_call(struct vhost_ring *r);
 /** Take a call descriptor that was set meanwhile. */
 void vring_refresh_call(struct vhost_ring *r);
 
-/** Ask for a kick when the guest offers the head after `seen` (an available index). */
+/**
+ * Ask for a kick when the guest offers the head after `seen` (an available index). No-op where it
+ * was asked for that before.
+ */
 void vring_arm(struct vhost_ring *r, uint16_t seen);
 void vring_disarm(struct vhost_ring *r);
 

@@ -147,7 +147,8 @@ vring_rx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n)
 	if (unlikely(!vhost_memory_ok(q, s)))
 		return 0;
 	s->starved = false;
-	vring_look_ahead(&s->tx, n);
+	if (!vring_look_ahead(&s->tx, n))
+		return 0;
 	/* Dropped chains count too: the work of one call is bounded. */
 	for (uint16_t tried = 0; tried < n; tried++) {
 		const int32_t head = vring_fetch(&s->tx);

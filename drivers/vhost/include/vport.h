@@ -245,7 +245,8 @@ void vport_queue_flush(struct vport_queue *q);
 
 /**
  * Before sleeping: have the guest kick. @return true if there is work already: do not sleep.
- * An unarmed queue is polled and the guest does not kick.
+ * An unarmed queue is polled and the guest does not kick. One that is idle may stay armed while
+ * others have work, and be armed again before the next sleep: that costs a look at its indices.
  */
 bool vport_queue_arm(struct vport_queue *q);
 void vport_queue_disarm(struct vport_queue *q);
