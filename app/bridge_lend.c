@@ -219,6 +219,7 @@ bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender 
 	}
 	r->flags |= REC_ON_WAIT;
 	bridge_list_push(b, &bl->wait, BRIDGE_LIST_READY, r);
+	b->waits = true;
 	lender_ask(bl->l);
 	w->told = true;
 }
@@ -283,25 +284,56 @@ lender_fed(const struct bridge_lender *bl)
 		(bl->count != 0 || !rte_ring_empty(bl->l->bufs));
 }
 
+/** Was any recalled since they were looked at last? */
+static bool
+recalls_wait(const struct bridge *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < b->p.n_workers; i++)
+		if (atomic_load_explicit(&b->workers[i].chan->recalls, memory_order_acquire) !=
+			b->workers[i].recalls)
+			return true;
+	return false;
+}
+
+static unsigned int
+look_at_lender(struct bridge *b, struct bridge_lender *bl)
+{
+	unsigned int done = 0;
+
+	if (unlikely(lender_recalled(bl))) {
+		give_back(b, bl);
+		b->workers[bl->l->worker].told = true;
+		done++;
+	}
+	if (unlikely(lender_fed(bl)))
+		done += wake_waiters(b, bl);
+	return done;
+}
+
 unsigned int
 bridge_lenders_poll(struct bridge *b)
 {
-	unsigned int done = 0;
-	uint32_t i;
+	unsigned int done = 0, i;
+	bool waits = false;
+	uint32_t j;
 
-	for (i = 0; i < b->n_lenders; i++) {
-		struct bridge_lender *bl = &b->lenders[i];
+	/* As a rule nothing has happened to any, however many there are. */
+	if (likely(!b->waits && !recalls_wait(b)))
+		return 0;
+	for (i = 0; i < b->p.n_workers; i++)
+		b->workers[i].recalls =
+			atomic_load_explicit(&b->workers[i].chan->recalls, memory_order_acquire);
+	for (j = 0; j < b->n_lenders; j++) {
+		struct bridge_lender *bl = &b->lenders[j];
 
 		if (bl->l == NULL)
 			continue;
-		if (unlikely(lender_recalled(bl))) {
-			give_back(b, bl);
-			b->workers[bl->l->worker].told = true;
-			done++;
-		}
-		if (unlikely(lender_fed(bl)))
-			done += wake_waiters(b, bl);
+		done += look_at_lender(b, bl);
+		waits |= bl->wait.head != BRIDGE_NIL;
 	}
+	b->waits = waits;
 	return done;
 }
 
@@ -310,10 +342,12 @@ bridge_lenders_have_work(const struct bridge *b)
 {
 	uint32_t i;
 
-	for (i = 0; i < b->n_lenders; i++) {
+	if (recalls_wait(b))
+		return true;
+	for (i = 0; b->waits && i < b->n_lenders; i++) {
 		const struct bridge_lender *bl = &b->lenders[i];
 
-		if (bl->l != NULL && (lender_recalled(bl) || lender_fed(bl)))
+		if (bl->l != NULL && lender_fed(bl))
 			return true;
 	}
 	return false;

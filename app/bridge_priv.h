@@ -169,7 +169,8 @@ struct bridge_worker {
 	struct bridge_rec *recs; /**< max_flows, mapped lazily */
 	uint32_t used;           /**< records from here on were never used */
 	struct bridge_list dirty, ready;
-	uint32_t room; /**< free places in the event ring, at least, staged ones taken off */
+	uint32_t recalls; /**< chan->recalls as it was when lenders were looked at last */
+	uint32_t room;    /**< free places in the event ring, at least, staged ones taken off */
 	uint32_t n_staged;
 	bool told; /**< events were enqueued in this iteration: ring the waker */
 	struct l4x_event staged[32];
@@ -225,6 +226,7 @@ struct bridge {
 	uint64_t pause_us; /**< earliest end of a listener's pause, or UINT64_MAX */
 	int epoll_fd;
 	bool epoll_now;         /**< ask at once: a connect() may have succeeded already */
+	bool waits;             /**< some record may wait for buffers */
 	uint32_t n_lenders;     /**< lenders[] from here on were never used */
 	uint32_t n_listeners;   /**< likewise */
 	uint32_t free_listener; /**< number + 1 of one of those before, 0: none */

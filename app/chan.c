@@ -157,10 +157,13 @@ lender_run(struct lender *l)
 }
 
 void
-lender_recall(struct lender *l)
+lender_recall(struct lender *l, struct chan *c)
 {
-	if (own(&l->turn) & 1)
-		atomic_store_explicit(&l->turn, own(&l->turn) + 1, memory_order_release);
+	if ((own(&l->turn) & 1) == 0)
+		return;
+	atomic_store_explicit(&l->turn, own(&l->turn) + 1, memory_order_release);
+	/* Pairs with the acquire in bridge_lenders_poll(): it will see what is recalled. */
+	atomic_store_explicit(&c->recalls, own(&c->recalls) + 1, memory_order_release);
 }
 
 void

@@ -56,6 +56,8 @@ struct chan {
 	struct rte_ring *events; /**< bridge -> worker, struct l4x_event */
 	struct waker *worker_waker;
 	struct waker *bridge_waker;
+	/** Lenders recalled so far; by the worker. While it stands, the bridge looks at none. */
+	_Alignas(RTE_CACHE_LINE_SIZE) _Atomic uint32_t recalls;
 };
 
 /** @return the chan, or NULL with rte_errno set */
@@ -110,9 +112,12 @@ lender_state(const struct lender *l)
 	return turn & 1 ? LENDER_RUNNING : LENDER_RECALLED;
 }
 
-/* The worker: to RUNNING; from RUNNING to RECALLED. No-ops where it is there already. */
+/*
+ * The worker: to RUNNING; from RUNNING to RECALLED, which is told by the bridge's chan. No-ops
+ * where it is there already.
+ */
 void lender_run(struct lender *l);
-void lender_recall(struct lender *l);
+void lender_recall(struct lender *l, struct chan *c);
 /** The bridge: to STOPPED. It holds nothing, and asks for nothing. */
 void lender_return(struct lender *l);
 

@@ -518,7 +518,7 @@ recalled_buffers_are_given_back(void **state)
 	op_ack(r, FLOW(1), 0, 65536, 1000);
 	take_data(r, FLOW(1), 0, 1000);
 	rig_lend(r, 100);
-	lender_recall(r->lender);
+	lender_recall(r->lender, r->chan);
 	assert_true(bridge_has_work(r->b));
 	rig_run(r, 1);
 	assert_int_equal(lender_state(r->lender), LENDER_STOPPED);
@@ -632,7 +632,7 @@ lost_receive_buffers_end_that_flow_alone(void **state)
 	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, EFAULT);
 	assert_int_equal(rig_counter(r, BRIDGE_COUNT_MEMORY_LOST), 1);
 	/* The guest's queue is recalled then. */
-	lender_recall(r->lender);
+	lender_recall(r->lender, r->chan);
 	rig_run(r, 1);
 	lender_run(r->lender);
 	rig_lend(r, 4);

@@ -521,7 +521,7 @@ removing_a_port_resets_its_sockets(void **state)
 
 	rig_lend(r, 8);
 	rig_poll(r);
-	lender_recall(r->lender);
+	lender_recall(r->lender, r->chan);
 	rig_poll(r);
 	assert_int_equal(lender_state(r->lender), LENDER_STOPPED);
 	bridge_remove_port(r->b, PIF);

@@ -245,6 +245,7 @@ a_lender_goes_round_and_each_side_writes_its_own(void **state)
 {
 	struct lender *l = lender_create(1, 0, 0, 0, SOCKET_ID_ANY);
 	struct lender before;
+	struct chan c = { 0 };
 
 	assert_int_equal((uintptr_t)l % RTE_CACHE_LINE_SIZE, 0);
 	for (int i = 0; i < 3; i++) {
@@ -253,21 +254,22 @@ a_lender_goes_round_and_each_side_writes_its_own(void **state)
 		assert_int_equal(lender_state(l), LENDER_RUNNING);
 		lender_run(l);
 		assert_int_equal(lender_state(l), LENDER_RUNNING);
-		lender_recall(l);
+		lender_recall(l, &c);
 		assert_int_equal(lender_state(l), LENDER_RECALLED);
-		lender_recall(l);
+		lender_recall(l, &c);
 		assert_int_equal(lender_state(l), LENDER_RECALLED);
+		assert_int_equal(c.recalls, i + 1);
 		assert_memory_equal(&before.returned, &l->returned, RTE_CACHE_LINE_SIZE);
 		before = *l;
 		lender_return(l);
 		assert_int_equal(lender_state(l), LENDER_STOPPED);
-		lender_recall(l);
+		lender_recall(l, &c);
 		assert_int_equal(lender_state(l), LENDER_STOPPED);
 		assert_memory_equal(&before, l, 2 * RTE_CACHE_LINE_SIZE);
 	}
 	/* Recalled, and wanted again before the bridge has looked. */
 	lender_run(l);
-	lender_recall(l);
+	lender_recall(l, &c);
 	lender_run(l);
 	assert_int_equal(lender_state(l), LENDER_RUNNING);
 	lender_destroy(l);
@@ -278,6 +280,7 @@ a_lender_is_hungry_until_it_is_fed(void **state)
 {
 	struct lender *l = lender_create(1, 0, 0, 0, SOCKET_ID_ANY);
 	struct lender before;
+	struct chan c = { 0 };
 
 	lender_run(l);
 	for (int i = 0; i < 3; i++) {
@@ -297,7 +300,7 @@ a_lender_is_hungry_until_it_is_fed(void **state)
 	}
 	/* Who gives all back asks for nothing any more. */
 	lender_ask(l);
-	lender_recall(l);
+	lender_recall(l, &c);
 	lender_return(l);
 	assert_false(lender_hungry(l));
 	lender_destroy(l);
