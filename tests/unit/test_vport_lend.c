@@ -541,6 +541,46 @@ asks_for_refill_kicks_only_when_it_has_run_short(void **state)
 	fx_free(fx);
 }
 
+/** Its worker sleeps and wakes for others, and has no need to disarm it. */
+static void
+kicks_after_each_sleep_of_a_queue_that_stays_armed(void **state)
+{
+	static const uint64_t features[] = { VHU_FEATURES_LINUX,
+		VHU_FEATURES_LINUX & ~VHU_F_EVENT_IDX };
+
+	for (unsigned int i = 0; i < RTE_DIM(features); i++) {
+		struct fx *fx = fx_new();
+		struct vhu_ring *r;
+		struct rte_mbuf *m;
+		uint64_t kicks;
+
+		fx_open(fx, features[i]);
+		r = &fx->v->rings[VHU_TX(0)];
+		kicks = r->kicks;
+		for (unsigned int sleep = 0; sleep < 3; sleep++)
+			assert_false(vport_queue_arm(fx->q[0]));
+		for (unsigned int sleep = 1; sleep <= 3; sleep++) {
+			/* Too short to be a frame: nobody hears of it. */
+			assert_int_equal(vhu_tx(fx->v, 0, NULL, frame, 5, NULL), 0);
+			assert_int_equal(r->kicks, kicks + sleep);
+			assert_int_equal(vport_rx_burst(fx->q[0], &m, 1), 0);
+			assert_int_equal(fx_count(fx, VPORT_COUNT_RX_SHORT), sleep);
+			vport_queue_flush(fx->q[0]);
+			assert_false(vport_queue_arm(fx->q[0]));
+		}
+		/* What comes between the last look and the sleep is work, kick or no kick. */
+		assert_int_equal(vhu_tx(fx->v, 0, NULL, frame, 60, NULL), 0);
+		assert_true(vport_queue_arm(fx->q[0]));
+		rte_pktmbuf_free(fx_rx_one(fx));
+		vport_queue_disarm(fx->q[0]);
+		kicks = r->kicks;
+		assert_int_equal(vhu_tx(fx->v, 0, NULL, frame, 60, NULL), 0);
+		assert_int_equal(r->kicks, kicks);
+		rte_pktmbuf_free(fx_rx_one(fx));
+		fx_free(fx);
+	}
+}
+
 static void
 shares_few_buffers_between_lending_and_copying(void **state)
 {
@@ -712,6 +752,7 @@ main(void)
 		cmocka_unit_test(is_kicked_only_while_armed),
 		cmocka_unit_test(queue_without_a_kick_is_to_be_polled),
 		cmocka_unit_test(asks_for_refill_kicks_only_when_it_has_run_short),
+		cmocka_unit_test(kicks_after_each_sleep_of_a_queue_that_stays_armed),
 		cmocka_unit_test(shares_few_buffers_between_lending_and_copying),
 		cmocka_unit_test(calls_once_per_burst_and_only_if_wanted),
 		cmocka_unit_test(is_not_blocked_by_a_call_descriptor_at_its_maximum),
