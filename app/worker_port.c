@@ -101,12 +101,36 @@ worker_queue_used(struct worker_queue *q)
 	}
 }
 
+/**
+ * A turn is a burst of frames, of 64 KiB each or of 64 bytes: beside many who send much, one who
+ * asks for little would wait for long. So the more queue pairs have frames, the fewer bytes each
+ * has taken at a time. One alone has whole bursts.
+ */
+static void
+worker_queue_pace(
+	const struct worker *w, struct worker_queue *q, struct rte_mbuf **frames, uint16_t n)
+{
+	uint32_t share = WORKER_ROUND_BYTES, bytes = 0;
+	uint16_t i;
+
+	if (likely(w->n_active <= 1 && q->turn == VPORT_BURST))
+		return;
+	if (w->n_active > 1)
+		share = RTE_MAX(share >> rte_log2_u32(w->n_active), WORKER_TURN_BYTES);
+	for (i = 0; i < n; i++)
+		bytes += frames[i]->pkt_len;
+	if (bytes > share)
+		q->turn = RTE_MAX(q->turn / 2, WORKER_TURN_FRAMES);
+	else if (n == q->turn && bytes <= share / 2)
+		q->turn = RTE_MIN(q->turn * 2, VPORT_BURST);
+}
+
 unsigned int
 worker_ports_poll(struct worker *w)
 {
 	struct rte_mbuf *frames[VPORT_BURST];
 	unsigned int done = 0;
-	uint32_t i;
+	uint32_t i, active = 0;
 
 	for (i = 0; i < w->n_queues; i++) {
 		struct worker_queue *q;
@@ -118,16 +142,19 @@ worker_ports_poll(struct worker *w)
 		worker_queue_sync(w, q);
 		if (!q->ready)
 			continue;
-		n = vport_rx_burst(q->vq, frames, VPORT_BURST);
+		n = vport_rx_burst(q->vq, frames, q->turn);
 		if (n == 0)
 			continue;
 		done += n;
+		active++;
 		worker_queue_used(q);
+		worker_queue_pace(w, q, frames, n);
 		l4x_rx_burst(w->p.l4x, q->pif, q->queue, frames, n, w->now_us);
 		/* The rings to the bridges are full: next time it is the turn of those behind. */
 		if (unlikely(!worker_drain(w)))
 			break;
 	}
+	w->n_active = active;
 	return done;
 }
 
@@ -333,6 +360,7 @@ worker_add_queue(
 		.vp = vp,
 		.pif = pif,
 		.queue = queue,
+		.turn = VPORT_BURST,
 		.kick_fd = { -1, -1 },
 	};
 	for (b = 0; b < w->p.n_bridges; b++)

@@ -14,6 +14,12 @@
 #define WORKER_MAX_QUEUES 1024
 /** Frames of one queue that are kept together on their way out. */
 #define WORKER_TX_BURST VPORT_BURST
+/** Bytes taken from guests in one iteration, about; and from one of them, however many there are.
+ */
+#define WORKER_ROUND_BYTES (2u << 20)
+#define WORKER_TURN_BYTES (256u << 10)
+/** Frames taken from one of them, at least. */
+#define WORKER_TURN_FRAMES 4
 /** Event bursts taken from one bridge in one iteration. */
 #define WORKER_EVENT_BURSTS 8
 /** Bursts of frames taken from other workers in one iteration. */
@@ -32,6 +38,7 @@ struct worker_queue {
 	bool stopping;  /**< STOP seen, not released yet */
 	bool sharing;   /**< buffers are called back for a bridge that got none */
 	bool dirty;     /**< used in this iteration: lend anew at its end */
+	uint8_t turn;   /**< frames taken at a time: few, if they are large and others wait */
 	bool armed;     /**< its guest was asked to kick: once it is used, not to do so */
 	int kick_fd[2]; /**< in the epoll set, or -1 */
 	struct lender *lenders[BRIDGE_MAX_WORKERS]; /**< by bridge number */
@@ -62,6 +69,7 @@ struct worker {
 	struct worker_queue *queues;
 	uint32_t n_queues;
 	uint32_t first_queue; /**< that is looked at next */
+	uint32_t n_active;    /**< queue pairs that had frames in the iteration before */
 	/** Queue by port and queue pair: index in queues + 1, 0 none. */
 	uint16_t queue_index[L4X_MAX_PIFS][L4X_MAX_QUEUES];
 	int epoll_fd;

@@ -213,7 +213,7 @@ frames_for_another_workers_guest_go_to_it_as_far_as_its_ring_has_room(void **sta
 
 /* ---- guests on one worker ---- */
 
-static const char *const devices[] = { "net_ring1", "net_ring2" };
+static const char *const devices[] = { "net_ring1", "net_ring2", "net_ring3", "net_ring4" };
 static struct vport *vports[RTE_DIM(devices)];
 static struct lender *lenders[RTE_DIM(devices)];
 
@@ -222,7 +222,7 @@ nothing_to_wake(void *arg, uint16_t queue)
 {
 }
 
-/** Port 1 or 2, on a device that has what is sent to it come back. */
+/** A port, on a device that has what is sent to it come back. */
 static void
 guest_of_device(uint16_t pif)
 {
@@ -336,6 +336,67 @@ guests_take_turns_when_a_bridge_is_slow(void **state)
 	guest_goes(2);
 }
 
+/** The guest sends frames of 64 KiB that are for nobody. */
+static void
+guest_sends_much(uint16_t pif, unsigned int n)
+{
+	static const uint8_t head[256] = { 2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 0x88, 0xb5 };
+	static struct rte_mbuf_ext_shared_info shared;
+	static uint8_t body[65000];
+	uint16_t id;
+
+	rte_mbuf_ext_refcnt_set(&shared, 1000);
+	assert_int_equal(rte_eth_dev_get_port_by_name(devices[pif - 1], &id), 0);
+	while (n-- > 0) {
+		struct rte_mbuf *m = rte_pktmbuf_alloc(rig.pool);
+		struct rte_mbuf *more = rte_pktmbuf_alloc(rig.pool);
+
+		assert_true(m != NULL && more != NULL);
+		memcpy(rte_pktmbuf_append(m, sizeof(head)), head, sizeof(head));
+		rte_pktmbuf_attach_extbuf(more, body, RTE_BAD_IOVA, sizeof(body), &shared);
+		more->data_len = sizeof(body);
+		more->pkt_len = sizeof(body);
+		assert_int_equal(rte_pktmbuf_chain(m, more), 0);
+		assert_int_equal(rte_eth_tx_burst(id, 0, &m, 1), 1);
+	}
+}
+
+static void
+guests_take_turns_by_bytes(void **state)
+{
+	unsigned int i;
+
+	rig.w->now_us = clock_us(clock_scale_get());
+	guest_of_device(3);
+	guest_of_device(4);
+	worker_ports_poll(rig.w);
+	/* One alone has whole bursts. */
+	for (i = 0; i < 3; i++) {
+		guest_sends_much(3, VPORT_BURST);
+		assert_int_equal(worker_ports_poll(rig.w), VPORT_BURST);
+	}
+	/* Beside another, it has less; that one has what it asks. */
+	guest_sends_much(3, 2 * VPORT_BURST + VPORT_BURST / 2);
+	for (i = 0; i < 3; i++) {
+		guest_sends(4, 1);
+		worker_ports_poll(rig.w);
+	}
+	assert_int_equal(rig.w->n_active, 2);
+	guest_sends_much(3, VPORT_BURST);
+	for (i = 0; i < VPORT_BURST; i++)
+		guest_sends(4, 1);
+	assert_int_equal(worker_ports_poll(rig.w), VPORT_BURST / 2 + VPORT_BURST);
+	/* And is alone again. */
+	guest_sends_much(3, VPORT_BURST);
+	for (i = 0; i < 4; i++)
+		worker_ports_poll(rig.w);
+	guest_sends_much(3, VPORT_BURST);
+	assert_int_equal(worker_ports_poll(rig.w), VPORT_BURST);
+	run();
+	guest_goes(3);
+	guest_goes(4);
+}
+
 static int
 start(void **state)
 {
@@ -399,6 +460,7 @@ main(void)
 		T(frames_for_another_workers_guest_go_to_it_as_far_as_its_ring_has_room),
 		T(operations_that_did_not_fit_into_the_ring_are_not_slept_upon),
 		T(guests_take_turns_when_a_bridge_is_slow),
+		T(guests_take_turns_by_bytes),
 	};
 	int failed;
 
