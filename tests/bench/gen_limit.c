@@ -26,6 +26,9 @@
 #define EVENTS 64
 /** Datagrams of one flow in a row, where there are others: as turn_udp_out() makes them. */
 #define BURST 16
+/** Best for one flow, and for several that come through the same cache. */
+#define READ_MOST (1 << 20)
+#define READ_MANY (256 << 10)
 /** A lost datagram is not waited for longer. */
 #define LOST_NS UINT64_C(1000000000)
 
@@ -54,6 +57,7 @@ struct gen_limit {
 	struct sockaddr_in to;
 	int epoll_fd;
 	unsigned int size, segments, next; /**< of udp-out */
+	int read_bytes;                    /**< of tcp-in */
 	uint8_t *buf;
 };
 
@@ -106,6 +110,7 @@ child_tcp_out(struct gen_limit *l)
 		send(l->flows[i].fd, l->buf, GEN_WRITE_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/** Asleep until there is much to read: a reader that polls fights the sender for the lock. */
 static void
 child_tcp_in(struct gen_limit *l)
 {
@@ -114,8 +119,8 @@ child_tcp_in(struct gen_limit *l)
 	int i;
 
 	for (i = 0; i < n; i++) {
-		const ssize_t got =
-			recv(l->flows[ev[i].data.u32].fd, l->buf, GEN_READ_BYTES, MSG_DONTWAIT);
+		const ssize_t got = recv(
+			l->flows[ev[i].data.u32].fd, l->buf, (size_t)l->read_bytes, MSG_DONTWAIT);
 
 		if (got > 0)
 			add(&l->shared->units, (uint64_t)got);
@@ -302,12 +307,17 @@ child_run(struct gen_limit *l, const struct limit_case *k, int cpu)
 		perror("weir-gen: --limit");
 		_exit(1);
 	}
+	l->read_bytes = l->n_flows == 1 ? READ_MOST : READ_MANY;
 	for (i = 0; i < l->n_flows; i++) {
 		l->flows[i].fd = -1;
 		if (k->opens && flow_open(l, &l->flows[i], k->type) < 0) {
 			perror("weir-gen: --limit: flow");
 			_exit(1);
 		}
+		/* What it wakes up for is what it then reads. */
+		if (k->turn == child_tcp_in)
+			setsockopt(l->flows[i].fd, SOL_SOCKET, SO_RCVLOWAT, &l->read_bytes,
+				sizeof(l->read_bytes));
 	}
 	if (k->turn == child_udp_out)
 		l->segments = segments_max(l);
