@@ -40,104 +40,87 @@ static const char usage[] =
 	"                     process on this CPU that has the sockets which guest and back-end\n"
 	"                     would have; CPU time is that process's\n";
 
+/** Where an option goes in struct gen. */
+static const struct option_def {
+	const char *name;
+	enum {
+		NUMBER,
+		TEXT,
+		ADDRESS,
+		ON,
+		OFF
+	} kind;
+	size_t offset;
+} option_defs[] = {
+	{ "socket", TEXT, offsetof(struct gen, path) },
+	{ "case", TEXT, offsetof(struct gen, mode) },
+	{ "connections", NUMBER, offsetof(struct gen, n_conns) },
+	{ "bulk", NUMBER, offsetof(struct gen, n_bulk) },
+	{ "idle", NUMBER, offsetof(struct gen, n_idle) },
+	{ "idle-kind", TEXT, offsetof(struct gen, idle_kind) },
+	{ "vms", NUMBER, offsetof(struct gen, n_vms) },
+	{ "queues", NUMBER, offsetof(struct gen, n_queues) },
+	{ "mtu", NUMBER, offsetof(struct gen, mtu) },
+	{ "no-tso", OFF, offsetof(struct gen, tso) },
+	{ "size", NUMBER, offsetof(struct gen, size) },
+	{ "train", NUMBER, offsetof(struct gen, train) },
+	{ "ms", NUMBER, offsetof(struct gen, ms) },
+	{ "ring", NUMBER, offsetof(struct gen, ring_size) },
+	{ "rx-buf", NUMBER, offsetof(struct gen, rx_buf_bytes) },
+	{ "whole", ON, offsetof(struct gen, whole) },
+	{ "interrupts", ON, offsetof(struct gen, interrupts) },
+	{ "guest-ip", ADDRESS, offsetof(struct gen, ip) },
+	{ "gateway", ADDRESS, offsetof(struct gen, gw_ip) },
+	{ "pid", NUMBER, offsetof(struct gen, backend_pid) },
+	{ "peer-socket", TEXT, offsetof(struct gen, peer_path) },
+	{ "peer-ip", ADDRESS, offsetof(struct gen, peer_ip) },
+	{ "no-arp", ON, offsetof(struct gen, no_arp) },
+	{ "limit", NUMBER, offsetof(struct gen, limit_cpu) },
+};
+#define N_OPTIONS (sizeof(option_defs) / sizeof(option_defs[0]))
+
+static bool
+option_take(struct gen *g, const struct option_def *d, const char *text)
+{
+	uint8_t *field = (uint8_t *)g + d->offset;
+	unsigned long n;
+	uint32_t value;
+	char *end;
+
+	switch (d->kind) {
+	case NUMBER:
+		n = strtoul(text, &end, 10);
+		value = (uint32_t)n;
+		memcpy(field, &value, sizeof(value));
+		return *text >= '0' && *text <= '9' && *end == '\0' && n <= INT32_MAX;
+	case ADDRESS:
+		value = ntohl(inet_addr(text));
+		memcpy(field, &value, sizeof(value));
+		return value != INADDR_NONE;
+	case TEXT:
+		memcpy(field, &text, sizeof(text));
+		return true;
+	default:
+		*(bool *)field = d->kind == ON;
+		return true;
+	}
+}
+
 static bool
 options(struct gen *g, int argc, char **argv)
 {
-	static const struct option opts[] = { { "socket", 1, NULL, 's' }, { "case", 1, NULL, 'c' },
-		{ "connections", 1, NULL, 'n' }, { "mtu", 1, NULL, 'm' },
-		{ "no-tso", 0, NULL, 'T' }, { "size", 1, NULL, 'z' }, { "train", 1, NULL, 't' },
-		{ "ms", 1, NULL, 'd' }, { "ring", 1, NULL, 'r' }, { "rx-buf", 1, NULL, 'b' },
-		{ "guest-ip", 1, NULL, 'g' }, { "gateway", 1, NULL, 'w' }, { "pid", 1, NULL, 'p' },
-		{ "interrupts", 0, NULL, 'i' }, { "peer-socket", 1, NULL, 'P' },
-		{ "peer-ip", 1, NULL, 'G' }, { "no-arp", 0, NULL, 'A' }, { "whole", 0, NULL, 'W' },
-		{ "limit", 1, NULL, 'L' }, { "idle", 1, NULL, 'I' }, { "idle-kind", 1, NULL, 'K' },
-		{ "vms", 1, NULL, 'v' }, { "queues", 1, NULL, 'q' }, { "bulk", 1, NULL, 'B' },
-		{ NULL, 0, NULL, 0 } };
-	int o;
+	struct option opts[N_OPTIONS + 1] = { 0 };
+	unsigned int i;
+	int at;
 
-	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
-		const unsigned int n = optarg != NULL ? (unsigned int)strtoul(optarg, NULL, 10) : 0;
-
-		switch (o) {
-		case 's':
-			g->path = optarg;
-			break;
-		case 'c':
-			g->mode = optarg;
-			break;
-		case 'n':
-			g->n_conns = n;
-			break;
-		case 'm':
-			g->mtu = n;
-			break;
-		case 'T':
-			g->tso = false;
-			break;
-		case 'W':
-			g->whole = true;
-			break;
-		case 'i':
-			g->interrupts = true;
-			break;
-		case 'z':
-			g->size = n;
-			break;
-		case 't':
-			g->train = n;
-			break;
-		case 'd':
-			g->ms = n;
-			break;
-		case 'r':
-			g->ring_size = n;
-			break;
-		case 'b':
-			g->rx_buf_bytes = n;
-			break;
-		case 'g':
-			g->ip = ntohl(inet_addr(optarg));
-			break;
-		case 'w':
-			g->gw_ip = ntohl(inet_addr(optarg));
-			break;
-		case 'p':
-			g->backend_pid = (int)n;
-			break;
-		case 'P':
-			g->peer_path = optarg;
-			break;
-		case 'G':
-			g->peer_ip = ntohl(inet_addr(optarg));
-			break;
-		case 'I':
-			g->n_idle = n;
-			break;
-		case 'K':
-			g->idle_udp = strcmp(optarg, "udp") == 0;
-			if (!g->idle_udp && strcmp(optarg, "tcp") != 0)
-				return false;
-			break;
-		case 'v':
-			g->n_vms = n;
-			break;
-		case 'q':
-			g->n_queues = n;
-			break;
-		case 'B':
-			g->n_bulk = n;
-			break;
-		case 'L':
-			g->limit_cpu = (int)n;
-			break;
-		case 'A':
-			g->no_arp = true;
-			break;
-		default:
-			return false;
-		}
+	for (i = 0; i < N_OPTIONS; i++) {
+		opts[i].name = option_defs[i].name;
+		opts[i].has_arg = option_defs[i].kind < ON;
 	}
-	return true;
+	while ((i = (unsigned int)getopt_long(argc, argv, "", opts, &at)) == 0)
+		if (!option_take(g, &option_defs[at], optarg))
+			return false;
+	return i == (unsigned int)-1 && optind == argc;
 }
 
 static bool
@@ -145,6 +128,9 @@ options_fit(struct gen *g)
 {
 	const bool limit = g->limit_cpu >= 0;
 
+	g->idle_udp = strcmp(g->idle_kind, "udp") == 0;
+	if (!g->idle_udp && strcmp(g->idle_kind, "tcp") != 0)
+		return false;
 	if (g->mode == NULL || (g->path == NULL) != limit)
 		return false;
 	if (limit && (g->n_vms != 1 || g->n_queues != 1 || g->n_idle != 0))
@@ -286,6 +272,7 @@ main(int argc, char **argv)
 		.n_bulk = 1,
 		.n_vms = 1,
 		.n_queues = 1,
+		.idle_kind = "tcp",
 		.mtu = 1500,
 		.tso = true,
 		.ring_size = 256,

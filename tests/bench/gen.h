@@ -141,6 +141,7 @@ struct gen {
 	unsigned int n_conns;
 	unsigned int n_bulk; /**< tcp-mix: connections beside them */
 	unsigned int n_idle;
+	const char *idle_kind; /**< tcp or udp */
 	bool idle_udp;
 	unsigned int mtu;
 	bool interrupts; /**< wanted for each frame */
