@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,16 +306,22 @@ gen_guest_open(struct gen_guest *u, const char *path)
 		.busy = true,
 		.mem_bytes = MEM_BYTES,
 		.features = VHU_FEATURES_LINUX };
+	int ret;
 
 	if (!u->g->tso)
 		conf.features &= ~(VHU_F_GUEST_TSO | VHU_F_HOST_TSO);
-	u->v = vhu_open(&conf);
-	if (u->v == NULL || take_conns(u) != 0) {
-		fprintf(stderr, "weir-gen: vhost-user: %s: %m\n", path);
+	u->v = vhu_new(&conf);
+	ret = u->v == NULL || take_conns(u) != 0 ? -errno : vhu_connect(u->v);
+	if (ret == 0)
+		ret = vhu_negotiate(u->v);
+	if (ret == 0 && u->v->max_pairs < u->n_pairs) {
+		fprintf(stderr, "weir-gen: --queues: the back-end offers %u\n", u->v->max_pairs);
 		return -1;
 	}
-	if (u->v->max_pairs < u->n_pairs) {
-		fprintf(stderr, "weir-gen: --queues: the back-end offers %u\n", u->v->max_pairs);
+	if (ret == 0)
+		ret = vhu_start(u->v);
+	if (ret != 0) {
+		fprintf(stderr, "weir-gen: vhost-user: %s: %s\n", path, strerror(-ret));
 		return -1;
 	}
 	if (gen_ring_init(u) != 0 || !gen_guest_arp(u)) {
