@@ -81,19 +81,25 @@ arp_in(struct gen_guest *u, const uint8_t *frame)
 static void
 tcp_frame(struct gen_guest *u, const struct gen_frame *f, uint32_t frame_bytes, unsigned int pair)
 {
-	const struct tcphdr *t = &f->tcp;
 	const uint32_t ip_bytes = ntohs(f->ip.tot_len);
-	const uint32_t head = sizeof(f->ip) + t->doff * 4u;
-	const uint16_t port = ntohs(t->dest);
+	const uint32_t head = sizeof(f->ip) + f->tcp.doff * 4u;
+	const uint16_t port = ntohs(f->tcp.dest);
 	struct gen_conn *c = u->by_port[port];
+	struct {
+		struct tcphdr tcp;
+		uint8_t options[40];
+	} h;
 
 	if (ip_bytes < head || ip_bytes + sizeof(f->eth) > frame_bytes)
 		return;
 	u->other_queue += pair != gen_guest_pair(u, port);
-	if (gen_idle_is(u->g, ntohs(t->source)))
-		gen_idle_tcp(u, t, ip_bytes - head);
+	/* In the frame it is not aligned; options are looked at in a SYN only. */
+	memcpy(&h, (const uint8_t *)f + offsetof(struct gen_frame, tcp),
+		f->tcp.syn ? sizeof(h) : sizeof(h.tcp));
+	if (gen_idle_is(u->g, ntohs(h.tcp.source)))
+		gen_idle_tcp(u, &h.tcp, ip_bytes - head);
 	else if (c != NULL)
-		gen_tcp_in(c, t, ip_bytes - head);
+		gen_tcp_in(c, &h.tcp, ip_bytes - head);
 }
 
 static void
