@@ -26,9 +26,10 @@
 #define EVENTS 64
 /** Datagrams of one flow in a row, where there are others: as turn_udp_out() makes them. */
 #define BURST 16
-/** Best for one flow, and for several that come through the same cache. */
+/** The best of what was tried; with very many flows less, for the kernel's memory for TCP ends. */
 #define READ_MOST (1 << 20)
 #define READ_MANY (256 << 10)
+#define MANY_FLOWS 64
 /** A lost datagram is not waited for longer. */
 #define LOST_NS UINT64_C(1000000000)
 
@@ -307,7 +308,7 @@ child_run(struct gen_limit *l, const struct limit_case *k, int cpu)
 		perror("weir-gen: --limit");
 		_exit(1);
 	}
-	l->read_bytes = l->n_flows == 1 ? READ_MOST : READ_MANY;
+	l->read_bytes = l->n_flows <= MANY_FLOWS ? READ_MOST : READ_MANY;
 	for (i = 0; i < l->n_flows; i++) {
 		l->flows[i].fd = -1;
 		if (k->opens && flow_open(l, &l->flows[i], k->type) < 0) {
