@@ -289,9 +289,9 @@ wants_cutting(const struct l4x_port *port, const struct rte_mbuf *m)
 void
 l4x_frame_deliver(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_mbuf *m)
 {
-	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
-
-	rte_ether_addr_copy(&port->guest.mac, &eth->dst_addr);
+	/* It may lie in a buffer that the guest has lent at an odd address. */
+	static_assert(offsetof(struct rte_ether_hdr, dst_addr) == 0, "the destination comes first");
+	memcpy(rte_pktmbuf_mtod(m, void *), &port->guest.mac, sizeof(port->guest.mac));
 	if (unlikely(wants_cutting(port, m)))
 		l4x_gso_send(l, port, queue, m);
 	else

@@ -273,6 +273,24 @@ what_goes_by_another_worker_is_counted(void **state)
 	l4xkit_discard(k);
 }
 
+/** Buffers that a guest lends may begin anywhere, and are filled by another worker than sends. */
+static void
+frames_at_odd_addresses_are_sent_for_another_worker(void **state)
+{
+	struct l4xkit *k = *state;
+	size_t len = udp(1000);
+	struct l4x_frame f = { .pif = L4XKIT_PIF, .queue = 1, .kind = L4X_FRAME_OUT };
+
+	f.m = l4xkit_mbuf(k, frame, (uint32_t)len, 0, 0);
+	memmove(rte_pktmbuf_mtod(f.m, uint8_t *) + 1, rte_pktmbuf_mtod(f.m, uint8_t *), len);
+	f.m->data_off++;
+	memcpy(rte_pktmbuf_mtod(f.m, uint8_t *) + 6, l4xkit_gateway_mac, 6);
+	k->unchecked = true;
+	l4x_rx_handover(k->l, &f, 1, k->now_us);
+	l4xkit_collect(k);
+	expect_on(k, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define TW(f) cmocka_unit_test_setup_teardown(f, setup_workers, teardown)
 
@@ -292,6 +310,7 @@ main(void)
 		TW(segments_follow),
 		TW(flows_of_one_guest_have_queues_of_their_own),
 		TW(a_queue_pair_that_was_given_up_gets_nothing),
+		TW(frames_at_odd_addresses_are_sent_for_another_worker),
 		TW(what_goes_by_another_worker_is_counted),
 	};
 	int failed;
