@@ -42,7 +42,9 @@ worker_drain_ops(struct worker *w)
 			run++;
 		sent = rte_ring_sp_enqueue_burst_elem(c->ops, op, sizeof(*op), run, NULL);
 		w->ops_sent += sent;
-		waker_ring(c->bridge_waker);
+		/* A bridge inside of this worker sleeps when it does: no fence for that. */
+		if (c->bridge_waker != w->p.waker)
+			waker_ring(c->bridge_waker);
 		if (unlikely(sent < run)) {
 			/* Nobody but this thread empties the ring of an inline bridge. */
 			if (w->p.inline_bridge == NULL)
