@@ -43,8 +43,12 @@
 #define BRIDGE_READ_LEAST 2048u
 /** Frames read from one socket in one call. */
 #define BRIDGE_READ_FRAMES 256
-/** Acknowledged bytes that are left in a socket, to consume more of them with one call. */
+/** Acknowledged bytes that are left in a socket, to consume more of them with one call ... */
 #define BRIDGE_CONSUME_BYTES (64u << 10)
+/** ... while a peer on this host has filled it. */
+#define BRIDGE_CONSUME_LOCAL (1024u << 10)
+/** Room for events below which the ring is looked at again: a call's datagrams, in trains. */
+#define BRIDGE_ROOM_PLENTY 4096u
 /** Datagrams taken with one call. */
 #define BRIDGE_DGRAMS 32u
 /** Largest message that a datagram socket can hand over. */

@@ -214,6 +214,41 @@ expect_next(struct bridge_rec *r, const struct plan *p, uint32_t bytes)
 		(uint16_t)(RTE_MIN(RTE_MAX(next, BRIDGE_READ_LEAST), BRIDGE_READ_BYTES) >> 10);
 }
 
+/**
+ * Is it time to consume what is acknowledged? Much at once is cheaper; but the last of what the
+ * guest was sent may be acknowledged late, and the peer's window must not wait for that. A peer on
+ * this host that is told of room sends at once, in our time: as long as there is more than was
+ * read, it is told seldom.
+ */
+static bool
+consume_due(const struct bridge_rec *r)
+{
+	const uint64_t due = r->acked - r->consumed;
+
+	if (!(r->flags & REC_REMOTE) && expected(r) == BRIDGE_READ_BYTES)
+		return due >= BRIDGE_CONSUME_LOCAL;
+	return due >= BRIDGE_CONSUME_BYTES || (due != 0 && due * 2 >= r->top - r->consumed);
+}
+
+/** Not here and now: a SEND may follow, for which somebody waits. */
+static void
+consume_soon(struct bridge *b, struct bridge_rec *r)
+{
+	if (!consume_due(r))
+		return;
+	r->flags |= REC_CONSUME;
+	bridge_ready(b, r);
+}
+
+/** There is nothing more: an edge will tell, which the peer's window must not be closed for. */
+static void
+read_dry(struct bridge *b, struct bridge_rec *r)
+{
+	r->flags &= ~REC_READABLE;
+	r->expect_kib = BRIDGE_READ_LEAST >> 10;
+	consume_soon(b, r);
+}
+
 /** What recvmsg() returned. @return events told */
 static unsigned int
 after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t n, uint32_t skip)
@@ -223,7 +258,7 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t
 	bridge_count(b, BRIDGE_COUNT_RECV_CALLS, 1);
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
-			r->flags &= ~REC_READABLE;
+			read_dry(b, r);
 		else
 			bridge_rec_fail_io(b, r, errno);
 		return 0;
@@ -236,7 +271,7 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t
 				(uint32_t)n == skip))
 			return tell_eof(b, r);
 		if (!(r->flags & REC_URGENT))
-			r->flags &= ~REC_READABLE;
+			read_dry(b, r);
 		return 0;
 	}
 	bytes = (uint32_t)n - skip;
@@ -246,6 +281,8 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t
 	 * a read stops at, would make none. */
 	if (bytes < p->bytes && !(r->flags & (REC_PEER_CLOSED | REC_URGENT | REC_DYING)))
 		r->flags &= ~REC_READABLE;
+	if (bytes < p->bytes)
+		consume_soon(b, r);
 	return tell_data(b, r, p, bytes);
 }
 
@@ -334,18 +371,6 @@ read_on(struct bridge *b, struct bridge_rec *r)
 		bridge_ready(b, r);
 }
 
-/**
- * Is it time to consume what is acknowledged? Much at once is cheaper; but the last of what the
- * guest was sent may be acknowledged late, and the peer's window must not wait for that.
- */
-static bool
-consume_due(const struct bridge_rec *r)
-{
-	const uint64_t due = r->acked - r->consumed;
-
-	return due >= BRIDGE_CONSUME_BYTES || (due != 0 && due * 2 >= r->top - r->consumed);
-}
-
 void
 bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 {
@@ -368,11 +393,8 @@ bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 		bridge_tcp_consume(b, r);
 		set_peek_off(b, r);
 	}
-	if (r->kind == BRIDGE_STREAM && consume_due(r)) {
-		/* Not here and now: a SEND may follow, for which somebody waits. */
-		r->flags |= REC_CONSUME;
-		bridge_ready(b, r);
-	}
+	if (r->kind == BRIDGE_STREAM)
+		consume_soon(b, r);
 	read_on(b, r);
 }
 
