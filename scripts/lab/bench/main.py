@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from ..proc import LabError, exit_on_signals
-from . import cases, machine, report, results, run
+from . import cases, machine, report, results, run, testpmd
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))))
@@ -156,7 +156,11 @@ def report_again(argv):
     return 0
 
 
-COMMANDS = {"compare": compare, "report": report_again}
+def with_testpmd(argv):
+    return testpmd.main(argv, os.path.join(ROOT, "build"))
+
+
+COMMANDS = {"compare": compare, "report": report_again, "testpmd": with_testpmd}
 
 
 def main():
