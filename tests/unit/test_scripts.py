@@ -47,7 +47,7 @@ class Demo(unittest.TestCase):
 
 class Bench(unittest.TestCase):
     def test_unknown_case_is_an_error(self):
-        done = bench("--case", "tcp-sideways")
+        done = bench("--only", "tcp-sideways")
         self.assertEqual(done.returncode, 2)
         self.assertIn("tcp-sideways", done.stderr)
 

@@ -20,6 +20,7 @@ class Figure:
     less_is_better: bool = False
     scale: float = 1  # what it is divided by before it is shown
     title: str = ""
+    compared: bool = True  # with other runs
 
 
 FIGURES = {
@@ -34,6 +35,7 @@ FIGURES = {
     "p99_us": Figure("us", True, title="99th percentile"),
     "share_min": Figure("of the mean", title="least share"),
     "share_max": Figure("of the mean", True, title="greatest share"),
+    "other_queue": Figure("", True, title="frames on another pair", compared=False),
     "track_ns": Figure("ns", True, title="track"),
     "insert_ns": Figure("ns", True, title="insert"),
     "delete_ns": Figure("ns", True, title="delete"),
@@ -165,10 +167,10 @@ def _idle():
 
 
 def _vms():
-    for case, figures in (("tcp-out", BULK), ("tcp-in", BULK), ("tcp-rr", REQUESTS)):
+    for case, title, figures in (("tcp-out", "guests to host", BULK),
+                                 ("tcp-in", "host to guests", BULK),
+                                 ("tcp-rr", "request and response", REQUESTS)):
         for n in (1, 4, 16, 64):
-            title = {"tcp-out": "guests to host", "tcp-in": "host to guests",
-                     "tcp-rr": "request and response"}[case]
             yield gen_case("vms", f"{case}-{n}", f"{title}, {_count(n, 'VM')}, 64 connections",
                            {"case": case, "connections": 64, "vms": n},
                            figures + ("share_min", "share_max"), subjects=("weir", "passt"),
@@ -176,11 +178,13 @@ def _vms():
 
 
 def _queues():
-    for case, figures in (("tcp-out", BULK), ("tcp-in", BULK), ("tcp-rr", REQUESTS)):
+    for case, title, figures in (("tcp-out", "guest to host", BULK),
+                                 ("tcp-in", "host to guest", BULK),
+                                 ("tcp-rr", "request and response", REQUESTS)):
         for n in (1, 2, 4):
-            yield gen_case("queues", f"{case}-{n}", f"{case}, {_count(n, 'queue pair')}",
-                           {"case": case, "connections": 16, "queues": n}, figures,
-                           subjects=("weir",))
+            yield gen_case("queues", f"{case}-{n}", f"{title}, {_count(n, 'queue pair')}",
+                           {"case": case, "connections": 16, "queues": n},
+                           figures + ("other_queue",), subjects=("weir",))
 
 
 def _mixed():
@@ -188,7 +192,7 @@ def _mixed():
         load = {"case": "tcp-mix", "connections": 1, "bulk": n} if n else \
             {"case": "tcp-rr", "connections": 1}
         yield gen_case("mixed", f"{n}", f"beside {_count(n, 'bulk connection')}", load,
-                       ("p99_us", "p50_us") + (("gbit_per_s",) if n else ()),
+                       ("p99_us", "p50_us", "gbit_per_s"),
                        subjects=("weir", "passt"), quick=n == 2)
 
 

@@ -70,22 +70,33 @@ def one_line(case, subject, figures):
     return f"{case.name:32} {subject:8} {', '.join(parts)}"
 
 
+def measure_turn(rig, case, subject, found):
+    try:
+        figures = run.turn(rig, case, subject)
+        if case.figures[0] not in figures:
+            raise LabError(f"no {case.figures[0]}")
+        found.add(case, subject, figures)
+        print(one_line(case, subject, figures), flush=True)
+    except LabError as err:
+        found.add_error(case, subject, str(err))
+        print(f"{case.name:32} {subject:8} failed: {err}", flush=True)
+
+
 def measure_group(rig, group, rounds, subjects, found):
     """All cases in each round, all subjects in turn for each case: noise hits all alike."""
+    turns = []
+    for case in group.cases:
+        for subject in case.subjects:
+            if subjects and subject not in subjects:
+                continue
+            why = rig.missing(case, subject)
+            if why:
+                found.add_missing(case, subject, why)
+            else:
+                turns.append((case, subject))
     for _ in range(rounds):
-        for case in group.cases:
-            for subject in case.subjects:
-                if not rig.can(subject) or subjects and subject not in subjects:
-                    continue
-                try:
-                    figures = run.turn(rig, case, subject)
-                    if case.figures[0] not in figures:
-                        raise LabError(f"no {case.figures[0]}")
-                    found.add(case, subject, figures)
-                    print(one_line(case, subject, figures), flush=True)
-                except LabError as err:
-                    found.add_error(case, subject, str(err))
-                    print(f"{case.name:32} {subject:8} failed: {err}", flush=True)
+        for case, subject in turns:
+            measure_turn(rig, case, subject, found)
 
 
 def measure(argv):
@@ -120,6 +131,8 @@ def measure(argv):
     if args.report:
         report.write(found, args.report)
         print(f"report: {os.path.join(args.report, 'README.md')}")
+    for why, names in found.missing().items():
+        print(f"not measured: {results.some(names)}: {why}", file=sys.stderr)
     return 1 if found.errors() else 0
 
 

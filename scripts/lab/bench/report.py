@@ -8,7 +8,7 @@ import os
 from ..proc import LabError
 from . import svg
 from .cases import FIGURES, GROUPS, SUBJECTS
-from .results import number, ratio, shown
+from .results import number, ratio, shown, some
 from .targets import TARGETS
 
 NOTES, RESULTS = "notes.json", "results.json"
@@ -141,7 +141,8 @@ def _row(found, case, key, others, subjects):
                                     found.median(case.name, subject, key))))
     for other in others:
         values = [found.median(case.name, s, other) for s in subjects]
-        row.append(" / ".join(number(v and v / FIGURES[other].scale) for v in values))
+        row.append(" / ".join(number(v and v / FIGURES[other].scale) for v in values)
+                   if any(v is not None for v in values) else "-")
     return row
 
 
@@ -185,6 +186,11 @@ def _page(found, notes, plots):
                 yield f"![{plot.title}]({plot.file})"
                 yield ""
         yield from _group(found, group)
+    if found.missing():
+        yield "## What could not be measured"
+        yield ""
+        yield from (f"- {why}: {some(names)}" for why, names in found.missing().items())
+        yield ""
     errors = found.errors()
     if errors:
         yield "## What failed"

@@ -2,7 +2,7 @@
 """Figures of all turns, the file that holds them, and what is computed from them.
 
     {"format": 1, "date": ..., "command": ..., "machine": {...}, "versions": {...},
-     "options": {...}, "cases": [
+     "options": {...}, "missing": {why: ["CASE SUBJECT" ...]}, "cases": [
         {"name": ..., "group": ..., "title": ..., "figures": [key, ...], "load": {...},
          "subjects": {subject: {"figures": {key: {"median", "min", "max", "rounds": [...]}},
                                 "errors": [...]}}}]}
@@ -24,7 +24,7 @@ class Results:
 
     @classmethod
     def new(cls, about):
-        return cls({"format": FORMAT, **about, "cases": []})
+        return cls({"format": FORMAT, **about, "missing": {}, "cases": []})
 
     @classmethod
     def load(cls, path):
@@ -64,6 +64,13 @@ class Results:
     def add_error(self, case, subject, text):
         self._subject(case, subject)["errors"].append(text)
 
+    def add_missing(self, case, subject, why):
+        """What cannot be measured here is no error, and is said."""
+        self.document["missing"].setdefault(why, []).append(f"{case.name} {subject}")
+
+    def missing(self):
+        return self.document["missing"]
+
     def figure(self, name, subject, key):
         """{"median", "min", "max", "rounds"}, or None."""
         case = self.by_name.get(name)
@@ -98,6 +105,10 @@ def shown(figure, key):
     return text
 
 
+def some(names, most=6):
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
+
+
 def ratio(value, base):
     return value / base if value is not None and base else None
 
@@ -108,7 +119,7 @@ def compare(old, new, tolerance):
     for name, case in new.by_name.items():
         for key in case["figures"]:
             before, after = (r.median(name, "weir", key) for r in (old, new))
-            if before is None or after is None:
+            if before is None or after is None or not FIGURES[key].compared:
                 continue
             limits = [r.median(name, "limit", key) for r in (new, old)]
             change = ratio(after, before)

@@ -17,6 +17,7 @@ from ..daemon import Weir
 from ..proc import Lab, LabError
 
 CPUS = sorted(os.sched_getaffinity(0))
+SPARE_FILES = 1000  # beside those of idle flows
 LOAD_CPU, DAEMON_CPU = CPUS[0], CPUS[:2][-1]
 PATIENCE_S = 120
 
@@ -33,20 +34,29 @@ class Rig:
     def program(self, name):
         return os.path.join(self.build, "tests", "bench", name)
 
-    def can(self, subject):
-        """Whether it is there to be measured."""
-        return {"passt": bool(self.passt), "testpmd": bool(shutil.which("dpdk-testpmd"))
-                }.get(subject, True)
+    def missing(self, case, subject):
+        """Why this cannot be measured here, or ""."""
+        if subject == "passt" and not self.passt:
+            return "no --passt"
+        if subject == "testpmd" and not shutil.which("dpdk-testpmd"):
+            return "dpdk-testpmd is not installed (scripts/setup --bench)"
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        needed = case.load.get("idle", 0) + SPARE_FILES
+        if needed > files:
+            return f"{needed:,} open files are needed, {files:,} are permitted (ulimit -Hn)"
+        return ""
 
 
 def raise_files():
-    """A connection is a file for the daemon and one for the load: as many as root may have."""
+    """A connection is a file for the daemon and one for the load: as many as may be had."""
     with open("/proc/sys/fs/nr_open", encoding="ascii") as file:
         most = int(file.read())
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     except (OSError, ValueError):
-        pass  # cases that need more say so
+        # Only those with CAP_SYS_RESOURCE may have more than this.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 # Who is measured: each starts it and returns (processes, arguments of weir-gen).

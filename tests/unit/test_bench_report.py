@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What scripts/bench makes of figures: medians, verdicts, reports, comparisons."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from unittest import mock
+from xml.etree import ElementTree
+
+SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts")
+sys.path.insert(0, SCRIPTS)
+sys.dont_write_bytecode = True
+
+from lab.bench import cases, main, pcap, report, results, run, svg, targets  # noqa: E402
+from lab.proc import LabError  # noqa: E402
+
+ABOUT = {"date": "today", "command": "scripts/bench",
+         "machine": {"cpus": 2, "cpu": "a CPU", "hypervisor": False, "memory_gib": 1,
+                     "hugepages": "none", "system": "a system", "kernel": "1"},
+         "versions": {"weir": "1", "commit": "c", "dpdk": "d", "compiler": "gcc"},
+         "options": {"rounds": 3, "seconds": 1, "poll": "busy", "interrupts": False}}
+CASES = {case.name: case for group in cases.GROUPS for case in group.cases}
+
+
+def results_of(figures):
+    """{(case, subject): {key: [a value for each round]}}"""
+    found = results.Results.new(ABOUT)
+    for (name, subject), of in figures.items():
+        for values in zip(*of.values()):
+            found.add(CASES[name], subject, dict(zip(of, values)))
+    return found
+
+
+def bench(*arguments):
+    return subprocess.run([os.path.join(SCRIPTS, "bench"), *arguments], text=True,
+                          capture_output=True, check=False)
+
+
+class Data(unittest.TestCase):
+    def test_names_are_unique_and_figures_known(self):
+        self.assertEqual(len(CASES), sum(len(group.cases) for group in cases.GROUPS))
+        for case in CASES.values():
+            self.assertLessEqual(set(case.figures), set(cases.FIGURES), case.name)
+            self.assertLessEqual(set(case.subjects), set(run.STARTS), case.name)
+            self.assertIn(case.kind, run.KINDS)
+
+    def test_targets_and_plots_name_what_is_measured(self):
+        self.assertEqual(len({t.name for t in targets.TARGETS}), len(targets.TARGETS))
+        named = [of for t in targets.TARGETS for of in (t.over, t.under) if of]
+        for name, subject, key in named:
+            self.assertIn(subject, CASES[name].subjects, name)
+            self.assertIn(key, CASES[name].figures, name)
+        for plot in report.PLOTS:
+            for _title, _label, key, points in plot.panels:
+                for _, name in points:
+                    self.assertIn(key, CASES[name].figures)
+
+    def test_groups_and_cases_are_picked_by_name_and_pattern(self):
+        def picked(*patterns):
+            return [c.name for g in cases.select(patterns, False) for c in g.cases]
+        self.assertEqual(picked("start"), ["start/one-vm"])
+        self.assertEqual(picked("idle-flows/?000"), ["idle-flows/1000", "idle-flows/8000"])
+        self.assertEqual(picked("none"), [])
+
+
+class Figures(unittest.TestCase):
+    def test_keeps_rounds_and_shows_median_and_spread(self):
+        found = results_of({("requests/tcp-rr-1", "weir"): {"transactions_per_s": [3e3, 1e3, 9e3]}})
+        figure = found.figure("requests/tcp-rr-1", "weir", "transactions_per_s")
+        self.assertEqual(figure["rounds"], [3e3, 1e3, 9e3])
+        self.assertEqual(results.shown(figure, "transactions_per_s"), "3.00 (1.00 to 9.00)")
+
+    def test_a_file_of_something_else_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "file")
+            for text in ("", "[]", '{"format": 0}'):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(text)
+                self.assertRaises(LabError, results.Results.load, path)
+
+    def test_verdict_says_by_how_much(self):
+        at_least = targets.Target("a", "g", "t", ("c", "weir", "k"), at_least=2)
+        at_most = targets.Target("a", "g", "t", ("c", "weir", "k"), at_most=80)
+        self.assertEqual(at_least.verdict(2), "met")
+        self.assertEqual(at_least.verdict(1.5), "missed by 25.0 %")
+        self.assertEqual(at_most.verdict(80), "met")
+        self.assertEqual(at_most.verdict(88), "missed by 10.0 %")
+        self.assertEqual(at_most.verdict(None), "not measured")
+
+    def test_target_is_a_ratio_of_two_cases(self):
+        found = results_of({("tcp-bulk/out-1500-1", "weir"): {"gbit_per_s": [30]},
+                            ("tcp-bulk/out-65520-1", "passt"): {"gbit_per_s": [20]}})
+        values = {t.name: t.value(found) for t in targets.TARGETS}
+        self.assertEqual(values["tcp-out-1-passt-65520"], 1.5)
+        self.assertIsNone(values["tcp-out-16-kernel"])
+
+    def test_a_turn_that_fails_is_kept_as_an_error(self):
+        found = results.Results.new(ABOUT)
+        group = cases.select(["start"], False)[0]
+        with mock.patch.object(run, "turn", side_effect=LabError("why")), \
+                mock.patch.object(main, "print", create=True):
+            main.measure_group(run.Rig("", 1), group, 2, [], found)
+        self.assertEqual(found.errors(), [("start/one-vm", "weir", "why")] * 2)
+
+
+    def test_what_cannot_be_measured_is_no_error(self):
+        found = results.Results.new(ABOUT)
+        group = cases.select(["idle-flows/1000000"], False)[0]
+        with mock.patch.object(run.resource, "getrlimit", return_value=(20000, 20000)):
+            main.measure_group(run.Rig("", 1), group, 2, [], found)
+        self.assertEqual(found.errors(), [])
+        self.assertEqual(list(found.missing().values()), [["idle-flows/1000000 weir"]])
+
+
+class Compare(unittest.TestCase):
+    def status(self, old, new, *options):
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for name, found in (("old", old), ("new", new)):
+                paths.append(os.path.join(folder, name))
+                results_of(found).save(paths[-1])
+            return bench("compare", *paths, *options).returncode
+
+    def test_fails_where_a_figure_is_worse_than_the_tolerance(self):
+        def requests(rate, p99):
+            return {("requests/tcp-rr-1", "weir"): {"transactions_per_s": [rate], "p99_us": [p99]}}
+        base = requests(100, 10)
+        self.assertEqual(self.status(base, base), 0)
+        self.assertEqual(self.status(base, requests(81, 11.9)), 0)
+        self.assertEqual(self.status(base, requests(500, 1)), 0)
+        self.assertEqual(self.status(base, requests(79, 10)), 1)
+        self.assertEqual(self.status(base, requests(100, 12.1)), 1)
+        self.assertEqual(self.status(base, requests(79, 10), "--tolerance", "30"), 0)
+
+    def test_nothing_in_common_is_an_error(self):
+        self.assertEqual(self.status({}, {}), 2)
+
+
+class Report(unittest.TestCase):
+    FOUND = {("tcp-bulk/out-1500-16", "weir"): {"gbit_per_s": [50, 60, 70]},
+             ("tcp-bulk/out-1500-16", "limit"): {"gbit_per_s": [80, 80, 80]},
+             ("tcp-bulk/out-1500-16", "passt"): {"gbit_per_s": [6, 6, 6]}}
+
+    def written(self, folder):
+        report.write(results_of(self.FOUND), folder)
+        with open(os.path.join(folder, "README.md"), encoding="utf-8") as file:
+            return file.read()
+
+    def test_has_tables_verdicts_notes_and_plots(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, report.NOTES), "w", encoding="utf-8") as file:
+                json.dump({"tcp-out-16-kernel": "because"}, file)
+            page = self.written(folder)
+            self.assertIn("| 60.0 (50.0 to 70.0) | 80.0 (80.0 to 80.0) | 0.750 |", page)
+            self.assertIn("**missed by 21.1 %**", page)
+            self.assertIn("of the kernel's own*: because", page)
+            self.assertIn("| >= 5 | 10.0 | met |", page)
+            self.assertIn("(tcp-mtu.svg)", page)
+            self.assertNotIn("(vms.svg)", page)
+            tree = ElementTree.parse(os.path.join(folder, "tcp-mtu.svg"))
+            self.assertEqual(tree.getroot().attrib["width"], "400")
+            again = results.Results.load(os.path.join(folder, report.RESULTS))
+            self.assertEqual(again.median("tcp-bulk/out-1500-16", "weir", "gbit_per_s"), 60)
+
+    def test_a_note_on_no_target_is_an_error(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, report.NOTES), "w", encoding="utf-8") as file:
+                json.dump({"tcp-sideways": "because"}, file)
+            self.assertRaises(LabError, self.written, folder)
+
+    def test_the_axis_reaches_beyond_the_greatest_value(self):
+        for most in (0.003, 1, 7.3, 30, 99.9, 1234):
+            ticks = svg._ticks(most)
+            self.assertEqual(ticks[0], 0)
+            self.assertGreaterEqual(ticks[-1], most)
+            self.assertLess(ticks[-2], most)
+            self.assertLessEqual(len(ticks), 7)
+
+
+class Frames(unittest.TestCase):
+    def test_what_is_written_is_read(self):
+        frames = [pcap.arp_request("02:00:00:00:00:01", "10.0.2.15", "10.0.2.2"),
+                  pcap.udp_frame("02:00:00:00:00:02", "02:00:00:00:00:01", "10.0.2.15",
+                                 "10.0.2.16", (1, 2), 64)]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "file")
+            pcap.write(path, frames)
+            self.assertEqual(pcap.read(path), frames)
+            with open(path, "r+b") as file:
+                file.truncate(os.path.getsize(path) - 1)
+            self.assertEqual(pcap.read(path), frames[:1])
+        self.assertEqual([len(frame) for frame in frames], [60, 64])
+        self.assertEqual(pcap._checksum(frames[1][14:34]), 0)
+
+    def test_finds_who_answers(self):
+        request = pcap.arp_request("02:00:00:00:00:01", "10.0.2.2", "10.0.2.15")
+        answer = request[:20] + b"\0\2" + request[22:]
+        self.assertIsNone(pcap.arp_answer([request], "10.0.2.2"))
+        self.assertEqual(pcap.arp_answer([request, answer], "10.0.2.2"), "02:00:00:00:00:01")
+        self.assertIsNone(pcap.arp_answer([answer], "10.0.2.3"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
