@@ -91,8 +91,8 @@ notes_handle(struct daemon *d)
 }
 
 /** Messages of guests' front-ends are to be passed on. */
-static void
-ports_handle(struct daemon *d)
+void
+daemon_ports_run(struct daemon *d)
 {
 	struct epoll_event ev[32];
 	const int n = epoll_wait(d->ports_fd, ev, RTE_DIM(ev), 0);
@@ -170,9 +170,8 @@ prepare(struct daemon *d)
 }
 
 static int
-start_vms(struct daemon *d)
+make_vms(struct daemon *d)
 {
-	struct daemon_vm *vm;
 	int ret = 0;
 	uint32_t i;
 
@@ -186,16 +185,11 @@ start_vms(struct daemon *d)
 	ret = daemon_rules_set(d, d->rules, d->conf);
 	if (ret == 0)
 		ret = daemon_guest_room(d, d->conf);
-	if (ret == 0)
-		ret = daemon_threads_start(d);
-	TAILQ_FOREACH (vm, &d->vms, next)
-		if (ret == 0)
-			ret = daemon_vm_start(vm);
 	return ret;
 }
 
-static int
-start(struct daemon *d)
+int
+daemon_make(struct daemon *d)
 {
 	int ret = prepare(d);
 
@@ -211,14 +205,27 @@ start(struct daemon *d)
 	if (ret == 0)
 		ret = start_control(d);
 	if (ret == 0)
-		ret = start_vms(d);
+		ret = make_vms(d);
+	return ret;
+}
+
+/** Have it run. */
+static int
+start(struct daemon *d)
+{
+	int ret = daemon_threads_start(d);
+	struct daemon_vm *vm;
+
+	TAILQ_FOREACH (vm, &d->vms, next)
+		if (ret == 0)
+			ret = daemon_vm_start(vm);
 	return ret;
 }
 
 /* ---- stop ---- */
 
-static void
-stop(struct daemon *d)
+void
+daemon_end(struct daemon *d)
 {
 	struct daemon_vm *vm;
 	unsigned int pif;
@@ -275,7 +282,7 @@ serve(struct daemon *d)
 			return;
 		}
 		if (fds[2].revents != 0)
-			ports_handle(d);
+			daemon_ports_run(d);
 		if (fds[1].revents != 0)
 			notes_handle(d);
 		if (fds[0].revents != 0)
@@ -284,10 +291,10 @@ serve(struct daemon *d)
 	}
 }
 
-int
-daemon_run(const struct conf_cli *cli, struct conf *conf)
+void
+daemon_init(struct daemon *d, const struct conf_cli *cli, struct conf *conf)
 {
-	struct daemon d = {
+	*d = (struct daemon){
 		.cli = cli,
 		.conf = conf,
 		.signal_fd = -1,
@@ -295,12 +302,21 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		.note_pipe = { -1, -1 },
 		.started_ms = daemon_now_ms(),
 	};
+	TAILQ_INIT(&d->vms);
+}
+
+int
+daemon_run(const struct conf_cli *cli, struct conf *conf)
+{
+	struct daemon d;
 	int ret;
 
-	TAILQ_INIT(&d.vms);
+	daemon_init(&d, cli, conf);
 	log_set_level((enum log_level)conf->log_level);
 	prctl(PR_SET_NAME, "weir");
-	ret = start(&d);
+	ret = daemon_make(&d);
+	if (ret == 0)
+		ret = start(&d);
 	if (ret == 0) {
 		daemon_permit_say(&d);
 		/* The one line that scripts wait for, whatever the log level is. */
@@ -309,6 +325,6 @@ daemon_run(const struct conf_cli *cli, struct conf *conf)
 		serve(&d);
 		log_info("stopping");
 	}
-	stop(&d);
+	daemon_end(&d);
 	return ret == 0 && !d.failed ? 0 : DAEMON_EXIT_FAILED;
 }

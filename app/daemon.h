@@ -133,6 +133,16 @@ struct daemon {
  */
 int daemon_run(const struct conf_cli *cli, struct conf *conf);
 
+/* daemon_run() in steps, for a program that polls the workers itself, one iteration at a time. */
+
+void daemon_init(struct daemon *d, const struct conf_cli *cli, struct conf *conf);
+/** Make all objects; no thread runs, no guest can connect. 0, or -errno, logged: daemon_end() */
+int daemon_make(struct daemon *d);
+/** Pass on messages of guests' front-ends that are there. Does not block. */
+void daemon_ports_run(struct daemon *d);
+/** Stop what runs, and take everything down. */
+void daemon_end(struct daemon *d);
+
 uint64_t daemon_now_ms(void);
 
 /* ---- daemon_permit.c: what the process may do ---- */

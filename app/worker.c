@@ -188,12 +188,12 @@ worker_timer(struct rte_timer *timer, void *arg)
 	worker_drain(w);
 }
 
-static void
-worker_iterate(struct worker *w)
+unsigned int
+worker_iterate(struct worker *w, uint64_t now_us)
 {
 	unsigned int done;
 
-	w->now_us = clock_us(w->clock);
+	w->now_us = now_us;
 	done = worker_poll_requests(w);
 	/* What did not fit in the rings to the bridges goes first; meanwhile guests wait. */
 	if (likely(worker_drain(w))) {
@@ -206,14 +206,8 @@ worker_iterate(struct worker *w)
 		rte_timer_manage();
 	}
 	worker_ports_flush(w);
-	if (done != 0) {
-		worker_count(w, WORKER_COUNT_LOOPS, 1);
-		w->busy_us = w->now_us;
-	} else {
-		worker_count(w, WORKER_COUNT_IDLE, 1);
-		if (!w->p.busy && w->now_us - w->busy_us >= w->p.spin_us)
-			worker_sleep(w);
-	}
+	worker_count(w, done != 0 ? WORKER_COUNT_LOOPS : WORKER_COUNT_IDLE, 1);
+	return done;
 }
 
 int
@@ -227,8 +221,12 @@ worker_run(void *worker)
 	rte_timer_init(&w->timer);
 	rte_timer_reset_sync(&w->timer, rte_get_timer_hz() / (1000000 / WORKER_TIMER_US),
 		PERIODICAL, rte_lcore_id(), worker_timer, w);
-	while (atomic_load_explicit(&w->stop, memory_order_relaxed) == 0)
-		worker_iterate(w);
+	while (atomic_load_explicit(&w->stop, memory_order_relaxed) == 0) {
+		if (worker_iterate(w, clock_us(w->clock)) != 0)
+			w->busy_us = w->now_us;
+		else if (!w->p.busy && w->now_us - w->busy_us >= w->p.spin_us)
+			worker_sleep(w);
+	}
 	rte_timer_stop_sync(&w->timer);
 	return 0;
 }

@@ -60,6 +60,12 @@ int worker_remove_port(struct worker *w, uint16_t pif);
 
 /** The loop; returns 0 after worker_stop(). For rte_eal_remote_launch(). */
 int worker_run(void *worker);
+/**
+ * One iteration of the loop; for a test that stands in the loop's place and lays down the time.
+ * Without a sleep, and without l4x_timers(), which the loop has rte_timer call.
+ * @return how much was done; 0: idle
+ */
+unsigned int worker_iterate(struct worker *w, uint64_t now_us);
 /** Ask the loop to end. Any thread. */
 void worker_stop(struct worker *w);
 /** vport_conf.wake: a queue has news. Any thread. */
