@@ -307,6 +307,7 @@ int
 gen_guest_open(struct gen_guest *u, const char *path)
 {
 	struct vhu_conf conf = { .path = path,
+		.timeout_ms = GEN_PATIENCE_MS,
 		.ring_size = u->g->ring_size,
 		.pairs = u->n_pairs,
 		.busy = true,

@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 
+from .. import counts
 from ..proc import LabError, exit_on_signals
 from . import cases, machine, report, results, run, testpmd
 
@@ -20,6 +21,7 @@ HELP = """Measure weir, beside what it is to be compared with.
   scripts/bench compare OLD.json NEW.json [--tolerance PERCENT]
                                               status 1 if a figure has become worse
   scripts/bench testpmd [--help]              packet rates, with testpmd as the guests
+  scripts/bench counts [--help]               instructions and system calls, beside a baseline
 
 A vhost-user front-end (weir-gen) is both the guest and its peer on the host, in one polled thread
 on the first CPU that may be used; weir, with one worker and the bridge inline, runs on the second.
@@ -173,7 +175,8 @@ def with_testpmd(argv):
     return testpmd.main(argv, os.path.join(ROOT, "build"))
 
 
-COMMANDS = {"compare": compare, "report": report_again, "testpmd": with_testpmd}
+COMMANDS = {"compare": compare, "counts": counts.main, "report": report_again,
+            "testpmd": with_testpmd}
 
 
 def main():
