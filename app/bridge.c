@@ -159,6 +159,20 @@ poll_sockets(struct bridge *b)
 	return n < 0 ? 0 : (unsigned int)n;
 }
 
+unsigned int
+bridge_read(struct bridge *b, struct bridge_rec *r)
+{
+	switch (r->kind) {
+	case BRIDGE_STREAM:
+		return bridge_tcp_read(b, r);
+	case BRIDGE_DGRAM:
+	case BRIDGE_PING:
+		return bridge_dgram_read(b, r);
+	default:
+		return 0;
+	}
+}
+
 /** Each socket that is on the list has one turn. */
 static unsigned int
 poll_ready(struct bridge *b, struct bridge_worker *w)
@@ -172,10 +186,7 @@ poll_ready(struct bridge *b, struct bridge_worker *w)
 		head = w->ready.head;
 		r = bridge_list_pop(b, &w->ready, BRIDGE_LIST_READY);
 		r->flags &= ~REC_ON_READY;
-		if (r->kind == BRIDGE_STREAM)
-			done += bridge_tcp_read(b, r);
-		else if (r->kind == BRIDGE_DGRAM || r->kind == BRIDGE_PING)
-			done += bridge_dgram_read(b, r);
+		done += bridge_read(b, r);
 		if (head == last)
 			break;
 	}

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Buffers that one waiting socket is likely to fill. */
-#define WAITER_BUFFERS 32
-
 uint16_t
 bridge_lender_number(const struct bridge *b, uint16_t pif, uint8_t queue)
 {
@@ -182,9 +179,9 @@ bridge_rec_follow(struct bridge *b, struct bridge_rec *r, uint8_t queue)
 uint32_t
 bridge_lender_fill(struct bridge_lender *bl, struct bridge_rec *r, uint32_t want)
 {
-	const bool behind = bl->wait.head != BRIDGE_NIL && !(r->flags & REC_WOKEN);
+	const bool behind = bl->wait.head != BRIDGE_NIL && !(r->flags & REC_SERVED);
 
-	r->flags &= ~REC_WOKEN;
+	r->flags &= ~REC_SERVED;
 	if (!lender_running(bl) || behind)
 		return 0;
 	if (bl->count >= want)
@@ -235,27 +232,38 @@ bridge_lender_lost(struct bridge *b, const struct bridge_rec *r)
 	b->workers[bl->l->worker].told = true;
 }
 
+static bool
+lender_fed(const struct bridge_lender *bl)
+{
+	return bl->wait.head != BRIDGE_NIL && lender_running(bl) &&
+		(bl->count != 0 || !rte_ring_empty(bl->l->bufs));
+}
+
 /**
- * Buffers have come: those that wait are ready again, as many as the buffers are likely to serve.
- * The others keep their places: woken in vain, they would only come back to the end of the queue.
+ * Buffers have come: those that wait have them, in turn, before any that are ready but do not wait.
+ * @return how much was read
  */
 static unsigned int
-wake_waiters(struct bridge *b, struct bridge_lender *bl)
+serve_waiters(struct bridge *b, struct bridge_lender *bl)
 {
-	const uint32_t have = bl->count + rte_ring_count(bl->l->bufs);
-	const uint32_t max = have / WAITER_BUFFERS + 1;
+	const uint32_t last = bl->wait.tail;
+	unsigned int done = 0;
 	struct bridge_rec *r;
-	uint32_t woken;
+	uint32_t next;
 
-	for (woken = 0; woken < max; woken++) {
+	while (lender_fed(bl)) {
+		next = bl->wait.head;
 		r = bridge_list_pop(b, &bl->wait, BRIDGE_LIST_READY);
-		if (r == NULL)
-			break;
 		r->flags &= ~REC_ON_WAIT;
-		r->flags |= REC_WOKEN;
-		bridge_ready(b, r);
+		r->flags |= REC_SERVED;
+		if (likely(bridge_room(bridge_rec_worker(b, r)) >= BRIDGE_READ_FRAMES))
+			done += bridge_read(b, r);
+		else
+			bridge_ready(b, r);
+		if (next == last)
+			break;
 	}
-	return woken;
+	return done;
 }
 
 static void
@@ -275,13 +283,6 @@ static bool
 lender_recalled(const struct bridge_lender *bl)
 {
 	return lender_state(bl->l) == LENDER_RECALLED;
-}
-
-static bool
-lender_fed(const struct bridge_lender *bl)
-{
-	return bl->wait.head != BRIDGE_NIL && lender_running(bl) &&
-		(bl->count != 0 || !rte_ring_empty(bl->l->bufs));
 }
 
 /** Was any recalled since they were looked at last? */
@@ -308,7 +309,7 @@ look_at_lender(struct bridge *b, struct bridge_lender *bl)
 		done++;
 	}
 	if (unlikely(lender_fed(bl)))
-		done += wake_waiters(b, bl);
+		done += serve_waiters(b, bl);
 	return done;
 }
 

@@ -94,7 +94,7 @@ enum bridge_kind {
 #define REC_NO_GSO 0x0800u   /* UDP_SEGMENT was refused */
 #define REC_CONSUME 0x1000u  /* bytes acknowledged are to be consumed */
 #define REC_NAMED 0x4000u    /* CONNECTED is to tell the socket's own name */
-#define REC_WOKEN 0x8000u    /* buffers have come, and it is its turn */
+#define REC_SERVED 0x8000u   /* it has waited for buffers, and it is its turn */
 #define REC_DYING 0x2000u    /* it has failed with err; what has come before is read first */
 /* What is due to be told, in this order. */
 #define REC_DUE_CONNECTED 0x10000u
@@ -280,6 +280,8 @@ struct bridge_rec *bridge_rec_find(struct bridge *b, uint64_t handle);
 struct bridge_rec *bridge_rec_take(struct bridge *b, uint64_t handle);
 /** Close the socket, if there is one, and forget the record. */
 void bridge_rec_drop(struct bridge *b, struct bridge_rec *r, bool reset);
+/** A socket's turn to be read. @return how much was done */
+unsigned int bridge_read(struct bridge *b, struct bridge_rec *r);
 /** Register the socket in the epoll set. 0 or -errno. */
 int bridge_rec_watch(struct bridge *b, struct bridge_rec *r);
 /** The socket is useless: close it, tell ERROR. err: positive errno. */
