@@ -354,6 +354,7 @@ bridge_create(const struct bridge_params *p)
 		goto fail;
 	for (i = 0; i < BRIDGE_FAMILIES; i++)
 		b->spares[i].wanted = BRIDGE_SPARES;
+	bridge_tcp_probe(b);
 	while (bridge_spares_fill(b))
 		;
 	return b;

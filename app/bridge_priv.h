@@ -229,6 +229,7 @@ struct bridge {
 	uint64_t epoll_us; /**< when the epoll set was asked last */
 	uint64_t pause_us; /**< earliest end of a listener's pause, or UINT64_MAX */
 	int epoll_fd;
+	bool lowat_off;         /**< the host had no tcp_notsent_lowat at the start */
 	bool epoll_now;         /**< ask at once: a connect() may have succeeded already */
 	bool waits;             /**< some record may wait for buffers */
 	uint32_t n_lenders;     /**< lenders[] from here on were never used */
@@ -358,6 +359,10 @@ bool bridge_lenders_have_work(const struct bridge *b);
 
 /* ---- bridge_tcp.c ---- */
 
+/** Options that every TCP socket of a flow has; accepted ones have a listener's. 0 or -errno. */
+int bridge_tcp_options(const struct bridge *b, int fd);
+/** Which of these options the host's own settings spare us. */
+void bridge_tcp_probe(struct bridge *b);
 void bridge_tcp_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op);
 void bridge_tcp_adopt(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op,
 	const struct bridge_token *token);

@@ -5,6 +5,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -17,9 +18,20 @@
 #define DRAIN_BYTES (BRIDGE_DGRAMS * BRIDGE_MSG_BYTES)
 #define DRAIN_CALLS 64
 
-/** Options that every TCP socket of a flow has. 0 or -errno. */
-static int
-stream_options(const struct bridge *b, int fd)
+void
+bridge_tcp_probe(struct bridge *b)
+{
+	FILE *f = fopen("/proc/sys/net/ipv4/tcp_notsent_lowat", "re");
+	unsigned long bytes;
+
+	if (f == NULL)
+		return;
+	b->lowat_off = fscanf(f, "%lu", &bytes) == 1 && bytes == UINT32_MAX;
+	fclose(f);
+}
+
+int
+bridge_tcp_options(const struct bridge *b, int fd)
 {
 	int ret = sock_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 
@@ -27,7 +39,7 @@ stream_options(const struct bridge *b, int fd)
 	if (ret == 0)
 		ret = sock_set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 	/* The host's own limit would refuse what the send buffer has room for. */
-	if (ret == 0)
+	if (ret == 0 && !b->lowat_off)
 		ret = sock_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1);
 	if (ret == 0 && b->p.peek_off)
 		ret = sock_set(fd, SOL_SOCKET, SO_PEEK_OFF, 0);
@@ -43,7 +55,7 @@ stream_socket(const struct bridge *b, int family)
 
 	if (fd < 0)
 		return -errno;
-	ret = stream_options(b, fd);
+	ret = bridge_tcp_options(b, fd);
 	if (ret == 0)
 		return fd;
 	close(fd);
@@ -200,9 +212,8 @@ bridge_tcp_adopt(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op
 	}
 	r->fd = token->fd;
 	r->kind = BRIDGE_CONNECTING;
-	ret = r->lender == 0 ? -ENODEV : stream_options(b, r->fd);
-	if (ret == 0)
-		ret = bridge_rec_watch(b, r);
+	/* It has the listener's options. */
+	ret = r->lender == 0 ? -ENODEV : bridge_rec_watch(b, r);
 	if (ret != 0) {
 		bridge_rec_fail(b, r, -ret);
 		return;

@@ -79,6 +79,9 @@ listen_tcp(const struct bridge *b, int fd, const struct bridge_listen *spec, boo
 	/* After bind(), so that somebody else's listener shows. */
 	if (ret == 0 && spec->share == BRIDGE_SHARE_FIRST)
 		ret = sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	/* What is accepted has these options, too. */
+	if (ret == 0)
+		ret = bridge_tcp_options(b, fd);
 	if (ret == 0 && listen(fd, BACKLOG) < 0)
 		ret = -errno;
 	return ret;

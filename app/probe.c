@@ -25,7 +25,8 @@ loopback_pair(int family, int pair[2])
 	listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (listener < 0)
 		return -errno;
-	if (bind(listener, (struct sockaddr *)&ss, len) < 0 || listen(listener, 1) < 0 ||
+	if (sock_set(listener, SOL_SOCKET, SO_PEEK_OFF, 0) != 0 ||
+		bind(listener, (struct sockaddr *)&ss, len) < 0 || listen(listener, 1) < 0 ||
 		getsockname(listener, (struct sockaddr *)&ss, &len) < 0)
 		goto fail;
 	pair[0] = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -44,15 +45,16 @@ fail:
 	return ret;
 }
 
-/** Peek twice: the second look has to begin where the first one ended. */
+/**
+ * Peek twice: the second look has to begin where the first one ended, of an accepted connection
+ * that has the option from its listener.
+ */
 static bool
 peek_moves_on(int from, int to)
 {
 	struct pollfd pfd = { .fd = to, .events = POLLIN };
 	char byte = 0;
 
-	if (sock_set(to, SOL_SOCKET, SO_PEEK_OFF, 0) != 0)
-		return false;
 	if (send(from, "ab", 2, MSG_NOSIGNAL) != 2 || poll(&pfd, 1, PROBE_MS) != 1)
 		return false;
 	if (recv(to, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1 || byte != 'a')
