@@ -87,11 +87,16 @@ def _udp():
 
 
 def _rest():
-    for key, title, bound in (("track_ns", "a tracked packet", 80), ("insert_ns", "an insert", 400),
-                              ("expire_ns", "an expiry", 100)):
+    for key, title, bound in (
+            ("track_ns", "a tracked packet, ns", 80), ("insert_ns", "an insert, ns", 400),
+            ("expire_ns", "an expiry, ns", 100), ("bytes_per_flow", "a flow, bytes", 300)):
         yield Target(f"flow-table-{key.split('_')[0]}", "flow-table",
-                     f"1,000,000 flows, bursts of 32: {title}, ns",
+                     f"1,000,000 flows, bursts of 32: {title}",
                      ("flow-table/ipv4-1000000", "weir", key), at_most=bound)
+    for n in (2, 8):
+        yield Target(f"tail-{n}", "mixed", f"TCP request and response beside {n} bulk connections: "
+                     "99th percentile over median", (f"mixed/{n}", "weir", "p99_us"),
+                     (f"mixed/{n}", "weir", "p50_us"), at_most=3)
     for n, flows in ((1, "1 flow"), (64, "64 flows")):
         yield _than(f"guest-to-guest-{n}", f"guest to guest, 64 B, {flows}: of testpmd's io "
                     "forwarding", f"guest-to-guest/{n}", "frames_per_s", "testpmd", 0.6)
