@@ -47,10 +47,6 @@
 #define BRIDGE_CONSUME_BYTES (64u << 10)
 /** ... while a peer on this host has filled it. */
 #define BRIDGE_CONSUME_LOCAL (1024u << 10)
-/** Less than this may stay while so many acknowledgements come, in a buffer of this size. */
-#define BRIDGE_CONSUME_SMALL 2048u
-#define BRIDGE_CONSUME_ACKS 8
-#define BRIDGE_ROOMY_BYTES (64u << 10)
 /** Room for events below which the ring is looked at again: a call's datagrams, in trains. */
 #define BRIDGE_ROOM_PLENTY 4096u
 /** Datagrams taken with one call. */
@@ -98,7 +94,6 @@ enum bridge_kind {
 #define REC_NO_GSO 0x0800u   /* UDP_SEGMENT was refused */
 #define REC_CONSUME 0x1000u  /* bytes acknowledged are to be consumed */
 #define REC_NAMED 0x4000u    /* CONNECTED is to tell the socket's own name */
-#define REC_ROOMY 0x80000u   /* the receive buffer is not a small one */
 #define REC_SERVED 0x8000u   /* it has waited for buffers, and it is its turn */
 #define REC_DYING 0x2000u    /* it has failed with err; what has come before is read first */
 /* What is due to be told, in this order. */
@@ -152,7 +147,6 @@ struct bridge_rec {
 			uint32_t asked_us;   /**< when TCP_INFO was asked, low bits of now_us */
 			uint16_t expect_kib; /**< what the next read is laid out for */
 			uint8_t acked_base;  /**< tcpi_bytes_acked before any data: the SYN */
-			uint8_t acks;        /**< since bytes were consumed last */
 		};
 		struct {
 			struct flowtab_addr peer;

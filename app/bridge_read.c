@@ -225,9 +225,6 @@ consume_due(const struct bridge_rec *r)
 {
 	const uint64_t due = r->acked - r->consumed;
 
-	/* With an answer of a few bytes for each request a call for each would be one in three. */
-	if (due < BRIDGE_CONSUME_SMALL && r->flags & REC_ROOMY && r->acks < BRIDGE_CONSUME_ACKS)
-		return false;
 	if (!(r->flags & REC_REMOTE) && expected(r) == BRIDGE_READ_BYTES)
 		return due >= BRIDGE_CONSUME_LOCAL;
 	return due >= BRIDGE_CONSUME_BYTES || (due != 0 && due * 2 >= r->top - r->consumed);
@@ -335,7 +332,6 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 void
 bridge_tcp_consume(struct bridge *b, struct bridge_rec *r)
 {
-	r->acks = 0;
 	while (r->consumed < r->acked) {
 		const size_t want =
 			(size_t)RTE_MIN(r->acked - r->consumed, (uint64_t)DISCARD_BYTES);
@@ -386,7 +382,6 @@ bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 		bridge_count(b, BRIDGE_COUNT_STALE, 1);
 		acked = r->acked;
 	}
-	r->acks += acked > r->acked && r->acks < UINT8_MAX;
 	r->acked = RTE_MAX(r->acked, acked);
 	r->limit = op->ack.limit;
 	r->frame_max = op->ack.frame_max;

@@ -169,9 +169,6 @@ ask(struct bridge *b, struct bridge_rec *r)
 	if (getsockopt(r->fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0)
 		return;
 	limit = mem[SK_MEMINFO_SNDBUF];
-	/* Without SO_PEEK_OFF what is left is read over each time. */
-	if (b->p.peek_off && mem[SK_MEMINFO_RCVBUF] >= BRIDGE_ROOMY_BYTES)
-		r->flags |= REC_ROOMY;
 	queued = mem[SK_MEMINFO_WMEM_QUEUED];
 	r->space = limit > queued ? limit - queued : 0;
 	/* The kernel calls a socket writable, and so tells of it, when a third is free: if less is,

@@ -316,12 +316,6 @@ bridge_tcp_drain(struct bridge *b, struct bridge_rec *r)
 	 * which close() makes of unread data. What it was never told, it has not asked for. */
 	if (r->acked != r->top || (r->flags & REC_EOF_TOLD && r->consumed == r->top))
 		return;
-	if (r->flags & REC_EOF_TOLD && r->top - r->consumed < DRAIN_BYTES) {
-		/* It is known how much there is. */
-		bridge_count(b, BRIDGE_COUNT_DISCARD_CALLS, 1);
-		recv(r->fd, b->scratch, (size_t)(r->top - r->consumed), MSG_TRUNC | MSG_DONTWAIT);
-		return;
-	}
 	for (calls = 0; calls < DRAIN_CALLS; calls++) {
 		bridge_count(b, BRIDGE_COUNT_DISCARD_CALLS, 1);
 		if (recv(r->fd, b->scratch, DRAIN_BYTES, MSG_TRUNC | MSG_DONTWAIT) <= 0)

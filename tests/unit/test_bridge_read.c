@@ -507,31 +507,6 @@ a_peer_that_answers_shortly_and_then_at_length_is_read_whole(void **state)
 	close(fd);
 }
 
-/* One byte for each request: a call for each acknowledgement would be one in three. */
-static void
-few_bytes_acknowledged_are_consumed_together(void **state)
-{
-	struct rig *r = *state;
-	const int fd = connect_flow(r, FLOW(1));
-	uint64_t off;
-	char byte;
-
-	op_ack(r, FLOW(1), 0, 65536, 64000);
-	for (off = 0; off < 19; off++) {
-		rig_lend(r, 4);
-		assert_int_equal(host_write(fd, off, 1), 1);
-		assert_int_equal(take_data(r, FLOW(1), off, 64000), 1);
-		op_ack(r, FLOW(1), off + 1, off + 1 + 65536, 64000);
-		rig_run(r, 1);
-	}
-	assert_int_equal(rig_counter(r, BRIDGE_COUNT_DISCARD_CALLS), 2);
-	/* What is left is no unread data: the peer sees an orderly end. */
-	op_close(r, FLOW(1), false);
-	rig_run(r, 2);
-	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
-	close(fd);
-}
-
 static void
 recalled_buffers_are_given_back(void **state)
 {
@@ -715,7 +690,6 @@ main(void)
 		T(waiting_flows_are_served_in_turn),
 		T(who_was_served_waits_behind_those_that_wait),
 		BOTH(a_peer_that_answers_shortly_and_then_at_length_is_read_whole),
-		T(few_bytes_acknowledged_are_consumed_together),
 		T(recalled_buffers_are_given_back),
 		BOTH(a_full_event_ring_loses_nothing),
 		T(one_busy_flow_does_not_starve_another),
