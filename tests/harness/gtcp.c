@@ -257,7 +257,7 @@ check_segment(struct gtcp *c, const struct pkt_view *v)
 		violated(c, "data beyond the window", v);
 	if ((t->flags & PKT_ACK) && gtcp_diff(t->ack, c->snd_una) < 0 &&
 		gtcp_diff(t->ack, c->iss) > 0 && v->data_len == 0 && !(t->flags & PKT_FIN) &&
-		t->seq == c->rcv_nxt)
+		t->seq == c->rcv_nxt && !c->g->late)
 		violated(c, "acknowledgement moved back", v);
 }
 

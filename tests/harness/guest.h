@@ -58,6 +58,7 @@ struct guest {
 	bool silent;                      /**< do not answer ARP and neighbour solicitations */
 	bool hold;         /**< frames are kept for guest_wait(), TCP endpoints get none */
 	unsigned int pair; /**< queue pair to send on */
+	bool late;         /**< the frame at hand came on another pair */
 	struct guest_frame *first, **last;
 	unsigned int n_kept;
 	struct gtcp *tcps;
