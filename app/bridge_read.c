@@ -208,10 +208,11 @@ expected(const struct bridge_rec *r)
 static void
 expect_next(struct bridge_rec *r, const struct plan *p, uint32_t bytes)
 {
-	const uint32_t next = bytes >= p->bytes ? BRIDGE_READ_BYTES : bytes * 2;
+	const uint32_t twice =
+		RTE_MIN(RTE_MAX(bytes * 2, BRIDGE_READ_LEAST), BRIDGE_READ_BYTES / 2);
 
-	r->expect_kib =
-		(uint16_t)(RTE_MIN(RTE_MAX(next, BRIDGE_READ_LEAST), BRIDGE_READ_BYTES) >> 10);
+	/* All that there may be is expected only where there is more: consume_due() goes by it. */
+	r->expect_kib = (uint16_t)((bytes >= p->bytes ? BRIDGE_READ_BYTES : twice) >> 10);
 }
 
 /**
