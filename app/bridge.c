@@ -264,15 +264,6 @@ map_lazily(size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-void *
-bridge_alloc_lines(size_t n, size_t size)
-{
-	const size_t bytes = RTE_ALIGN_CEIL(n * size, (size_t)RTE_CACHE_LINE_SIZE);
-	void *p = aligned_alloc(RTE_CACHE_LINE_SIZE, bytes);
-
-	return p == NULL ? NULL : memset(p, 0, bytes);
-}
-
 static int
 create_workers(struct bridge *b)
 {
@@ -301,14 +292,14 @@ create_tables(struct bridge *b)
 	uint32_t i;
 
 	b->lenders = map_lazily(BRIDGE_LENDERS * sizeof(*b->lenders));
-	b->ports = bridge_alloc_lines(L4X_MAX_PIFS, sizeof(*b->ports));
+	b->ports = vport_lines_zalloc(L4X_MAX_PIFS * sizeof(*b->ports));
 	b->listeners = map_lazily(BRIDGE_LISTENERS * sizeof(*b->listeners));
 	b->ready_listeners = map_lazily(BRIDGE_LISTENERS * sizeof(*b->ready_listeners));
-	b->tokens = bridge_alloc_lines(BRIDGE_TOKENS, sizeof(*b->tokens));
-	b->free_tokens = bridge_alloc_lines(BRIDGE_TOKENS, sizeof(*b->free_tokens));
+	b->tokens = vport_lines_zalloc(BRIDGE_TOKENS * sizeof(*b->tokens));
+	b->free_tokens = vport_lines_zalloc(BRIDGE_TOKENS * sizeof(*b->free_tokens));
 	b->scratch = map_lazily((size_t)BRIDGE_DGRAMS * BRIDGE_MSG_BYTES);
-	b->iov = bridge_alloc_lines(BRIDGE_IOV, sizeof(*b->iov));
-	b->frames = bridge_alloc_lines(BRIDGE_READ_FRAMES, sizeof(*b->frames));
+	b->iov = vport_lines_zalloc(BRIDGE_IOV * sizeof(*b->iov));
+	b->frames = vport_lines_zalloc(BRIDGE_READ_FRAMES * sizeof(*b->frames));
 	if (b->lenders == NULL || b->ports == NULL || b->listeners == NULL ||
 		b->ready_listeners == NULL || b->tokens == NULL || b->free_tokens == NULL ||
 		b->scratch == NULL || b->iov == NULL || b->frames == NULL)

@@ -58,7 +58,7 @@ bridge_add_lender(struct bridge *b, struct lender *l)
 	bl = lender_place(b);
 	if (bl == NULL)
 		return -ENOSPC;
-	bl->held = bridge_alloc_lines(BRIDGE_HELD, sizeof(bl->held[0]));
+	bl->held = vport_lines_zalloc(BRIDGE_HELD * sizeof(bl->held[0]));
 	if (bl->held == NULL)
 		return -ENOMEM;
 	bl->l = l;

@@ -26,6 +26,7 @@
 #include <rte_mbuf.h>
 
 #include "sock.h"
+#include "vport_lines.h"
 
 /** Handles with this owner are the bridge's own: the index is a listener's number. */
 #define BRIDGE_OWNER_LISTENER 0xff
@@ -270,9 +271,6 @@ bridge_errno_is_limit(int err)
 }
 
 /* ---- bridge.c ---- */
-
-/** Memory that no other thread's lies beside on a cache line: zeroed, for free(). */
-void *bridge_alloc_lines(size_t n, size_t size);
 
 /** The record of a live handle, or NULL (counted as stale). */
 struct bridge_rec *bridge_rec_find(struct bridge *b, uint64_t handle);

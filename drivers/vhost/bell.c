@@ -13,7 +13,7 @@
 
 #include <rte_errno.h>
 
-#include "lines.h"
+#include "vport_lines.h"
 #include "vport.h"
 
 #define AIO_MAGIC 0xa10a10a1u
@@ -40,7 +40,7 @@ ring_of(const struct vport_bell *bell)
 struct vport_bell *
 vport_bell_create(void)
 {
-	struct vport_bell *bell = lines_zalloc(sizeof(*bell));
+	struct vport_bell *bell = vport_lines_zalloc(sizeof(*bell));
 	int error = ENOTSUP;
 
 	if (bell == NULL) {

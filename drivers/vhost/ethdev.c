@@ -365,7 +365,7 @@ configure(struct eth_port *p, char *err, size_t err_size)
 struct vport *
 eth_port_create(const struct vport_conf *conf, char *err, size_t err_size)
 {
-	struct eth_port *p = lines_zalloc(sizeof(*p));
+	struct eth_port *p = vport_lines_zalloc(sizeof(*p));
 	int ret;
 
 	if (p == NULL || vport_init(&p->base, conf, &eth_port_ops) != 0) {

@@ -12,7 +12,7 @@
 
 #include <rte_vhost.h>
 
-#include "lines.h"
+#include "vport_lines.h"
 #include "sigbus.h"
 
 /** By what a mapping of the file can be replaced. (tmpfs, too, may say st_blksize 2 MiB.) */
@@ -29,7 +29,7 @@ page_of(int fd)
 struct guestmem *
 guestmem_create(void)
 {
-	struct guestmem *m = lines_zalloc(sizeof(*m));
+	struct guestmem *m = vport_lines_zalloc(sizeof(*m));
 
 	if (m)
 		atomic_init(&m->refs, 1);

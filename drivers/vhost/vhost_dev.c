@@ -441,7 +441,7 @@ vhost_port_create(const struct vport_conf *conf, char *err, size_t err_size)
 
 	if (check_path(conf, err, err_size) != 0)
 		return NULL;
-	port = lines_zalloc(sizeof(*port));
+	port = vport_lines_zalloc(sizeof(*port));
 	if (port == NULL) {
 		vport_err(err, err_size, ENOMEM, "%s: no memory", conf->path);
 		return NULL;

@@ -139,7 +139,7 @@ struct vhost_session *
 vhost_session_make(struct vhost_conn *conn, uint16_t pair)
 {
 	struct vport *vp = &conn->port->base;
-	struct vhost_session *s = lines_zalloc(sizeof(*s));
+	struct vhost_session *s = vport_lines_zalloc(sizeof(*s));
 	int ret;
 
 	if (s == NULL) {

@@ -76,7 +76,7 @@ vport_init(struct vport *vp, const struct vport_conf *conf, const struct vport_o
 	if (!vp->conf.name || !vp->conf.path)
 		return -ENOMEM;
 	for (uint16_t i = 0; i < conf->n_queues; i++) {
-		struct vport_queue *q = lines_zalloc(sizeof(*q));
+		struct vport_queue *q = vport_lines_zalloc(sizeof(*q));
 
 		if (q == NULL)
 			return -ENOMEM;

@@ -24,7 +24,7 @@
 #include <rte_common.h>
 #include <rte_mbuf.h>
 
-#include "lines.h"
+#include "vport_lines.h"
 #include "vport.h"
 
 /** How long workers may take to give queue pairs back. */

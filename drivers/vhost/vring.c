@@ -12,7 +12,7 @@
 #include <rte_prefetch.h>
 
 #include "bell.h"
-#include "lines.h"
+#include "vport_lines.h"
 
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define STORE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
@@ -41,7 +41,7 @@ vring_alloc(struct vhost_ring *r)
 	atomic_init(&r->freed, 0);
 	r->again = calloc(r->size, sizeof(*r->again));
 	r->order = calloc(r->size, sizeof(*r->order));
-	r->heads = lines_zalloc(r->size * sizeof(*r->heads));
+	r->heads = vport_lines_zalloc(r->size * sizeof(*r->heads));
 	if (!r->again || !r->order || !r->heads)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < r->size; i++) {

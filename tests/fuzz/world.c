@@ -201,7 +201,7 @@ ring_start(struct world *w, unsigned int i, uint16_t avail, uint16_t used)
 static void
 session_start(struct world *w, const uint16_t avail[2], const uint16_t used[2])
 {
-	struct vhost_session *s = lines_zalloc(sizeof(*s));
+	struct vhost_session *s = vport_lines_zalloc(sizeof(*s));
 
 	FUZZ_CHECK(s != NULL, "no memory");
 	w->s = s;
@@ -348,7 +348,7 @@ world_feed(struct world *w)
 struct world *
 world_begin(struct fuzz_tape *tape)
 {
-	struct world *w = lines_zalloc(sizeof(*w));
+	struct world *w = vport_lines_zalloc(sizeof(*w));
 	uint16_t avail[2] = { 0 }, used[2] = { 0 };
 
 	FUZZ_CHECK(w != NULL, "no memory");
