@@ -106,6 +106,14 @@ share_flows(struct l4x *l)
 	flowtab_share(l->ft, n > 1 ? flowtab_max(l->ft) / n : 0);
 }
 
+/** Then its MAC is known, whatever the configuration has, and a VM that is renamed has another. */
+static bool
+is_heard(const struct l4x_guest *guest)
+{
+	return guest->used4 || guest->used6 || !flowtab_addr_is_any(&guest->seen4) ||
+		!flowtab_addr_is_any(&guest->seen6);
+}
+
 int
 l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 {
@@ -120,8 +128,11 @@ l4x_port_set(struct l4x *l, const struct l4x_port_conf *conf)
 	rc = flowtab_pif_limit(l->ft, conf->pif, conf->max_flows);
 	if (rc < 0)
 		return rc;
-	if (!port->present || !rte_is_same_ether_addr(&port->conf.guest_mac, &conf->guest_mac))
-		port->guest.mac = port->told.mac = conf->guest_mac;
+	if (!port->present || !rte_is_same_ether_addr(&port->conf.guest_mac, &conf->guest_mac)) {
+		if (!is_heard(&port->guest))
+			port->guest.mac = conf->guest_mac;
+		port->told.mac = conf->guest_mac;
+	}
 	if (!flowtab_addr_eq(&port->conf.address, &conf->address))
 		port->guest.used4 = false;
 	if (!flowtab_addr_eq(&port->conf.address6, &conf->address6))

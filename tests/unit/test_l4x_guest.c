@@ -147,6 +147,37 @@ numbers_what_it_fragments_for_each_guest_alone(void **state)
 }
 
 static void
+a_heard_guest_keeps_its_card_when_the_configured_one_changes(void **state)
+{
+	struct l4xkit *k = *state;
+	struct l4x_port_conf again = l4xkit_conf();
+
+	again.guest_mac.addr_bytes[5] ^= 1;
+	assert_int_equal(l4x_port_set(k->l, &again), 0);
+	expect_inbound(k, "198.51.100.1", again.guest_mac.addr_bytes, "10.0.2.15");
+	l4xkit_rx(k, frame, arp_from(other_mac, "10.0.2.15"));
+	l4xkit_discard(k);
+	again.guest_mac.addr_bytes[5] ^= 2;
+	assert_int_equal(l4x_port_set(k->l, &again), 0);
+	expect_inbound(k, "198.51.100.2", other_mac, "10.0.2.15");
+}
+
+static void
+workers_are_told_of_a_card_that_is_the_configured_one_no_more(void **state)
+{
+	struct l4xkit *k = l4xkit_create(four_workers), *other = l4xkit_create(four_workers);
+
+	assert_int_equal(hear(k, arp_from(l4xkit_guest_mac, "10.0.2.15"), other), 0);
+	k->conf.guest_mac.addr_bytes[5] ^= 1;
+	assert_int_equal(l4x_port_set(k->l, &k->conf), 0);
+	assert_int_equal(l4x_port_set(other->l, &k->conf), 0);
+	assert_int_equal(hear(k, arp_from(l4xkit_guest_mac, "10.0.2.15"), other), 3);
+	expect_inbound(other, "198.51.100.1", l4xkit_guest_mac, "10.0.2.15");
+	l4xkit_destroy(k);
+	l4xkit_destroy(other);
+}
+
+static void
 workers_that_hear_nothing_are_told_of_the_guests_addresses(void **state)
 {
 	struct l4xkit *k = l4xkit_create(four_workers), *other = l4xkit_create(four_workers);
@@ -250,6 +281,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(a_heard_guest_keeps_its_card_when_the_configured_one_changes),
+		cmocka_unit_test(workers_are_told_of_a_card_that_is_the_configured_one_no_more),
 		cmocka_unit_test(workers_that_hear_nothing_are_told_of_the_guests_addresses),
 		cmocka_unit_test(workers_are_told_of_an_ipv6_address_that_the_guest_made_itself),
 		cmocka_unit_test(workers_are_told_nothing_of_an_address_that_nobody_has_heard),
