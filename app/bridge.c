@@ -51,6 +51,7 @@ bridge_rec_take(struct bridge *b, uint64_t handle)
 	r = &b->workers[owner].recs[idx];
 	if (unlikely(r->handle != 0)) {
 		bridge_count(b, BRIDGE_COUNT_STALE, 1);
+		bridge_rec_settle(b, r);
 		bridge_rec_drop(b, r, true);
 	}
 	b->workers[owner].used = RTE_MAX(b->workers[owner].used, idx + 1);
@@ -164,7 +165,8 @@ bridge_read(struct bridge *b, struct bridge_rec *r)
 {
 	switch (r->kind) {
 	case BRIDGE_STREAM:
-		return bridge_tcp_read(b, r);
+		bridge_tcp_read(b, r);
+		return 0;
 	case BRIDGE_DGRAM:
 	case BRIDGE_PING:
 		return bridge_dgram_read(b, r);
@@ -182,7 +184,7 @@ poll_ready(struct bridge *b, struct bridge_worker *w)
 	unsigned int done = 0;
 	uint32_t head;
 
-	while (w->ready.head != BRIDGE_NIL && bridge_room(w) >= BRIDGE_READ_FRAMES) {
+	while (w->ready.head != BRIDGE_NIL && bridge_room(w) >= BRIDGE_READ_ROOM) {
 		head = w->ready.head;
 		r = bridge_list_pop(b, &w->ready, BRIDGE_LIST_READY);
 		r->flags &= ~REC_ON_READY;
@@ -190,7 +192,7 @@ poll_ready(struct bridge *b, struct bridge_worker *w)
 		if (head == last)
 			break;
 	}
-	return done;
+	return done + bridge_calls_run(b);
 }
 
 unsigned int
@@ -299,10 +301,10 @@ create_tables(struct bridge *b)
 	b->free_tokens = vport_lines_zalloc(BRIDGE_TOKENS * sizeof(*b->free_tokens));
 	b->scratch = map_lazily((size_t)BRIDGE_DGRAMS * BRIDGE_MSG_BYTES);
 	b->iov = vport_lines_zalloc(BRIDGE_IOV * sizeof(*b->iov));
-	b->frames = vport_lines_zalloc(BRIDGE_READ_FRAMES * sizeof(*b->frames));
+	b->calls = map_lazily(sizeof(*b->calls));
 	if (b->lenders == NULL || b->ports == NULL || b->listeners == NULL ||
 		b->ready_listeners == NULL || b->tokens == NULL || b->free_tokens == NULL ||
-		b->scratch == NULL || b->iov == NULL || b->frames == NULL)
+		b->scratch == NULL || b->iov == NULL || b->calls == NULL)
 		return -ENOMEM;
 	for (i = 0; i < BRIDGE_TOKENS; i++) {
 		b->tokens[i].fd = -1;
@@ -337,6 +339,9 @@ bridge_create(const struct bridge_params *p)
 	ret = create_workers(b);
 	if (ret == 0)
 		ret = create_tables(b);
+	if (ret != 0)
+		goto fail;
+	ret = bridge_calls_init(b);
 	if (ret != 0)
 		goto fail;
 	b->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -392,8 +397,11 @@ destroy_tables(struct bridge *b)
 	free(b->ports);
 	free(b->tokens);
 	free(b->free_tokens);
+	if (b->calls != NULL)
+		bridge_calls_fini(b);
+	if (b->calls != NULL)
+		munmap(b->calls, sizeof(*b->calls));
 	free(b->iov);
-	free(b->frames);
 }
 
 void

@@ -36,28 +36,29 @@
 #define BRIDGE_SPARES 16u
 #define BRIDGE_FAMILIES 2u
 /** File descriptors of one bridge, beside those of flows and listeners. */
-#define BRIDGE_OWN_FILES (1 + BRIDGE_FAMILIES * BRIDGE_SPARES)
+#define BRIDGE_OWN_FILES (2 + BRIDGE_FAMILIES * BRIDGE_SPARES)
 
 /* X(enumerator, "name", "what happened"), D(...) the same of what was dropped */
-#define BRIDGE_COUNTERS(X, D)                                                             \
-	X(OPS, "bridge-ops", "operations from workers")                                   \
-	X(EVENTS, "bridge-events", "events to workers")                                   \
-	X(SOCKETS_OPENED, "bridge-sockets-opened", "sockets opened for guests")           \
-	X(SOCKETS_CLOSED, "bridge-sockets-closed", "sockets closed")                      \
-	X(ACCEPTED, "bridge-accepted", "connections accepted by listeners")               \
-	D(REFUSED, "bridge-refused", "accepted connections that were reset")              \
-	X(SEND_CALLS, "bridge-send-calls", "send system calls")                           \
-	X(SEND_BYTES, "bridge-send-bytes", "bytes sent to sockets")                       \
-	X(SEND_SHORT, "bridge-send-short", "sends that the socket did not take whole")    \
-	X(RECV_CALLS, "bridge-recv-calls", "receive system calls")                        \
-	X(RECV_BYTES, "bridge-recv-bytes", "bytes read from sockets")                     \
-	X(DISCARD_CALLS, "bridge-discard-calls", "calls that consume acknowledged bytes") \
-	X(INFO_CALLS, "bridge-info-calls", "TCP_INFO and the like")                       \
-	D(SOCKET_LIMIT, "bridge-socket-limit", "sockets refused: too many open files")    \
-	D(SOCKET_FAILED, "bridge-socket-failed", "sockets that could not be made")        \
-	X(NO_BUFFER, "bridge-no-buffer", "times a guest had lent no buffer to read into") \
-	D(STALE, "bridge-stale", "operations or epoll events for a socket that is gone")  \
-	D(DGRAM_DROPPED, "bridge-dgram-dropped", "datagrams the socket did not take")     \
+#define BRIDGE_COUNTERS(X, D)                                                               \
+	X(OPS, "bridge-ops", "operations from workers")                                     \
+	X(EVENTS, "bridge-events", "events to workers")                                     \
+	X(SOCKETS_OPENED, "bridge-sockets-opened", "sockets opened for guests")             \
+	X(SOCKETS_CLOSED, "bridge-sockets-closed", "sockets closed")                        \
+	X(ACCEPTED, "bridge-accepted", "connections accepted by listeners")                 \
+	D(REFUSED, "bridge-refused", "accepted connections that were reset")                \
+	X(SEND_CALLS, "bridge-send-calls", "send calls")                                    \
+	X(SEND_BYTES, "bridge-send-bytes", "bytes sent to sockets")                         \
+	X(SEND_SHORT, "bridge-send-short", "sends that the socket did not take whole")      \
+	X(RECV_CALLS, "bridge-recv-calls", "receive calls")                                 \
+	X(RECV_BYTES, "bridge-recv-bytes", "bytes read from sockets")                       \
+	X(DISCARD_CALLS, "bridge-discard-calls", "calls that consume acknowledged bytes")   \
+	X(TOGETHER, "bridge-calls-together", "times io_uring carried out several of these") \
+	X(INFO_CALLS, "bridge-info-calls", "TCP_INFO and the like")                         \
+	D(SOCKET_LIMIT, "bridge-socket-limit", "sockets refused: too many open files")      \
+	D(SOCKET_FAILED, "bridge-socket-failed", "sockets that could not be made")          \
+	X(NO_BUFFER, "bridge-no-buffer", "times a guest had lent no buffer to read into")   \
+	D(STALE, "bridge-stale", "operations or epoll events for a socket that is gone")    \
+	D(DGRAM_DROPPED, "bridge-dgram-dropped", "datagrams the socket did not take")       \
 	X(MEMORY_LOST, "bridge-memory-lost", "EFAULT: guest memory vanished under a socket call")
 
 enum bridge_counter {
@@ -83,6 +84,7 @@ struct bridge_params {
 	struct waker *waker;      /**< the thread that polls this bridge sleeps here */
 	struct rte_mempool *pool; /**< datagrams that no guest buffer was lent for */
 	bool peek_off;            /**< SO_PEEK_OFF works on TCP (bridge_probe_peek_off()) */
+	bool uring;               /**< several calls at a time (bridge_probe_uring()) */
 	uint8_t steer_key[16];    /**< for l4x_steer_inbound() */
 };
 
@@ -150,6 +152,8 @@ const uint64_t *bridge_counters(const struct bridge *b);
 
 /** Does MSG_PEEK on TCP honour SO_PEEK_OFF, in each family that there is? Tries it on loopback. */
 bool bridge_probe_peek_off(void);
+/** Is there an io_uring that does what bridges need (Linux 5.19)? 0 or -errno. */
+int bridge_probe_uring(void);
 /** May this process make ICMP / ICMPv6 ping sockets? 0 or -errno. */
 int bridge_probe_ping(bool ipv6);
 

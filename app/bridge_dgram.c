@@ -20,20 +20,6 @@
 #define GSO_BYTES 65000u
 /** iovecs of one datagram when a UDP_SEGMENT send is taken apart again. */
 #define SPLIT_IOV 512
-/** Messages of one sendmmsg(). */
-#define MSGS 64
-
-/** Messages being gathered; their iovecs are the bridge's. */
-struct batch {
-	uint32_t n, n_iov;
-	struct mmsghdr msgs[MSGS];
-	union {
-		char buf[CMSG_SPACE(sizeof(uint16_t))];
-		struct cmsghdr align;
-	} control[MSGS];
-	uint16_t seg[MSGS]; /**< 0: one datagram */
-};
-
 /* ---- open ---- */
 
 void
@@ -237,14 +223,14 @@ send_split(struct bridge *b, struct bridge_rec *r, const struct msghdr *gso, uin
 
 /** A message could not be sent. @return true: try it again */
 static bool
-send_failed(struct bridge *b, struct bridge_rec *r, struct batch *batch, uint32_t i, int err,
-	bool again)
+send_failed(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c,
+	const struct msghdr *msg, int err)
 {
-	if (batch->seg[i] != 0 && (err == EINVAL || err == EMSGSIZE || err == EIO)) {
+	if (c->seg != 0 && (err == EINVAL || err == EMSGSIZE || err == EIO)) {
 		/* Larger than the path takes; or, for good, no checksum offload there. */
 		if (err == EIO)
 			r->flags |= REC_NO_GSO;
-		send_split(b, r, &batch->msgs[i].msg_hdr, batch->seg[i]);
+		send_split(b, r, msg, c->seg);
 		return false;
 	}
 	switch (err) {
@@ -260,101 +246,95 @@ send_failed(struct bridge *b, struct bridge_rec *r, struct batch *batch, uint32_
 	default:
 		/* Most likely the answer to an earlier datagram: the error queue has it. */
 		r->flags |= REC_ERRQ;
-		if (!again)
-			return true;
-		r->err = (uint16_t)err;
-		bridge_due(b, r, REC_DUE_ERROR);
-		break;
+		return true;
 	}
 	bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
 	return false;
 }
 
-/** Send the batch. */
+/** Once more, an error of an earlier datagram having been told. */
 static void
-batch_flush(struct bridge *b, struct bridge_rec *r, struct batch *batch)
+send_again(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c,
+	const struct msghdr *msg)
 {
-	bool again = false;
-	uint32_t i = 0, k;
+	const ssize_t n = sendmsg(r->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	const int err = errno;
 
-	while (i < batch->n && r->fd >= 0) {
-		const int n =
-			sendmmsg(r->fd, &batch->msgs[i], batch->n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
-		if (n <= 0) {
-			again = send_failed(b, r, batch, i, errno, again);
-			i += !again;
-			continue;
-		}
-		for (k = i; k < i + (uint32_t)n; k++)
-			bridge_count(b, BRIDGE_COUNT_SEND_BYTES, batch->msgs[k].msg_len);
-		i += (uint32_t)n;
-		again = false;
+	bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
+	if (n >= 0) {
+		bridge_count(b, BRIDGE_COUNT_SEND_BYTES, (uint64_t)n);
+	} else if (send_failed(b, r, c, msg, err)) {
+		r->err = (uint16_t)err;
+		bridge_due(b, r, REC_DUE_ERROR);
+		bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
 	}
-	if (r->flags & REC_ERRQ)
-		bridge_ready(b, r);
-	batch->n = batch->n_iov = 0;
 }
 
-static void
-set_segment(struct batch *batch, uint32_t i, uint16_t seg)
+void
+bridge_dgram_sent(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c,
+	const struct msghdr *msg)
 {
-	struct msghdr *msg = &batch->msgs[i].msg_hdr;
-	struct cmsghdr *c;
+	if (likely(c->ret >= 0)) {
+		bridge_count(b, BRIDGE_COUNT_SEND_BYTES, (uint64_t)c->ret);
+		return;
+	}
+	if (send_failed(b, r, c, msg, -c->ret))
+		send_again(b, r, c, msg);
+	if (r->flags & REC_ERRQ)
+		bridge_ready(b, r);
+}
 
-	batch->seg[i] = seg;
+/** The next message is of datagrams of that size. */
+static void
+set_segment(struct bridge_calls *cs, struct bridge_call *c, uint16_t seg)
+{
+	const uint32_t i = (uint32_t)(c - cs->call);
+	struct msghdr *msg = &cs->msgs[i].msg_hdr;
+	struct cmsghdr *h;
+
+	c->seg = seg;
 	if (seg == 0)
 		return;
-	msg->msg_control = &batch->control[i];
-	msg->msg_controllen = sizeof(batch->control[i].buf);
-	c = CMSG_FIRSTHDR(msg);
-	c->cmsg_level = IPPROTO_UDP;
-	c->cmsg_type = UDP_SEGMENT;
-	c->cmsg_len = CMSG_LEN(sizeof(seg));
-	memcpy(CMSG_DATA(c), &seg, sizeof(seg));
+	msg->msg_control = &cs->control[i];
+	msg->msg_controllen = sizeof(cs->control[i].buf);
+	h = CMSG_FIRSTHDR(msg);
+	h->cmsg_level = IPPROTO_UDP;
+	h->cmsg_type = UDP_SEGMENT;
+	h->cmsg_len = CMSG_LEN(sizeof(seg));
+	memcpy(CMSG_DATA(h), &seg, sizeof(seg));
 }
 
 /** One message of so many bytes; more than iovecs can hold is dropped. */
 static void
-batch_add(struct bridge *b, struct bridge_rec *r, struct batch *batch, struct bridge_cursor *at,
-	uint32_t want, uint16_t seg)
+send_message(struct bridge *b, struct bridge_rec *r, struct bridge_cursor *at, uint32_t want,
+	uint16_t seg)
 {
-	const struct bridge_cursor start = *at;
-	uint32_t bytes = want, first, end;
+	uint32_t bytes = want, n_iov;
 
-	if (batch->n == MSGS)
-		batch_flush(b, r, batch);
-	first = batch->n_iov;
-	end = bridge_iov_add(b, first, at, &bytes);
-	if (bytes < want && first != 0) {
-		batch_flush(b, r, batch);
-		*at = start;
-		first = 0;
-		bytes = want;
-		end = bridge_iov_add(b, 0, at, &bytes);
-	}
+	bridge_calls_reserve(b);
+	if (unlikely(r->fd < 0))
+		return;
+	n_iov = bridge_iov_add(bridge_calls_iov(b), 0, at, &bytes);
 	if (bytes < want) {
 		bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
 		at->m = NULL;
 		return;
 	}
-	memset(&batch->msgs[batch->n], 0, sizeof(batch->msgs[0]));
-	batch->msgs[batch->n].msg_hdr.msg_iov = &b->iov[first];
-	batch->msgs[batch->n].msg_hdr.msg_iovlen = end - first;
-	set_segment(batch, batch->n, seg);
-	batch->n_iov = end;
-	batch->n++;
+	set_segment(b->calls, bridge_call_add(b, r, BRIDGE_CALL_DGRAM, n_iov), seg);
 }
 
-/** All datagrams of one operation. */
-static void
-batch_op(struct bridge *b, struct bridge_rec *r, struct batch *batch, const struct l4x_op *op)
+void
+bridge_dgram_send(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 {
 	struct bridge_cursor at = { .m = op->dgram.m };
 	const uint32_t seg = op->dgram.seg == 0 ? op->len : op->dgram.seg;
 	uint32_t left = op->len;
 
+	if (header_differs(r, op)) {
+		bridge_rec_settle(b, r);
+		if (r->fd >= 0)
+			set_header(r, op);
+	}
 	do {
 		uint32_t bytes = RTE_MIN(left, seg);
 		bool gso = false;
@@ -366,29 +346,9 @@ batch_op(struct bridge *b, struct bridge_rec *r, struct batch *batch, const stru
 			if (gso)
 				bytes = RTE_MIN(left, segs * seg);
 		}
-		batch_add(b, r, batch, &at, bytes, gso ? (uint16_t)seg : 0);
+		send_message(b, r, &at, bytes, gso ? (uint16_t)seg : 0);
 		left -= bytes;
 	} while (left != 0 && at.m != NULL && r->fd >= 0);
-}
-
-void
-bridge_dgram_send(struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n)
-{
-	struct batch batch;
-	unsigned int i;
-
-	batch.n = batch.n_iov = 0;
-	for (i = 0; i < n && r->fd >= 0; i++) {
-		if (header_differs(r, &ops[i])) {
-			batch_flush(b, r, &batch);
-			if (r->fd >= 0)
-				set_header(r, &ops[i]);
-		}
-		batch_op(b, r, &batch, &ops[i]);
-	}
-	batch_flush(b, r, &batch);
-	for (i = 0; i < n; i++)
-		rte_pktmbuf_free(ops[i].dgram.m);
 }
 
 void

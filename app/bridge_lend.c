@@ -205,6 +205,18 @@ bridge_lender_used(struct bridge_lender *bl, uint32_t n)
 }
 
 void
+bridge_lender_put_back(struct bridge_lender *bl, struct rte_mbuf *const *heads, uint32_t n)
+{
+	if (bl->first < n) {
+		memmove(&bl->held[n], &bl->held[bl->first], bl->count * sizeof(bl->held[0]));
+		bl->first = n;
+	}
+	bl->first -= n;
+	bl->count += n;
+	memcpy(&bl->held[bl->first], heads, n * sizeof(bl->held[0]));
+}
+
+void
 bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
 {
 	struct bridge_worker *w = &b->workers[bl->l->worker];
@@ -256,14 +268,14 @@ serve_waiters(struct bridge *b, struct bridge_lender *bl)
 		r = bridge_list_pop(b, &bl->wait, BRIDGE_LIST_READY);
 		r->flags &= ~REC_ON_WAIT;
 		r->flags |= REC_SERVED;
-		if (likely(bridge_room(bridge_rec_worker(b, r)) >= BRIDGE_READ_FRAMES))
+		if (likely(bridge_room(bridge_rec_worker(b, r)) >= BRIDGE_READ_ROOM))
 			done += bridge_read(b, r);
 		else
 			bridge_ready(b, r);
 		if (next == last)
 			break;
 	}
-	return done;
+	return done + bridge_calls_run(b);
 }
 
 static void

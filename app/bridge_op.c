@@ -79,6 +79,13 @@ op_stream(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 	}
 }
 
+/** Is it of no matter to an operation whether SENDs that came before are carried out? */
+static bool
+is_apart(const struct l4x_op *op)
+{
+	return op->type == L4X_OP_ACK || op->type == L4X_OP_QUERY;
+}
+
 static void
 op_one(struct bridge *b, const struct l4x_op *op)
 {
@@ -98,27 +105,39 @@ op_one(struct bridge *b, const struct l4x_op *op)
 	r = bridge_rec_find(b, op->flow);
 	if (r == NULL)
 		return;
+	if (!is_apart(op))
+		bridge_rec_settle(b, r);
 	if (op->type == L4X_OP_CLOSE)
 		bridge_rec_drop(b, r, op->close.reset != 0);
 	else
 		op_stream(b, r, op);
 }
 
-static void
-free_ops(const struct l4x_op *ops, unsigned int n)
-{
-	unsigned int i;
-
-	for (i = 0; i < n; i++)
-		rte_pktmbuf_free(ops[i].type == L4X_OP_SEND ? ops[i].send.m : ops[i].dgram.m);
-}
-
 /** DGRAMs of one flow. */
 static void
 op_dgrams(struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n)
 {
+	unsigned int i;
+
 	bridge_rec_follow(b, r, ops[n - 1].dgram.queue);
-	bridge_dgram_send(b, r, ops, n);
+	for (i = 0; i < n; i++)
+		bridge_dgram_send(b, r, &ops[i]);
+}
+
+/** How many SENDs or DGRAMs of one flow there are in a row that, if SENDs, one call can carry. */
+static unsigned int
+run_of(const struct l4x_op *ops, unsigned int n)
+{
+	uint32_t segs = 0;
+	unsigned int i;
+
+	for (i = 0; i < n && ops[i].flow == ops[0].flow && ops[i].type == ops[0].type; i++) {
+		if (ops[i].type == L4X_OP_SEND)
+			segs += ops[i].send.m->nb_segs;
+		if (i != 0 && segs > BRIDGE_IOV)
+			break;
+	}
+	return i;
 }
 
 /** SENDs or DGRAMs of one flow in a row. @return how many */
@@ -126,18 +145,18 @@ static unsigned int
 op_run(struct bridge *b, const struct l4x_op *ops, unsigned int n)
 {
 	struct bridge_rec *r = bridge_rec_find(b, ops[0].flow);
-	unsigned int run = 1;
+	const unsigned int run = run_of(ops, n);
 
-	while (run < n && ops[run].flow == ops[0].flow && ops[run].type == ops[0].type)
-		run++;
 	if (unlikely(r == NULL))
-		free_ops(ops, run);
-	else if (ops[0].type == L4X_OP_SEND && r->kind == BRIDGE_STREAM)
-		bridge_tcp_send(b, r, ops, run);
-	else if (ops[0].type == L4X_OP_DGRAM && (r->kind == BRIDGE_DGRAM || r->kind == BRIDGE_PING))
+		return run;
+	if (ops[0].type == L4X_OP_SEND) {
+		bridge_rec_settle(b, r);
+		if (likely(r->kind == BRIDGE_STREAM))
+			bridge_tcp_send(b, r, ops, run);
+		return run;
+	}
+	if (likely(r->kind == BRIDGE_DGRAM || r->kind == BRIDGE_PING))
 		op_dgrams(b, r, ops, run);
-	else
-		free_ops(ops, run);
 	return run;
 }
 
@@ -151,6 +170,13 @@ do_ops(struct bridge *b, const struct l4x_op *ops, unsigned int n)
 			i += op_run(b, &ops[i], n - i);
 		else
 			op_one(b, &ops[i++]);
+	}
+	bridge_calls_run(b);
+	for (i = 0; i < n; i++) {
+		if (ops[i].type == L4X_OP_SEND)
+			rte_pktmbuf_free(ops[i].send.m);
+		else if (ops[i].type == L4X_OP_DGRAM)
+			rte_pktmbuf_free(ops[i].dgram.m);
 	}
 }
 

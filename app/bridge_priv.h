@@ -3,6 +3,7 @@
  * What the files of the bridge share. Who does what:
  *   bridge.c         life, records, the iteration: who is served next
  *   bridge_op.c      operations: who carries them out
+ *   bridge_call.c    socket calls of several flows, carried out together
  *   bridge_event.c   lists of records, events to workers
  *   bridge_lend.c    ports: lent buffers, steering
  *   bridge_tcp.c     open, adopt, connected, shut, close
@@ -19,6 +20,7 @@
 #include "bridge.h"
 
 #include <errno.h>
+#include <liburing.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -33,6 +35,8 @@
 
 /** Most iovecs of one call (UIO_MAXIOV). */
 #define BRIDGE_IOV 1024
+/** Calls that are carried out together, at most. */
+#define BRIDGE_CALLS 64
 /** Operations taken from one worker's ring at a time. */
 #define BRIDGE_OP_BURST 64
 #define BRIDGE_EPOLL_BURST 128
@@ -44,12 +48,16 @@
 #define BRIDGE_READ_LEAST 2048u
 /** Frames read from one socket in one call. */
 #define BRIDGE_READ_FRAMES 256
+/** Room for events before a socket is read, those of reads that are gathered included. */
+#define BRIDGE_READ_ROOM (3 * BRIDGE_READ_FRAMES)
+/** A read of more buffers than that is carried out by itself: its copying is what costs. */
+#define BRIDGE_READ_FEW 8
 /** Acknowledged bytes that are left in a socket, to consume more of them with one call ... */
 #define BRIDGE_CONSUME_BYTES (64u << 10)
 /** ... while a peer on this host has filled it. */
 #define BRIDGE_CONSUME_LOCAL (1024u << 10)
-/** Room for events below which the ring is looked at again: a call's datagrams, in trains. */
-#define BRIDGE_ROOM_PLENTY 4096u
+/** Room for events below which the ring is looked at again: half of it. */
+#define BRIDGE_ROOM_PLENTY 2048u
 /** Datagrams taken with one call. */
 #define BRIDGE_DGRAMS 32u
 /** Largest message that a datagram socket can hand over. */
@@ -97,6 +105,7 @@ enum bridge_kind {
 #define REC_NAMED 0x4000u    /* CONNECTED is to tell the socket's own name */
 #define REC_SERVED 0x8000u   /* it has waited for buffers, and it is its turn */
 #define REC_DYING 0x2000u    /* it has failed with err; what has come before is read first */
+#define REC_CALL 0x80000u    /* a call is gathered, see bridge_call.c */
 /* What is due to be told, in this order. */
 #define REC_DUE_CONNECTED 0x10000u
 #define REC_DUE_SENT 0x20000u
@@ -218,11 +227,61 @@ struct bridge_spares {
 	int fds[BRIDGE_SPARES];
 };
 
-/** One frame of a read: which heads of the lender it is laid over. */
+/** One frame of a read: how many lent buffers it is laid over. */
 struct bridge_frame {
 	uint16_t heads;
 	uint32_t bytes;
 };
+
+/** A read that is laid out over lent buffers. */
+struct bridge_plan {
+	struct bridge_lender *bl;
+	struct rte_mbuf **heads; /**< the buffers, taken out of the lender's */
+	struct bridge_frame *frames;
+	uint32_t n_heads, n_frames;
+	uint32_t bytes; /**< payload that fits */
+	uint32_t skip;  /**< bytes in front of it that were read before */
+	bool mergeable;
+	uint8_t head_len;
+};
+
+enum bridge_call_kind {
+	BRIDGE_CALL_SEND,
+	BRIDGE_CALL_DGRAM,
+	BRIDGE_CALL_DISCARD,
+	BRIDGE_CALL_PEEK,
+};
+
+/** A socket call of a flow: its message is that of the same number in struct bridge_calls. */
+struct bridge_call {
+	uint64_t handle; /**< r->handle when it was gathered */
+	struct bridge_rec *r;
+	int fd;
+	int ret;        /**< what the call has returned, or -errno */
+	uint32_t bytes; /**< SEND, DISCARD: how many are meant */
+	uint8_t kind;   /**< enum bridge_call_kind */
+	uint16_t seg;   /**< DGRAM: UDP_SEGMENT's, 0: one datagram */
+	struct bridge_plan plan;
+};
+
+/** What is gathered, and what it refers to. */
+struct bridge_calls {
+	uint32_t n, n_iov, n_heads;
+	unsigned int told; /**< events, by calls that made room for others */
+	struct bridge_call call[BRIDGE_CALLS];
+	struct mmsghdr msgs[BRIDGE_CALLS];
+	union {
+		char buf[CMSG_SPACE(sizeof(uint16_t))];
+		struct cmsghdr align;
+	} control[BRIDGE_CALLS]; /**< UDP_SEGMENT */
+	struct iovec iov[2 * BRIDGE_IOV];
+	struct rte_mbuf *heads[2 * BRIDGE_READ_FRAMES];
+	struct bridge_frame frames[2 * BRIDGE_READ_FRAMES]; /**< from the same place on as heads */
+	bool together;                                      /**< by the ring */
+	struct io_uring ring;
+};
+static_assert(2 * BRIDGE_READ_FRAMES + BRIDGE_READ_FRAMES <= BRIDGE_HELD,
+	"what calls have taken of a lender's buffers can be put back");
 
 struct bridge {
 	struct bridge_params p;
@@ -246,9 +305,9 @@ struct bridge {
 	struct bridge_token *tokens;
 	uint16_t *free_tokens;
 	struct bridge_spares spares[BRIDGE_FAMILIES];
-	uint8_t *scratch;            /**< BRIDGE_DGRAMS x BRIDGE_MSG_BYTES, mapped lazily */
-	struct iovec *iov;           /**< BRIDGE_IOV */
-	struct bridge_frame *frames; /**< BRIDGE_READ_FRAMES */
+	uint8_t *scratch;  /**< BRIDGE_DGRAMS x BRIDGE_MSG_BYTES, mapped lazily */
+	struct iovec *iov; /**< BRIDGE_IOV, of calls that are carried out at once */
+	struct bridge_calls *calls;
 	uint64_t counters[BRIDGE_COUNTS];
 };
 
@@ -279,7 +338,7 @@ struct bridge_rec *bridge_rec_find(struct bridge *b, uint64_t handle);
 struct bridge_rec *bridge_rec_take(struct bridge *b, uint64_t handle);
 /** Close the socket, if there is one, and forget the record. */
 void bridge_rec_drop(struct bridge *b, struct bridge_rec *r, bool reset);
-/** A socket's turn to be read. @return how much was done */
+/** A socket's turn to be read, which bridge_calls_run() ends. @return how much was done so far */
 unsigned int bridge_read(struct bridge *b, struct bridge_rec *r);
 /** Register the socket in the epoll set. 0 or -errno. */
 int bridge_rec_watch(struct bridge *b, struct bridge_rec *r);
@@ -294,6 +353,35 @@ void bridge_count_socket_error(struct bridge *b, int err);
 
 /** Carry out what the worker has asked for. @return number of operations */
 unsigned int bridge_ops_poll(struct bridge *b, struct bridge_worker *w);
+
+/* ---- bridge_call.c ---- */
+
+/** 0 or -errno */
+int bridge_calls_init(struct bridge *b);
+void bridge_calls_fini(struct bridge *b);
+/** Have room for the calls of one read or run of SENDs; what was gathered may be carried out. */
+void bridge_calls_reserve(struct bridge *b);
+/** Where the next call's iovecs are to be laid out; room for BRIDGE_IOV. */
+static inline struct iovec *
+bridge_calls_iov(const struct bridge *b)
+{
+	return &b->calls->iov[b->calls->n_iov];
+}
+/**
+ * A call more, with so many of these iovecs. Until it is over, bridge_rec_settle() comes before
+ * anything else that is done with the record's socket.
+ */
+struct bridge_call *bridge_call_add(
+	struct bridge *b, struct bridge_rec *r, enum bridge_call_kind kind, uint32_t n_iov);
+/** Carry out what is gathered. @return events told since it was last called */
+unsigned int bridge_calls_run(struct bridge *b);
+/** Before anything else is done with a record: what is gathered of it is carried out. */
+static inline void
+bridge_rec_settle(struct bridge *b, const struct bridge_rec *r)
+{
+	if (unlikely(r->flags & REC_CALL))
+		bridge_calls_run(b);
+}
 
 /* ---- bridge_event.c ---- */
 
@@ -346,6 +434,8 @@ bridge_lender_at(const struct bridge_lender *bl, uint32_t i)
 }
 /** The first n of the buffers in hand are another's. */
 void bridge_lender_used(struct bridge_lender *bl, uint32_t n);
+/** Of those, n come back unused. */
+void bridge_lender_put_back(struct bridge_lender *bl, struct rte_mbuf *const *heads, uint32_t n);
 /** No buffer: park the record, have the worker lend more. */
 void bridge_lender_wait(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl);
 /** The memory of the record's guest is gone: its worker is to know, before mbufs there are freed.
@@ -375,9 +465,11 @@ void bridge_tcp_drain(struct bridge *b, struct bridge_rec *r);
 
 /* ---- bridge_send.c ---- */
 
-/** n operations SEND of one flow; their mbufs are freed. */
+/** n operations SEND of one flow, in one call. Their mbufs stay until it is over. */
 void bridge_tcp_send(
 	struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n);
+/** The call is over. */
+void bridge_tcp_sent(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c);
 /** Fill in what SENT and CONNECTED tell. */
 void bridge_tcp_tell(struct bridge *b, struct bridge_rec *r, struct l4x_event *ev);
 
@@ -387,20 +479,23 @@ struct bridge_cursor {
 	uint32_t off; /**< bytes of m that are done with; may lie past its end */
 };
 /**
- * Append data of the chain to the bridge's iovecs, of which n are taken, and move on.
+ * Append data of the chain to BRIDGE_IOV iovecs, of which n are taken, and move on.
  * @param bytes at most so many; receives how many
  * @return number of iovecs taken now
  */
-uint32_t bridge_iov_add(struct bridge *b, uint32_t n, struct bridge_cursor *at, uint32_t *bytes);
+uint32_t bridge_iov_add(struct iovec *iov, uint32_t n, struct bridge_cursor *at, uint32_t *bytes);
 
 /* ---- bridge_read.c ---- */
 
-/** Read once, as much as the budget allows. @return events told */
-unsigned int bridge_tcp_read(struct bridge *b, struct bridge_rec *r);
+/** Read once, as much as the budget allows: the calls are gathered, see bridge_call.c. */
+void bridge_tcp_read(struct bridge *b, struct bridge_rec *r);
+/** The peek is over: what was read is told, buffers left are put back. @return events told */
+unsigned int bridge_tcp_peeked(
+	struct bridge *b, struct bridge_rec *r, const struct bridge_call *c, bool live);
+/** What was acknowledged has been consumed; ret: bytes, or -errno. */
+void bridge_tcp_consumed(struct bridge *b, struct bridge_rec *r, int ret);
 void bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op);
 void bridge_tcp_rewind(struct bridge *b, struct bridge_rec *r, uint64_t off);
-/** Consume what the guest has acknowledged. */
-void bridge_tcp_consume(struct bridge *b, struct bridge_rec *r);
 
 /* ---- bridge_dgram.c, bridge_dgram_rx.c, bridge_err.c ---- */
 
@@ -409,9 +504,11 @@ void bridge_dgram_open(struct bridge *b, struct bridge_rec *r, const struct l4x_
 int bridge_dgram_ask_local(int fd, bool v4, bool v6);
 /** Have DSCP, ECN and TTL told of what is received by these families. */
 void bridge_dgram_ask_header(int fd, bool v4, bool v6);
-/** n operations DGRAM of one flow; their mbufs are freed. */
-void bridge_dgram_send(
-	struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n);
+/** An operation DGRAM, in one call or more. Its mbufs stay until they are over. */
+void bridge_dgram_send(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op);
+/** A call is over. */
+void bridge_dgram_sent(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c,
+	const struct msghdr *msg);
 void bridge_dgram_events(struct bridge *b, struct bridge_rec *r, uint32_t events);
 /** Error queue and datagrams, as much as the budget allows. @return events told */
 unsigned int bridge_dgram_read(struct bridge *b, struct bridge_rec *r);

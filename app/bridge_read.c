@@ -7,17 +7,6 @@
 #define DISCARD_IOV 16
 #define DISCARD_BYTES (BRIDGE_DGRAMS * BRIDGE_MSG_BYTES)
 
-/** A read that is being laid out over lent buffers. */
-struct plan {
-	struct bridge_lender *bl;
-	uint32_t n_iov, n_frames;
-	uint32_t heads; /**< buffers that frames were laid over */
-	uint32_t avail; /**< buffers in hand */
-	uint32_t bytes; /**< payload that fits */
-	bool mergeable;
-	uint8_t head_len;
-};
-
 /**
  * Where payload begins in a segment. The first buffer of a frame begins with the port's own header
  * and leaves room for L2..L4; a buffer that continues a frame is filled from its very start.
@@ -30,18 +19,27 @@ payload_off(const struct rte_mbuf *head, const struct rte_mbuf *seg, bool first,
 	return first ? (uint32_t)seg->data_off + head_len : 0;
 }
 
+/** A read that is being laid out: the lender's buffers, of which p has taken the first. */
+struct layout {
+	struct bridge_plan *p;
+	struct iovec *iov;
+	uint32_t n_iov;
+	uint32_t avail; /**< buffers in hand */
+};
+
 /** Lay one frame over the buffers that follow. @return its bytes; 0: no buffer, or no iovec */
 static uint32_t
-plan_frame(struct bridge *b, struct plan *p, uint32_t want)
+plan_frame(struct layout *l, uint32_t want)
 {
+	struct bridge_plan *p = l->p;
 	uint32_t bytes = 0, heads = 0;
 
-	while (bytes < want && p->heads + heads < p->avail && p->n_iov < BRIDGE_IOV &&
+	while (bytes < want && p->n_heads + heads < l->avail && l->n_iov < BRIDGE_IOV &&
 		(heads == 0 || p->mergeable)) {
-		struct rte_mbuf *head = bridge_lender_at(p->bl, p->heads + heads);
+		struct rte_mbuf *head = bridge_lender_at(p->bl, p->n_heads + heads);
 		struct rte_mbuf *seg;
 
-		for (seg = head; seg != NULL && bytes < want && p->n_iov < BRIDGE_IOV;
+		for (seg = head; seg != NULL && bytes < want && l->n_iov < BRIDGE_IOV;
 			seg = seg->next) {
 			const uint32_t off = payload_off(head, seg, heads == 0, p->head_len);
 			uint32_t room = off < seg->buf_len ? seg->buf_len - off : 0;
@@ -49,16 +47,17 @@ plan_frame(struct bridge *b, struct plan *p, uint32_t want)
 			room = RTE_MIN(room, want - bytes);
 			if (room == 0)
 				continue;
-			b->iov[p->n_iov].iov_base = (char *)seg->buf_addr + off;
-			b->iov[p->n_iov++].iov_len = room;
+			l->iov[l->n_iov].iov_base = (char *)seg->buf_addr + off;
+			l->iov[l->n_iov++].iov_len = room;
 			bytes += room;
 		}
+		p->heads[p->n_heads + heads] = head;
 		heads++;
 	}
 	if (bytes == 0)
 		return 0;
-	b->frames[p->n_frames++] = (struct bridge_frame){ (uint16_t)heads, bytes };
-	p->heads += heads;
+	p->frames[p->n_frames++] = (struct bridge_frame){ (uint16_t)heads, bytes };
+	p->n_heads += heads;
 	p->bytes += bytes;
 	return bytes;
 }
@@ -72,42 +71,46 @@ head_usable(const struct rte_mbuf *head, uint8_t head_len)
 
 /** Lay out a read of up to want bytes, which the guest's window, or just what is expected, ends. */
 static void
-plan_read(
-	struct bridge *b, const struct bridge_rec *r, struct plan *p, uint32_t want, bool at_window)
+plan_frames(const struct bridge_rec *r, struct layout *l, uint32_t want, bool at_window)
 {
-	while (p->n_frames < BRIDGE_READ_FRAMES && p->heads < p->avail) {
+	struct bridge_plan *p = l->p;
+
+	while (p->n_frames < BRIDGE_READ_FRAMES && p->n_heads < l->avail) {
 		const uint32_t left = want - p->bytes;
 
 		/* A frame cut short without need would be a small segment in the middle. */
 		if (left == 0 || (p->n_frames != 0 && left < r->frame_max && !at_window))
 			break;
-		if (!head_usable(bridge_lender_at(p->bl, p->heads), p->head_len))
+		if (!head_usable(bridge_lender_at(p->bl, p->n_heads), p->head_len))
 			break;
-		if (plan_frame(b, p, RTE_MIN(left, r->frame_max)) == 0)
+		if (plan_frame(l, RTE_MIN(left, r->frame_max)) == 0)
 			break;
 	}
+	bridge_lender_used(p->bl, p->n_heads);
 }
 
 /** A buffer without room for the headers is of no use to anybody: back to the guest. */
 static void
-drop_unusable(struct plan *p)
+drop_unusable(struct layout *l)
 {
-	while (p->avail != 0 && !head_usable(bridge_lender_at(p->bl, 0), p->head_len)) {
-		rte_pktmbuf_free(bridge_lender_at(p->bl, 0));
-		bridge_lender_used(p->bl, 1);
-		p->avail--;
+	struct bridge_lender *bl = l->p->bl;
+
+	while (l->avail != 0 && !head_usable(bridge_lender_at(bl, 0), l->p->head_len)) {
+		rte_pktmbuf_free(bridge_lender_at(bl, 0));
+		bridge_lender_used(bl, 1);
+		l->avail--;
 	}
 }
 
 /** The first frame's buffers, now holding so many bytes, as one chain. */
 static struct rte_mbuf *
-make_frame(const struct plan *p, uint32_t *next_head, uint32_t bytes)
+make_frame(const struct bridge_plan *p, uint32_t *next_head, uint32_t bytes)
 {
 	struct rte_mbuf *frame = NULL, *last = NULL;
 	uint32_t left = bytes;
 
 	do {
-		struct rte_mbuf *head = bridge_lender_at(p->bl, (*next_head)++);
+		struct rte_mbuf *head = p->heads[(*next_head)++];
 		struct rte_mbuf *seg;
 
 		for (seg = head; seg != NULL; seg = seg->next) {
@@ -134,25 +137,29 @@ make_frame(const struct plan *p, uint32_t *next_head, uint32_t bytes)
 	return frame;
 }
 
-/** bytes have been read into the plan's frames: tell the worker. @return events */
+/**
+ * bytes have been read into the plan's frames: tell the worker.
+ * @param used receives how many buffers that took
+ * @return events
+ */
 static unsigned int
-tell_data(struct bridge *b, struct bridge_rec *r, const struct plan *p, uint32_t bytes)
+tell_data(struct bridge *b, struct bridge_rec *r, const struct bridge_plan *p, uint32_t bytes,
+	uint32_t *used)
 {
 	struct bridge_worker *w = bridge_rec_worker(b, r);
-	uint32_t next_head = 0, i;
+	uint32_t i;
 
 	for (i = 0; bytes != 0; i++) {
-		const uint32_t len = RTE_MIN(bytes, b->frames[i].bytes);
+		const uint32_t len = RTE_MIN(bytes, p->frames[i].bytes);
 		struct l4x_event *ev = bridge_event(b, w, L4X_EV_DATA);
 
 		ev->flow = r->handle;
 		ev->len = len;
 		ev->data.off = r->read_off;
-		ev->data.m = make_frame(p, &next_head, len);
+		ev->data.m = make_frame(p, used, len);
 		r->read_off += len;
 		bytes -= len;
 	}
-	bridge_lender_used(p->bl, next_head);
 	r->top = RTE_MAX(r->top, r->read_off);
 	return i;
 }
@@ -174,24 +181,24 @@ tell_eof(struct bridge *b, struct bridge_rec *r)
 
 /**
  * Without SO_PEEK_OFF a peek begins with what was read before: let that go to the scratch area.
- * @return bytes to be skipped; UINT32_MAX: too much is unacknowledged to read on
+ * @return false: too much is unacknowledged to read on
  */
-static uint32_t
-plan_discard(struct bridge *b, const struct bridge_rec *r, struct plan *p)
+static bool
+plan_skip(struct bridge *b, const struct bridge_rec *r, struct layout *l)
 {
 	uint64_t left = r->read_off - r->consumed;
-	const uint64_t skip = left;
 
 	if (b->p.peek_off)
-		return 0;
+		return true;
 	if (left > (uint64_t)DISCARD_IOV * DISCARD_BYTES)
-		return UINT32_MAX;
-	for (; left != 0; p->n_iov++) {
-		b->iov[p->n_iov].iov_base = b->scratch;
-		b->iov[p->n_iov].iov_len = RTE_MIN(left, (uint64_t)DISCARD_BYTES);
-		left -= b->iov[p->n_iov].iov_len;
+		return false;
+	l->p->skip = (uint32_t)left;
+	for (; left != 0; l->n_iov++) {
+		l->iov[l->n_iov].iov_base = b->scratch;
+		l->iov[l->n_iov].iov_len = RTE_MIN(left, (uint64_t)DISCARD_BYTES);
+		left -= l->iov[l->n_iov].iov_len;
 	}
-	return (uint32_t)skip;
+	return true;
 }
 
 /**
@@ -206,7 +213,7 @@ expected(const struct bridge_rec *r)
 }
 
 static void
-expect_next(struct bridge_rec *r, const struct plan *p, uint32_t bytes)
+expect_next(struct bridge_rec *r, const struct bridge_plan *p, uint32_t bytes)
 {
 	const uint32_t twice =
 		RTE_MIN(RTE_MAX(bytes * 2, BRIDGE_READ_LEAST), BRIDGE_READ_BYTES / 2);
@@ -250,32 +257,33 @@ read_dry(struct bridge *b, struct bridge_rec *r)
 	consume_soon(b, r);
 }
 
-/** What recvmsg() returned. @return events told */
-static unsigned int
-after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t n, uint32_t skip)
+/** What recvmsg() returned. @return bytes that are new */
+static uint32_t
+after_peek(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c, unsigned int *told)
 {
-	uint32_t bytes;
+	const struct bridge_plan *p = &c->plan;
+	uint32_t n, bytes;
 
-	bridge_count(b, BRIDGE_COUNT_RECV_CALLS, 1);
-	if (n < 0) {
-		if (errno == EAGAIN || errno == EINTR)
+	if (c->ret < 0) {
+		if (c->ret == -EAGAIN || c->ret == -EINTR)
 			read_dry(b, r);
 		else
-			bridge_rec_fail_io(b, r, errno);
+			bridge_rec_fail_io(b, r, -c->ret);
 		return 0;
 	}
-	if ((uint32_t)n <= skip) {
+	n = (uint32_t)c->ret;
+	if (n <= p->skip) {
 		/* With bytes in front of it, the end looks like "nothing yet", and so does an
 		 * urgent mark, which lets nobody pass until it is consumed. */
 		if (n == 0 ||
 			((r->flags & (REC_PEER_CLOSED | REC_URGENT)) == REC_PEER_CLOSED &&
-				(uint32_t)n == skip))
-			return tell_eof(b, r);
-		if (!(r->flags & REC_URGENT))
+				n == p->skip))
+			*told += tell_eof(b, r);
+		else if (!(r->flags & REC_URGENT))
 			read_dry(b, r);
 		return 0;
 	}
-	bytes = (uint32_t)n - skip;
+	bytes = n - p->skip;
 	bridge_count(b, BRIDGE_COUNT_RECV_BYTES, bytes);
 	expect_next(r, p, bytes);
 	/* The queue is empty, and new data makes a new edge; only an end or an urgent mark, which
@@ -284,54 +292,138 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct plan *p, ssize_t
 		r->flags &= ~REC_READABLE;
 	if (bytes < p->bytes)
 		consume_soon(b, r);
-	return tell_data(b, r, p, bytes);
+	return bytes;
 }
 
 unsigned int
-bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
+bridge_tcp_peeked(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c, bool live)
 {
-	struct plan p = { .bl = bridge_rec_lender_in_use(b, r), .head_len = r->head_len };
-	struct msghdr msg = { .msg_iov = b->iov };
-	unsigned int told;
-	uint32_t want, skip;
-	uint64_t left;
-	ssize_t n;
+	const struct bridge_plan *p = &c->plan;
+	uint32_t bytes = 0, used = 0;
+	unsigned int told = 0;
 
-	if (r->flags & REC_CONSUME) {
-		r->flags &= ~REC_CONSUME;
-		bridge_tcp_consume(b, r);
-	}
-	if (unlikely(r->flags & REC_DYING) && bridge_tcp_drained(r)) {
-		bridge_rec_fail(b, r, r->err);
-		return 1;
-	}
-	if (!(r->flags & REC_READABLE) || r->read_off >= r->limit || r->frame_max == 0)
-		return 0;
-	left = r->limit - r->read_off;
-	want = (uint32_t)RTE_MIN(left, (uint64_t)expected(r));
-	p.avail = bridge_lender_fill(p.bl, r, BRIDGE_READ_FRAMES);
-	/* Pairs with bridge_lender_fill(): read after RUNNING was seen. */
-	p.mergeable = atomic_load_explicit(&p.bl->l->mergeable, memory_order_relaxed) != 0;
-	drop_unusable(&p);
-	skip = plan_discard(b, r, &p);
-	if (skip == UINT32_MAX)
-		return 0;
-	plan_read(b, r, &p, want, want == left);
-	if (p.bytes == 0) {
-		bridge_lender_wait(b, r, p.bl);
-		return 0;
-	}
-	msg.msg_iovlen = p.n_iov;
-	n = recvmsg(r->fd, &msg, MSG_PEEK | MSG_DONTWAIT);
-	told = after_peek(b, r, &p, n, skip);
+	if (likely(live))
+		bytes = after_peek(b, r, c, &told);
+	if (bytes != 0)
+		told += tell_data(b, r, p, bytes, &used);
+	bridge_lender_put_back(p->bl, &p->heads[used], p->n_heads - used);
 	if (told != 0 && r->flags & REC_READABLE &&
 		(r->read_off < r->limit || r->flags & REC_DYING))
 		bridge_ready(b, r);
 	return told;
 }
 
+/**
+ * Lay a read out, and gather it.
+ * @return buffers it is laid over; 0: there is none
+ */
+static uint32_t
+gather_peek(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
+{
+	const uint64_t left = r->limit - r->read_off;
+	const uint32_t want = (uint32_t)RTE_MIN(left, (uint64_t)expected(r));
+	struct bridge_calls *cs = b->calls;
+	struct bridge_plan p = {
+		.bl = bl,
+		.heads = &cs->heads[cs->n_heads],
+		.frames = &cs->frames[cs->n_heads],
+		.head_len = r->head_len,
+	};
+	struct layout l = { .p = &p, .iov = bridge_calls_iov(b) };
+
+	l.avail = bridge_lender_fill(bl, r, BRIDGE_READ_FRAMES);
+	/* Pairs with bridge_lender_fill(): read after RUNNING was seen. */
+	p.mergeable = atomic_load_explicit(&bl->l->mergeable, memory_order_relaxed) != 0;
+	drop_unusable(&l);
+	if (!plan_skip(b, r, &l))
+		return UINT32_MAX;
+	plan_frames(r, &l, want, want == left);
+	if (p.bytes == 0)
+		return 0;
+	bridge_call_add(b, r, BRIDGE_CALL_PEEK, l.n_iov)->plan = p;
+	cs->n_heads += p.n_heads;
+	return p.n_heads;
+}
+
+/** Consume what is acknowledged, with the calls that are gathered. */
+static void
+gather_discard(struct bridge *b, struct bridge_rec *r)
+{
+	const uint64_t due = r->acked - r->consumed;
+
+	if (due != 0)
+		bridge_call_add(b, r, BRIDGE_CALL_DISCARD, 0)->bytes =
+			(uint32_t)RTE_MIN(due, (uint64_t)DISCARD_BYTES);
+}
+
+/** @return false: the socket turned out to be broken */
+static bool
+consume_first(struct bridge *b, struct bridge_rec *r)
+{
+	if (r->flags & REC_CONSUME) {
+		r->flags &= ~REC_CONSUME;
+		gather_discard(b, r);
+		/* These look at what the socket holds: without SO_PEEK_OFF each peek does. */
+		if (!b->p.peek_off || r->flags & REC_DYING)
+			b->calls->told += bridge_calls_run(b);
+	}
+	return r->kind == BRIDGE_STREAM;
+}
+
 void
-bridge_tcp_consume(struct bridge *b, struct bridge_rec *r)
+bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
+{
+	struct bridge_lender *bl = bridge_rec_lender_in_use(b, r);
+	const uint32_t served = r->flags & REC_SERVED;
+	uint32_t heads;
+
+	bridge_calls_reserve(b);
+	if (!consume_first(b, r))
+		return;
+	if (unlikely(r->flags & REC_DYING) && bridge_tcp_drained(r)) {
+		bridge_rec_fail(b, r, r->err);
+		return;
+	}
+	if (!(r->flags & REC_READABLE) || r->read_off >= r->limit || r->frame_max == 0)
+		return;
+	heads = gather_peek(b, r, bl);
+	if (unlikely(heads == 0) && b->calls->n != 0) {
+		/* Reads that are gathered may put buffers back. */
+		b->calls->told += bridge_calls_run(b);
+		r->flags |= served;
+		heads = r->kind == BRIDGE_STREAM ? gather_peek(b, r, bl) : UINT32_MAX;
+	}
+	if (unlikely(heads == 0))
+		bridge_lender_wait(b, r, bl);
+	else if (heads > BRIDGE_READ_FEW && heads != UINT32_MAX)
+		b->calls->told += bridge_calls_run(b);
+}
+
+/** Bytes were taken out of the socket; ret: how many, or -errno. @return false: no more now */
+static bool
+after_discard(struct bridge *b, struct bridge_rec *r, int ret)
+{
+	if (unlikely(ret <= 0)) {
+		/* What was peeked is there, so this is a broken socket. The record stands still
+		 * where the socket does. */
+		if (ret < 0 && ret != -EAGAIN && ret != -EINTR)
+			bridge_rec_fail(b, r, -ret);
+		return false;
+	}
+	r->consumed += (uint64_t)ret;
+	return true;
+}
+
+void
+bridge_tcp_consumed(struct bridge *b, struct bridge_rec *r, int ret)
+{
+	if (after_discard(b, r, ret))
+		consume_soon(b, r);
+}
+
+/** All that is acknowledged, at once. */
+static void
+consume_all(struct bridge *b, struct bridge_rec *r)
 {
 	while (r->consumed < r->acked) {
 		const size_t want =
@@ -340,14 +432,8 @@ bridge_tcp_consume(struct bridge *b, struct bridge_rec *r)
 		const ssize_t n = recv(r->fd, b->scratch, want, MSG_TRUNC | MSG_DONTWAIT);
 
 		bridge_count(b, BRIDGE_COUNT_DISCARD_CALLS, 1);
-		if (n <= 0) {
-			/* What was peeked is there, so this is a broken socket. The record stands
-			 * still where the socket does. */
-			if (n < 0 && errno != EAGAIN && errno != EINTR)
-				bridge_rec_fail(b, r, errno);
+		if (!after_discard(b, r, n < 0 ? -errno : (int)n))
 			return;
-		}
-		r->consumed += (uint64_t)n;
 	}
 }
 
@@ -391,7 +477,8 @@ bridge_tcp_ack(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 	if (jump)
 		r->read_off = r->acked;
 	if (unlikely(jump)) {
-		bridge_tcp_consume(b, r);
+		bridge_rec_settle(b, r);
+		consume_all(b, r);
 		set_peek_off(b, r);
 	}
 	if (r->kind == BRIDGE_STREAM)

@@ -16,7 +16,7 @@
 #define TCP_INFO_WITH_WND (offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof(uint32_t))
 
 uint32_t
-bridge_iov_add(struct bridge *b, uint32_t n, struct bridge_cursor *at, uint32_t *bytes)
+bridge_iov_add(struct iovec *iov, uint32_t n, struct bridge_cursor *at, uint32_t *bytes)
 {
 	const uint32_t max = *bytes;
 	uint32_t total = 0;
@@ -31,13 +31,43 @@ bridge_iov_add(struct bridge *b, uint32_t n, struct bridge_cursor *at, uint32_t 
 			continue;
 		}
 		take = RTE_MIN(len - at->off, max - total);
-		b->iov[n].iov_base = rte_pktmbuf_mtod_offset(at->m, void *, at->off);
-		b->iov[n++].iov_len = take;
+		iov[n].iov_base = rte_pktmbuf_mtod_offset(at->m, void *, at->off);
+		iov[n++].iov_len = take;
 		at->off += take;
 		total += take;
 	}
 	*bytes = total;
 	return n;
+}
+
+/** Gather what is in order. @return number of iovecs, of *bytes */
+static uint32_t
+gather(struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n,
+	uint32_t *bytes)
+{
+	struct iovec *iov = bridge_calls_iov(b);
+	uint64_t next = r->taken;
+	uint32_t n_iov = 0;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		const uint64_t end = ops[i].send.off + ops[i].len;
+		struct bridge_cursor at = { .m = ops[i].send.m };
+		uint32_t part;
+
+		if (ops[i].send.off > next) {
+			r->flags |= REC_SHORT;
+			continue;
+		}
+		if (end <= next)
+			continue;
+		at.off = (uint32_t)RTE_MIN(next - ops[i].send.off, (uint64_t)UINT32_MAX);
+		part = (uint32_t)(end - next);
+		n_iov = bridge_iov_add(iov, n_iov, &at, &part);
+		next += part;
+	}
+	*bytes = (uint32_t)(next - r->taken);
+	return n_iov;
 }
 
 /** The socket has not taken all. */
@@ -48,80 +78,54 @@ sent_short(struct bridge *b, struct bridge_rec *r)
 	r->flags |= REC_SHORT | REC_ASK;
 }
 
-/** Send what is gathered. @return false: the rest is not to be sent */
-static bool
-send_gathered(struct bridge *b, struct bridge_rec *r, uint32_t n_iov, uint32_t bytes)
+/** What sendmsg() returned. */
+static void
+after_send(struct bridge *b, struct bridge_rec *r, int ret, uint32_t bytes)
 {
-	const struct msghdr msg = { .msg_iov = b->iov, .msg_iovlen = n_iov };
-	const ssize_t n = sendmsg(r->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
-	if (unlikely(n < 0)) {
-		if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
+	if (unlikely(ret < 0)) {
+		if (ret == -EAGAIN || ret == -EINTR || ret == -ENOBUFS)
 			sent_short(b, r);
 		else
-			bridge_rec_fail_io(b, r, errno);
-		return false;
+			bridge_rec_fail_io(b, r, -ret);
+		return;
 	}
-	bridge_count(b, BRIDGE_COUNT_SEND_BYTES, (uint64_t)n);
-	r->taken += (uint64_t)n;
-	r->used += (uint32_t)n + SEND_OVERHEAD;
-	if (likely((uint32_t)n == bytes))
-		return true;
-	sent_short(b, r);
-	return false;
+	bridge_count(b, BRIDGE_COUNT_SEND_BYTES, (uint64_t)ret);
+	r->taken += (uint64_t)ret;
+	r->used += (uint32_t)ret + SEND_OVERHEAD;
+	if (unlikely((uint32_t)ret != bytes))
+		sent_short(b, r);
 }
 
-/** Gather what is in order, send it. @return false: what follows is not to be sent */
-static bool
-send_ops(struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n)
+/** SENDs are done with, whatever came of them. */
+static void
+send_over(struct bridge *b, struct bridge_rec *r)
 {
-	uint64_t next = r->taken;
-	uint32_t n_iov = 0, gathered = 0;
-	unsigned int i;
-
-	for (i = 0; i < n; i++) {
-		const uint64_t end = ops[i].send.off + ops[i].len;
-		struct bridge_cursor at = { .m = ops[i].send.m };
-
-		if (ops[i].send.off > next) {
-			r->flags |= REC_SHORT;
-			continue;
-		}
-		at.off = (uint32_t)RTE_MIN(next - ops[i].send.off, (uint64_t)UINT32_MAX);
-		while (next < end) {
-			uint32_t bytes = (uint32_t)(end - next);
-
-			n_iov = bridge_iov_add(b, n_iov, &at, &bytes);
-			gathered += bytes;
-			next += bytes;
-			if (bytes == 0 && n_iov < BRIDGE_IOV)
-				break; /* the chain is shorter than it says */
-			if (n_iov < BRIDGE_IOV)
-				continue;
-			if (!send_gathered(b, r, n_iov, gathered))
-				return false;
-			n_iov = gathered = 0;
-		}
-	}
-	return n_iov == 0 || send_gathered(b, r, n_iov, gathered);
+	if (unlikely(r->flags & REC_SHUT_WANTED && (uint32_t)r->taken == r->shut_off))
+		bridge_tcp_shut(b, r, r->taken);
+	if (likely(r->kind == BRIDGE_STREAM))
+		bridge_due(b, r, REC_DUE_SENT);
 }
 
 void
 bridge_tcp_send(struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n)
 {
-	unsigned int i;
+	uint32_t n_iov = 0, bytes;
 
+	bridge_calls_reserve(b);
 	if (likely(!(r->flags & (REC_SHUT_DONE | REC_DYING))))
-		send_ops(b, r, ops, n);
-	for (i = 0; i < n; i++)
-		rte_pktmbuf_free(ops[i].send.m);
-	if (unlikely(r->kind != BRIDGE_STREAM))
-		return;
-	if (unlikely(r->flags & REC_SHUT_WANTED && (uint32_t)r->taken == r->shut_off))
-		bridge_tcp_shut(b, r, r->taken);
+		n_iov = gather(b, r, ops, n, &bytes);
+	if (likely(n_iov != 0))
+		bridge_call_add(b, r, BRIDGE_CALL_SEND, n_iov)->bytes = bytes;
+	else
+		send_over(b, r);
+}
+
+void
+bridge_tcp_sent(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c)
+{
+	after_send(b, r, c->ret, c->bytes);
 	if (likely(r->kind == BRIDGE_STREAM))
-		bridge_due(b, r, REC_DUE_SENT);
+		send_over(b, r);
 }
 
 /** Have EPOLLOUT told once the socket is writable: at once, if it has become so meanwhile. */

@@ -66,10 +66,11 @@ struct conf_cpus {
 	uint16_t cpu[CONF_MAX_CPUS];
 };
 
-enum conf_hugepages {
-	CONF_HUGE_AUTO = 0,
-	CONF_HUGE_ON,
-	CONF_HUGE_OFF,
+/** Is what not every machine has to be used? */
+enum conf_use {
+	CONF_USE_AUTO = 0, /**< where it is to be had */
+	CONF_USE_ON,       /**< or fail */
+	CONF_USE_OFF,
 };
 
 /** How a value that a VM may take from its network, or from the host, is given. */
@@ -224,7 +225,8 @@ struct conf {
 	uint32_t busy; /**< key "poll" */
 	uint32_t spin_us;
 	uint32_t memory_mb;
-	uint32_t hugepages; /**< enum conf_hugepages */
+	uint32_t hugepages; /**< enum conf_use */
+	uint32_t io_uring;  /**< enum conf_use */
 	uint32_t max_flows;
 	char control[CONF_PATH_MAX]; /**< "": the default place; "none" */
 	char control_group[64];

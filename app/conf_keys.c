@@ -17,7 +17,7 @@
 #define SECONDS_MAX (UINT32_MAX / 1000 * 1000)
 
 static const char *const poll_words[] = { "adaptive", "busy", NULL };
-static const char *const huge_words[] = { "auto", "on", "off", NULL };
+static const char *const use_words[] = { "auto", "on", "off", NULL };
 static const char *const mode_words[] = { "server", "client", NULL };
 static const char *const yes_words[] = { "no", "yes", NULL };
 static const char *const full_words[] = { "refuse", "evict", NULL };
@@ -26,7 +26,7 @@ static const char *const choice_words[] = { "hash", "random", "persistent", NULL
 static const char *const helper_words[] = { "none", "ftp", "tftp", NULL };
 
 /* A choice's value is the position of its word. */
-static_assert(CONF_HUGE_AUTO == 0 && CONF_HUGE_ON == 1 && CONF_HUGE_OFF == 2, "huge_words");
+static_assert(CONF_USE_AUTO == 0 && CONF_USE_ON == 1 && CONF_USE_OFF == 2, "use_words");
 static_assert(VPORT_VHOST_SERVER == 0 && VPORT_VHOST_CLIENT == 1, "mode_words");
 static_assert(RULES_ACCEPT == 0 && RULES_DROP == 1 && RULES_REJECT == 2, "action_words");
 static_assert(CT_NAT_HASH == 0 && CT_NAT_RANDOM == 1 && CT_NAT_PERSISTENT == 2, "choice_words");
@@ -52,7 +52,11 @@ const struct conf_key conf_weir_keys[] = {
 		conf_parse_u32, W(memory_mb), 16, 1048576, 0, NULL },
 	{ "hugepages", "auto|on|off", "auto", NULL,
 		"use huge pages: if enough are free, or fail, or never", conf_parse_word,
-		W(hugepages), 0, 0, 0, huge_words },
+		W(hugepages), 0, 0, 0, use_words },
+	{ "io-uring", "auto|on|off", "auto", NULL,
+		"several socket calls at a time, by io_uring: where the kernel permits it, or "
+		"fail, or never",
+		conf_parse_word, W(io_uring), 0, 0, 0, use_words },
 	{ "max-flows", "N", "131072", NULL, "flows at a time, per worker", conf_parse_u32,
 		W(max_flows), 64, 16777216, 0, NULL },
 	{ "control", "PATH|none", NULL, "/run/weir/control.sock, or in $XDG_RUNTIME_DIR/weir",

@@ -197,10 +197,10 @@ daemon_make(struct daemon *d)
 		ret = daemon_eal_start(d);
 	if (ret == 0 && (ret = vport_sigbus_install()) != 0)
 		log_error("SIGBUS cannot be handled: %s", strerror(-ret));
-	if (ret == 0) {
-		daemon_permit_probe(d);
+	if (ret == 0)
+		ret = daemon_permit_probe(d);
+	if (ret == 0)
 		ret = daemon_threads_create(d);
-	}
 	/* Before the VMs, for it shows at once whether another weir is there. */
 	if (ret == 0)
 		ret = start_control(d);

@@ -101,6 +101,7 @@ struct daemon {
 	char eal_dir[108]; /**< made for DPDK's run-time files, "" otherwise */
 	bool hugepages;
 	bool peek_off;
+	int uring;        /**< bridge_probe_uring() */
 	int ping4, ping6; /**< bridge_probe_ping() */
 	uint8_t secret[16];
 	struct rte_mempool *frame_pool[RTE_MAX_NUMA_NODES];
@@ -157,8 +158,8 @@ int daemon_permit_check(struct daemon *d, const struct conf *conf);
  * descriptor left, else "".
  */
 const char *daemon_files_advice(void);
-/** What this kernel gives. */
-void daemon_permit_probe(struct daemon *d);
+/** What this kernel gives; 0, or -errno if the configuration asks for more (said). */
+int daemon_permit_probe(struct daemon *d);
 /** Log what will not work as well as it could; once it is sure that weir serves. */
 void daemon_permit_say(const struct daemon *d);
 

@@ -213,9 +213,9 @@ check_memory(struct daemon *d)
 			c->memory_mb, (unsigned long)host_mb);
 		return -ENOMEM;
 	}
-	if (c->hugepages != CONF_HUGE_OFF)
+	if (c->hugepages != CONF_USE_OFF)
 		d->hugepages = hugepages_free(c->memory_mb);
-	if (c->hugepages == CONF_HUGE_ON && !d->hugepages) {
+	if (c->hugepages == CONF_USE_ON && !d->hugepages) {
 		log_error(
 			"hugepages: %u MiB of huge pages are not free: raise vm.nr_hugepages by %u "
 			"(pages of 2 MiB), or give hugepages = off",

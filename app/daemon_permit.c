@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the process may do: open files, marks, ping sockets. */
+/* What the process may do: open files, marks, ping sockets, io_uring. */
 #include "daemon.h"
 
 #include <errno.h>
@@ -141,12 +141,19 @@ daemon_permit_check(struct daemon *d, const struct conf *c)
 	return ret != 0 ? ret : check_marks(c);
 }
 
-void
+int
 daemon_permit_probe(struct daemon *d)
 {
 	d->peek_off = bridge_probe_peek_off();
+	d->uring = bridge_probe_uring();
 	d->ping4 = bridge_probe_ping(false);
 	d->ping6 = bridge_probe_ping(true);
+	if (d->uring == 0 || d->conf->io_uring != CONF_USE_ON)
+		return 0;
+	log_error("io-uring: it is not to be had: %s: permit it (sysctl kernel.io_uring_disabled, "
+		  "seccomp; Linux 5.19), or give io-uring = off",
+		strerror(-d->uring));
+	return d->uring;
 }
 
 void
@@ -159,6 +166,9 @@ daemon_permit_say(const struct daemon *d)
 	if (!d->peek_off)
 		log_info("this kernel has no SO_PEEK_OFF for TCP in both families (later ones "
 			 "than Linux 6.9 have): data for guests is read in a slower way");
+	if (d->uring != 0 && d->conf->io_uring == CONF_USE_AUTO)
+		log_info("io_uring is not to be had: %s: socket calls are made one by one",
+			strerror(-d->uring));
 	if (d->ping4 == -EACCES || d->ping4 == -EPERM)
 		log_warning("ping sockets are not permitted: guests' pings go unanswered; to allow "
 			    "them: sysctl net.ipv4.ping_group_range=\"%u %u\"",

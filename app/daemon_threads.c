@@ -298,6 +298,7 @@ bridge_object(struct daemon *d, unsigned int i)
 		.waker = b->sleeper,
 		.pool = d->frame_pool[node_of(d->workers[i % d->n_workers].socket_id)],
 		.peek_off = d->peek_off,
+		.uring = d->uring == 0 && d->conf->io_uring != CONF_USE_OFF,
 	};
 	unsigned int w;
 

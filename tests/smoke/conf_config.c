@@ -18,6 +18,7 @@ static const struct bad bad_weir[] = {
 	{ "spin-us", { "", "-1", "1000001", "x", "5us", "0x" } },
 	{ "memory", { "", "15", "1048577", "much", "64M", "18446744073709551617" } },
 	{ "hugepages", { "", "yes", "2" } },
+	{ "io-uring", { "", "yes", "2" } },
 	{ "max-flows", { "", "63", "16777217", "1.5" } },
 	{ "control", { "", "/tmp/", LONG_PATH } },
 	{ "control-group", { "", LONG_NAME } },

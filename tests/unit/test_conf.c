@@ -13,7 +13,8 @@ takes_defaults_of_the_tables(void **state)
 	assert_int_equal(c->busy, 0);
 	assert_int_equal(c->spin_us, 50);
 	assert_int_equal(c->memory_mb, 256);
-	assert_int_equal(c->hugepages, CONF_HUGE_AUTO);
+	assert_int_equal(c->hugepages, CONF_USE_AUTO);
+	assert_int_equal(c->io_uring, CONF_USE_AUTO);
 	assert_int_equal(c->max_flows, 131072);
 	assert_int_equal(c->timeouts.tcp_established_ms, 7200000);
 	assert_int_equal(c->timeouts.tcp_keepalive_probes, 9);
