@@ -96,16 +96,17 @@ enum bridge_kind {
 #define REC_REMOTE 0x0010u      /* the peer is on another machine */
 #define REC_SHUT_WANTED 0x0020u /* SHUT once `taken` has come to shut_off */
 #define REC_SHUT_DONE 0x0040u
-#define REC_WAIT_OUT 0x0080u /* little space was told: EPOLLOUT is to be told */
-#define REC_SHORT 0x0100u    /* SENT is to say L4X_SENT_SHORT */
-#define REC_ASK 0x0200u      /* the kernel is to be asked before SENT is told */
-#define REC_ERRQ 0x0400u     /* DGRAM, PING: the error queue may hold something */
-#define REC_NO_GSO 0x0800u   /* UDP_SEGMENT was refused */
-#define REC_CONSUME 0x1000u  /* bytes acknowledged are to be consumed */
-#define REC_NAMED 0x4000u    /* CONNECTED is to tell the socket's own name */
-#define REC_SERVED 0x8000u   /* it has waited for buffers, and it is its turn */
-#define REC_DYING 0x2000u    /* it has failed with err; what has come before is read first */
-#define REC_CALL 0x80000u    /* a call is gathered, see bridge_call.c */
+#define REC_WAIT_OUT 0x0080u  /* little space was told: EPOLLOUT is to be told */
+#define REC_SHORT 0x0100u     /* SENT is to say L4X_SENT_SHORT */
+#define REC_ASK 0x0200u       /* the kernel is to be asked before SENT is told */
+#define REC_ERRQ 0x0400u      /* DGRAM, PING: the error queue may hold something */
+#define REC_NO_GSO 0x0800u    /* UDP_SEGMENT was refused */
+#define REC_CONSUME 0x1000u   /* bytes acknowledged are to be consumed */
+#define REC_NAMED 0x4000u     /* CONNECTED is to tell the socket's own name */
+#define REC_SERVED 0x8000u    /* it has waited for buffers, and it is its turn */
+#define REC_DYING 0x2000u     /* it has failed with err; what has come before is read first */
+#define REC_CALL 0x80000u     /* a call is gathered, see bridge_call.c */
+#define REC_ADOPTED 0x100000u /* it was accepted */
 /* What is due to be told, in this order. */
 #define REC_DUE_CONNECTED 0x10000u
 #define REC_DUE_SENT 0x20000u
@@ -283,6 +284,12 @@ struct bridge_calls {
 static_assert(2 * BRIDGE_READ_FRAMES + BRIDGE_READ_FRAMES <= BRIDGE_HELD,
 	"what calls have taken of a lender's buffers can be put back");
 
+/** Free send buffer of a fresh socket, and when it was asked. */
+struct bridge_fresh {
+	uint32_t space;
+	uint64_t us;
+};
+
 struct bridge {
 	struct bridge_params p;
 	uint64_t now_us;
@@ -290,6 +297,7 @@ struct bridge {
 	uint64_t pause_us; /**< earliest end of a listener's pause, or UINT64_MAX */
 	int epoll_fd;
 	bool lowat_off;         /**< the host had no tcp_notsent_lowat at the start */
+	bool paces;             /**< the host's congestion control did at the start (BBR) */
 	bool epoll_now;         /**< ask at once: a connect() may have succeeded already */
 	bool waits;             /**< some record may wait for buffers */
 	uint32_t n_lenders;     /**< lenders[] from here on were never used */
@@ -305,8 +313,9 @@ struct bridge {
 	struct bridge_token *tokens;
 	uint16_t *free_tokens;
 	struct bridge_spares spares[BRIDGE_FAMILIES];
-	uint8_t *scratch;  /**< BRIDGE_DGRAMS x BRIDGE_MSG_BYTES, mapped lazily */
-	struct iovec *iov; /**< BRIDGE_IOV, of calls that are carried out at once */
+	struct bridge_fresh fresh[2]; /**< towards this host: opened, accepted */
+	uint8_t *scratch;             /**< BRIDGE_DGRAMS x BRIDGE_MSG_BYTES, mapped lazily */
+	struct iovec *iov;            /**< BRIDGE_IOV, of calls that are carried out at once */
 	struct bridge_calls *calls;
 	uint64_t counters[BRIDGE_COUNTS];
 };
@@ -449,8 +458,13 @@ bool bridge_lenders_have_work(const struct bridge *b);
 
 /** Options that every TCP socket of a flow has; accepted ones have a listener's. 0 or -errno. */
 int bridge_tcp_options(const struct bridge *b, int fd);
-/** Which of these options the host's own settings spare us. */
+/** Which options the host's own settings spare us, or make us set. */
 void bridge_tcp_probe(struct bridge *b);
+/**
+ * Before connect() or listen(): the peers are on this host. Where each sender is paced by timers,
+ * as BBR does it, these would run on our core for a path that has no bottleneck.
+ */
+void bridge_tcp_local(const struct bridge *b, int fd);
 void bridge_tcp_open(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op);
 void bridge_tcp_adopt(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op,
 	const struct bridge_token *token);
@@ -470,6 +484,8 @@ void bridge_tcp_send(
 	struct bridge *b, struct bridge_rec *r, const struct l4x_op *ops, unsigned int n);
 /** The call is over. */
 void bridge_tcp_sent(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c);
+/** Connected: is there anything to be asked before CONNECTED is told? */
+void bridge_tcp_fresh(struct bridge *b, struct bridge_rec *r);
 /** Fill in what SENT and CONNECTED tell. */
 void bridge_tcp_tell(struct bridge *b, struct bridge_rec *r, struct l4x_event *ev);
 

@@ -10,6 +10,8 @@
 
 /** What the kernel books for a message beside its bytes, roughly. */
 #define SEND_OVERHEAD 1024u
+/** What was asked of a fresh socket holds so long for others. */
+#define FRESH_US 1000000u
 /** TCP_INFO is asked for a remote peer at most this often, unless the worker asks. */
 #define ASK_US 200u
 /** Length of a TCP_INFO that tells the peer's window. */
@@ -163,9 +165,18 @@ ask_peer(struct bridge *b, struct bridge_rec *r)
 	r->asked_us = (uint32_t)b->now_us;
 }
 
+/** Fresh sockets towards this host are all alike: opened ones, and accepted ones. */
+static struct bridge_fresh *
+fresh_of(struct bridge *b, const struct bridge_rec *r)
+{
+	return r->flags & REC_REMOTE || r->taken != 0 ? NULL
+						      : &b->fresh[(r->flags & REC_ADOPTED) != 0];
+}
+
 static void
 ask(struct bridge *b, struct bridge_rec *r)
 {
+	struct bridge_fresh *fresh = fresh_of(b, r);
 	uint32_t mem[SK_MEMINFO_VARS] = { 0 }, limit, queued;
 	socklen_t len = sizeof(mem);
 
@@ -183,6 +194,19 @@ ask(struct bridge *b, struct bridge_rec *r)
 	r->space -= r->space / 4;
 	r->used = 0;
 	r->flags &= ~REC_ASK;
+	if (fresh != NULL)
+		*fresh = (struct bridge_fresh){ r->space, b->now_us };
+}
+
+void
+bridge_tcp_fresh(struct bridge *b, struct bridge_rec *r)
+{
+	const struct bridge_fresh *fresh = fresh_of(b, r);
+
+	if (fresh != NULL && fresh->space != 0 && b->now_us - fresh->us < FRESH_US)
+		r->space = fresh->space;
+	else
+		r->flags |= REC_ASK;
 }
 
 void

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <linux/sockios.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -18,16 +19,40 @@
 #define DRAIN_BYTES (BRIDGE_DGRAMS * BRIDGE_MSG_BYTES)
 #define DRAIN_CALLS 64
 
+/** The first word of a file under /proc/sys/net/ipv4; "": not to be had. */
+static void
+read_setting(const char *name, char word[32])
+{
+	char path[64];
+	FILE *f;
+
+	word[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return;
+	if (fscanf(f, "%31s", word) != 1)
+		word[0] = '\0';
+	fclose(f);
+}
+
 void
 bridge_tcp_probe(struct bridge *b)
 {
-	FILE *f = fopen("/proc/sys/net/ipv4/tcp_notsent_lowat", "re");
-	unsigned long bytes;
+	char word[32];
 
-	if (f == NULL)
-		return;
-	b->lowat_off = fscanf(f, "%lu", &bytes) == 1 && bytes == UINT32_MAX;
-	fclose(f);
+	read_setting("tcp_notsent_lowat", word);
+	b->lowat_off = strtoul(word, NULL, 10) == UINT32_MAX;
+	read_setting("tcp_congestion_control", word);
+	b->paces = strncmp(word, "bbr", 3) == 0;
+}
+
+void
+bridge_tcp_local(const struct bridge *b, int fd)
+{
+	/* Always permitted, and there is no loss to learn from. */
+	if (b->paces)
+		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
 }
 
 int
@@ -97,9 +122,10 @@ stream_take(struct bridge *b, int family)
 
 /** What the flow wants of its socket. The mark is policy, the rest is nice to have. */
 static int
-open_options(int fd, const struct l4x_op *op)
+open_options(const struct bridge *b, int fd, const struct l4x_op *op)
 {
 	const bool v4 = flowtab_addr_is_v4(&op->open.peer);
+	const bool local = flowtab_addr_is_loopback(&op->open.peer);
 
 	if (op->tos != 0)
 		sock_set(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, op->tos);
@@ -107,9 +133,10 @@ open_options(int fd, const struct l4x_op *op)
 		sock_set(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_UNICAST_HOPS,
 			op->ttl);
 	/* Loopback has no path to fit into, and small segments would cost it its send buffer. */
-	if (op->open.mss != 0 && op->open.mss <= MAXSEG_MAX &&
-		!flowtab_addr_is_loopback(&op->open.peer))
+	if (op->open.mss != 0 && op->open.mss <= MAXSEG_MAX && !local)
 		sock_set(fd, IPPROTO_TCP, TCP_MAXSEG, RTE_MAX(op->open.mss, MAXSEG_MIN));
+	if (local)
+		bridge_tcp_local(b, fd);
 	return op->open.mark == 0 ? 0 : sock_set(fd, SOL_SOCKET, SO_MARK, (int)op->open.mark);
 }
 
@@ -139,7 +166,7 @@ open_socket(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op)
 	if (r->fd < 0)
 		return r->fd;
 	bridge_count(b, BRIDGE_COUNT_SOCKETS_OPENED, 1);
-	ret = open_options(r->fd, op);
+	ret = open_options(b, r->fd, op);
 	if (ret == 0)
 		ret = open_bind(r->fd, op);
 	if (ret == 0 && connect(r->fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
@@ -197,7 +224,8 @@ connected(struct bridge *b, struct bridge_rec *r)
 		bridge_count(b, BRIDGE_COUNT_INFO_CALLS, 1);
 		r->acked_base = (uint8_t)info.tcpi_bytes_acked;
 	}
-	bridge_due(b, r, REC_ASK | REC_DUE_CONNECTED);
+	bridge_tcp_fresh(b, r);
+	bridge_due(b, r, REC_DUE_CONNECTED);
 }
 
 void
@@ -211,6 +239,7 @@ bridge_tcp_adopt(struct bridge *b, struct bridge_rec *r, const struct l4x_op *op
 		return;
 	}
 	r->fd = token->fd;
+	r->flags |= REC_ADOPTED;
 	r->kind = BRIDGE_CONNECTING;
 	/* It has the listener's options. */
 	ret = r->lender == 0 ? -ENODEV : bridge_rec_watch(b, r);

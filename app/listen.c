@@ -82,6 +82,8 @@ listen_tcp(const struct bridge *b, int fd, const struct bridge_listen *spec, boo
 	/* What is accepted has these options, too. */
 	if (ret == 0)
 		ret = bridge_tcp_options(b, fd);
+	if (flowtab_addr_is_loopback(&spec->local))
+		bridge_tcp_local(b, fd);
 	if (ret == 0 && listen(fd, BACKLOG) < 0)
 		ret = -errno;
 	return ret;

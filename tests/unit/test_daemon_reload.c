@@ -23,7 +23,7 @@ a_reload_of_what_it_may_not_do_changes_nothing(void **state)
 	out_len = 0;
 	kill(process.pid, SIGHUP);
 	/* 256 for all, 33 of the bridge, 8 of each VM. */
-	expect("need 1337 open files, 500 are allowed: raise the hard limit");
+	expect("need 1338 open files, 500 are allowed: raise the hard limit");
 	expect("reload: nothing was changed");
 	assert_false(there("b.sock"));
 	put("weir.conf", A "dns = none\n");
