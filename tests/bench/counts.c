@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "bridge.h"
 #include "counts.h"
 
 #include <getopt.h>
@@ -160,8 +161,10 @@ static const char usage[] =
 static int
 print_versions(void)
 {
-	printf("{\"compiler\":\"%s\",\"dpdk\":\"%s\",\"libc\":\"%s\",\"callgrind\":%s}\n",
+	printf("{\"compiler\":\"%s\",\"dpdk\":\"%s\",\"libc\":\"%s\",\"io_uring\":%s,"
+	       "\"callgrind\":%s}\n",
 		__VERSION__, rte_version(), gnu_get_libc_version(),
+		bridge_probe_uring() == 0 ? "true" : "false",
 		world_has_callgrind ? "true" : "false");
 	return 0;
 }
