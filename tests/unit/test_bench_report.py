@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What scripts/bench makes of figures: medians, verdicts, reports, comparisons."""
+"""What scripts/bench makes of figures: medians, verdicts, reports, comparisons; and the network
+that it measures in."""
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -14,7 +17,7 @@ SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "
 sys.path.insert(0, SCRIPTS)
 sys.dont_write_bytecode = True
 
-from lab.bench import cases, main, pcap, report, results, run, svg, targets  # noqa: E402
+from lab.bench import cases, main, network, pcap, report, results, run, svg, targets  # noqa: E402
 from lab.proc import LabError  # noqa: E402
 
 ABOUT = {"date": "today", "command": "scripts/bench",
@@ -171,6 +174,15 @@ class Report(unittest.TestCase):
                 json.dump({"tcp-sideways": "because"}, file)
             self.assertRaises(LabError, self.written, folder)
 
+    def test_says_in_which_network_where_the_results_do(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertNotIn("| network |", self.written(folder))
+            for used, text in (("own", "a namespace of its own"), ("host", "the host's")):
+                machine = {**ABOUT["machine"], "network": used, "congestion": "reno"}
+                with mock.patch.dict(ABOUT, machine=machine):
+                    self.assertIn(f"| network | {text}, TCP congestion control: reno |",
+                                  self.written(folder))
+
     def test_the_axis_reaches_beyond_the_greatest_value(self):
         for most in (0.003, 1, 7.3, 30, 99.9, 1234):
             ticks = svg._ticks(most)
@@ -178,6 +190,75 @@ class Report(unittest.TestCase):
             self.assertGreaterEqual(ticks[-1], most)
             self.assertLess(ticks[-2], most)
             self.assertLessEqual(len(ticks), 7)
+
+
+ALLOWED = "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
+
+# Enters a network, and prints what was used and what its own child finds there. A process of its
+# own: there is no way back.
+ENTER = """
+import json, socket, subprocess, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+from lab.bench import network
+from lab.proc import LabError
+try:
+    used = network.enter(sys.argv[2])
+except LabError as err:
+    sys.exit(str(err))
+if used["network"] == "own":
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        server = socket.create_server((address, 0), family=family)
+        socket.create_connection(server.getsockname()[:2], timeout=5)
+found = subprocess.run(["cat", network.CONGESTION, network.PING_GROUPS], text=True, check=True,
+                       stdout=subprocess.PIPE).stdout.splitlines()
+print(json.dumps([used, *found]))
+"""
+
+
+def entered(name):
+    """(process that has ended, [what was used, congestion control, groups for ping sockets])"""
+    done = subprocess.run([sys.executable, "-c", ENTER, SCRIPTS, name], text=True,
+                          capture_output=True, check=False)
+    return done, json.loads(done.stdout) if done.returncode == 0 else None
+
+
+class Network(unittest.TestCase):
+    def setUp(self):
+        self.before = network._read(network.CONGESTION)
+
+    def tearDown(self):
+        self.assertEqual(network._read(network.CONGESTION), self.before)
+
+    def test_all_that_is_started_has_the_congestion_control_that_was_asked_for(self):
+        for name in network._read(ALLOWED).split():
+            done, found = entered(name)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            if found[0]["network"] == "host":
+                self.skipTest("no network namespace is permitted (CAP_SYS_ADMIN)")
+            self.assertEqual(found, [{"network": "own", "congestion": name}, name,
+                                     network._read(network.PING_GROUPS)])
+
+    def test_host_leaves_all_as_it_is(self):
+        done, found = entered("host")
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(found[:2], [{"network": "host", "congestion": self.before}, self.before])
+
+    def test_an_unknown_name_is_refused_with_those_that_are_there(self):
+        done, _ = entered("sideways")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("sideways", done.stderr)
+        self.assertIn(", ".join(network._read(network.AVAILABLE).split()), done.stderr)
+
+    def test_where_no_namespace_is_permitted_the_host_s_is_used_and_that_is_said(self):
+        said = io.StringIO()
+        with mock.patch.object(network, "_unshare", side_effect=PermissionError(1, "why")), \
+                contextlib.redirect_stderr(said):
+            self.assertEqual(network.enter(network._read(network.AVAILABLE).split()[0]),
+                             {"network": "host", "congestion": self.before})
+            self.assertRaises(LabError, network.enter, "sideways")
+        self.assertIn("(why)", said.getvalue())
+        self.assertIn(self.before, said.getvalue())
 
 
 class Frames(unittest.TestCase):

@@ -3,6 +3,7 @@
 
     cases      what is measured: data
     run        one turn of one case: processes
+    network    the network that they run in
     results    figures of all turns, and the file that holds them
     machine    where and with what they were measured
     targets    what figures are to reach: data

@@ -7,7 +7,7 @@ import sys
 
 from .. import counts
 from ..proc import LabError, exit_on_signals
-from . import cases, machine, report, results, run, testpmd
+from . import cases, machine, network, report, results, run, testpmd
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))))
@@ -56,6 +56,7 @@ def measure_options():
                    help="how weir polls (busy)")
     p.add_argument("--interrupts", action="store_true",
                    help="the guest wants one for each frame, as one that sleeps does")
+    network.add_option(p)
     return p
 
 
@@ -119,10 +120,12 @@ def measure(argv):
         raise LabError(f"{args.passt}: no such program")
     if len(run.CPUS) < 2:
         print("bench: one CPU: the load and what is measured share it", file=sys.stderr)
+    used = network.enter(args.congestion)
     rounds = args.rounds or (1 if args.quick else 3)
     found = results.Results.new({
         "date": machine.now(), "command": shlex.join(["scripts/bench"] + argv),
-        "machine": machine.machine(), "versions": machine.versions(ROOT, args.build, rig.passt),
+        "machine": {**machine.machine(), **used},
+        "versions": machine.versions(ROOT, args.build, rig.passt),
         "options": {"rounds": rounds, "seconds": rig.seconds, "poll": rig.poll,
                     "interrupts": rig.interrupts}})
     run.raise_files()

@@ -71,6 +71,12 @@ def _table(head, rows):
         yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
 
 
+def _network(machine):
+    """Results of older versions do not say it."""
+    where = "a namespace of its own" if machine["network"] == "own" else "the host's"
+    return f"{where}, TCP congestion control: {machine['congestion']}"
+
+
 def _about(found):
     about, machine, versions = found.document, found.document["machine"], found.document["versions"]
     options = about["options"]
@@ -84,6 +90,7 @@ def _about(found):
         ("machine", f"{machine['cpus']} CPUs, {machine['cpu']}{virtual}, "
          f"{machine['memory_gib']} GiB, huge pages: {machine['hugepages']}"),
         ("system", f"{machine['system']}, Linux {machine['kernel']}"),
+        *([("network", _network(machine))] if "network" in machine else []),
         ("weir", f"{versions['weir']} ({versions['commit']}), DPDK {versions['dpdk']}, "
          f"{versions['compiler']}, poll = {options['poll']}"
          + (", the guest wants an interrupt for each frame" if options["interrupts"] else "")),

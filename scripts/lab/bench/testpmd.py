@@ -11,7 +11,7 @@ import time
 
 from ..daemon import Weir
 from ..proc import Lab, LabError
-from . import pcap
+from . import network, pcap
 from .run import DAEMON_CPU, LOAD_CPU
 
 HELP = """Packet rates of weir with testpmd as its guests, as testpmd reports them.
@@ -167,11 +167,13 @@ def main(argv, build):
     p.add_argument("--seconds", type=float, default=2, metavar="S", help="length of each (2)")
     p.add_argument("--size", type=int, default=64, metavar="BYTES", help="of a frame (64)")
     p.add_argument("--flows", type=int, default=1, metavar="N", help="between guests (1)")
+    network.add_option(p)
     args = p.parse_args(argv)
     if not 60 <= args.size <= 1514 or not 1 <= args.flows <= 1024:
         raise LabError("--size is from 60 to 1514, --flows from 1 to 1024")
     if not shutil.which("dpdk-testpmd"):
         raise LabError("dpdk-testpmd is not installed (scripts/setup --bench)")
+    network.enter(args.congestion)
     for name, load in LOADS:
         with tempfile.TemporaryDirectory(prefix="weir-bench-") as directory, \
                 Lab(directory) as lab:
