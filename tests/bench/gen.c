@@ -20,7 +20,7 @@ static const char usage[] =
 	"  --bulk N           tcp-mix: connections that are full, beside those that ask: one from\n"
 	"                     the guest, one to it, and so on (1)\n"
 	"  --idle N           so many connections or flows more, which are open and silent\n"
-	"  --idle-kind KIND   tcp or udp (tcp)\n"
+	"  --idle-kind KIND   tcp, udp, or east-west: UDP from a second guest (tcp)\n"
 	"  --vms N            guests, 10.0.2.15 and up; --socket is a pattern with %u, from 0 (1)\n"
 	"  --queues N         queue pairs of a guest (1)\n"
 	"  --mtu N            of the guest (1500)\n"
@@ -34,7 +34,7 @@ static const char usage[] =
 	"  --interrupts       the guest wants one for each frame\n"
 	"  --guest-ip A --gateway A\n"
 	"  --pid N            back-end, for its CPU time\n"
-	"  --peer-socket PATH --peer-ip A    east-west: the guest that receives (10.0.2.16)\n"
+	"  --peer-socket PATH --peer-ip A    east-west: the second guest (10.0.2.16)\n"
 	"  --no-arp           the back-end forwards frames whatever they say\n"
 	"  --limit CPU        no back-end and no --socket: what the kernel itself can do, by a\n"
 	"                     process on this CPU that has the sockets which guest and back-end\n"
@@ -57,7 +57,7 @@ static const struct option_def {
 	{ "connections", NUMBER, offsetof(struct gen, n_conns) },
 	{ "bulk", NUMBER, offsetof(struct gen, n_bulk) },
 	{ "idle", NUMBER, offsetof(struct gen, n_idle) },
-	{ "idle-kind", TEXT, offsetof(struct gen, idle_kind) },
+	{ "idle-kind", TEXT, offsetof(struct gen, idle_name) },
 	{ "vms", NUMBER, offsetof(struct gen, n_vms) },
 	{ "queues", NUMBER, offsetof(struct gen, n_queues) },
 	{ "mtu", NUMBER, offsetof(struct gen, mtu) },
@@ -124,14 +124,25 @@ options(struct gen *g, int argc, char **argv)
 }
 
 static bool
+idle_fits(struct gen *g)
+{
+	static const char *const names[GEN_IDLE_KINDS] = { "tcp", "udp", "east-west" };
+
+	while (g->idle_kind < GEN_IDLE_KINDS && strcmp(g->idle_name, names[g->idle_kind]) != 0)
+		g->idle_kind++;
+	if (g->idle_kind == GEN_IDLE_KINDS || g->n_idle > GEN_MAX_IDLE)
+		return false;
+	/* The second guest is there once, and has the address after the first. */
+	return g->idle_kind != GEN_IDLE_EAST_WEST ||
+		(g->peer_path != NULL && g->n_vms == 1 && strcmp(g->mode, "east-west") != 0);
+}
+
+static bool
 options_fit(struct gen *g)
 {
 	const bool limit = g->limit_cpu >= 0;
 
-	g->idle_udp = strcmp(g->idle_kind, "udp") == 0;
-	if (!g->idle_udp && strcmp(g->idle_kind, "tcp") != 0)
-		return false;
-	if (g->mode == NULL || (g->path == NULL) != limit)
+	if (g->mode == NULL || (g->path == NULL) != limit || !idle_fits(g))
 		return false;
 	if (limit && (g->n_vms != 1 || g->n_queues != 1 || g->n_idle != 0))
 		return false;
@@ -152,8 +163,8 @@ static int
 raise_files(const struct gen *g)
 {
 	/* Beside them the rings', and two for each port that idle ones lead to. */
-	const rlim_t wanted =
-		g->n_conns + g->n_bulk + 512 + (g->idle_udp ? 0 : g->n_idle) + g->n_idle / 1024;
+	const rlim_t wanted = g->n_conns + g->n_bulk + 512 +
+		(g->idle_kind == GEN_IDLE_TCP ? g->n_idle : 0) + g->n_idle / 1024;
 	struct rlimit limit = { wanted, wanted };
 
 	/* Above the hard limit root alone may go, up to it anybody. */
@@ -272,7 +283,7 @@ main(int argc, char **argv)
 		.n_bulk = 1,
 		.n_vms = 1,
 		.n_queues = 1,
-		.idle_kind = "tcp",
+		.idle_name = "tcp",
 		.mtu = 1500,
 		.tso = true,
 		.ring_size = 256,

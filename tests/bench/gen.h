@@ -16,7 +16,7 @@
  *   gen_tcp.c       the guests' TCP
  *   gen_host.c      the peer's sockets
  *   gen_idle.c      connections and flows that are there and silent
- *   gen_pair.c      a second guest in the peer's place
+ *   gen_pair.c      a second guest, for what goes between two
  *   gen_limit.c     bare sockets in place of guest and back-end: what the kernel can do
  *
  * struct gen is the run. It has guests, each with its rings and its share of the connections, and
@@ -37,6 +37,8 @@
 
 #define GEN_MAX_CONNS 4096
 #define GEN_MAX_VMS 64
+/** As many flows as weir can have. */
+#define GEN_MAX_IDLE (1u << 24)
 /** Longest wait for the back-end to be there, and for all connections to be open. */
 #define GEN_PATIENCE_MS 30000
 /** Ethernet, IPv4 and TCP headers. */
@@ -52,6 +54,13 @@
 #define GEN_WRITE_BYTES (256u << 10)
 
 struct gen;
+
+enum gen_idle_kind {
+	GEN_IDLE_TCP,
+	GEN_IDLE_UDP,
+	GEN_IDLE_EAST_WEST, /**< UDP between two guests */
+	GEN_IDLE_KINDS
+};
 
 enum gen_tcp_state {
 	GEN_IDLE,
@@ -141,8 +150,8 @@ struct gen {
 	unsigned int n_conns;
 	unsigned int n_bulk; /**< tcp-mix: connections beside them */
 	unsigned int n_idle;
-	const char *idle_kind; /**< tcp or udp */
-	bool idle_udp;
+	const char *idle_name; /**< tcp, udp or east-west */
+	enum gen_idle_kind idle_kind;
 	unsigned int mtu;
 	bool interrupts; /**< wanted for each frame */
 	bool tso;
@@ -156,7 +165,7 @@ struct gen {
 	int limit_cpu;      /**< bare sockets on this CPU instead of guest and back-end; -1: no */
 	uint32_t ip, gw_ip; /**< of the first guest, host order */
 	bool no_arp;        /**< the back-end answers no ARP, and looks at no address */
-	const char *peer_path; /**< east-west */
+	const char *peer_path; /**< east-west: of the second guest */
 	uint32_t peer_ip;
 	/* guests */
 	struct gen_guest *guests; /**< n_vms */
@@ -173,7 +182,7 @@ struct gen {
 	unsigned int n_udp_peers, udp_turn;
 	uint64_t udp_swept_ns; /**< udp-rr: when answers were last missed */
 	uint8_t *host_buf;
-	/* in place of one or the other */
+	/* in place of one or the other, or beside them */
 	struct gen_guest *peer;
 	struct gen_limit *limit;
 };
@@ -308,6 +317,8 @@ void gen_idle_close(struct gen *g);
 /* gen_pair.c */
 /** The case east-west. */
 const struct gen_case *gen_pair_find(const char *name);
+/** The second guest, which sends to the first. @return 0, or -1 with a message */
+int gen_pair_open(struct gen *g);
 void gen_pair_close(struct gen *g);
 
 /* gen_limit.c */

@@ -4,6 +4,9 @@
  * very many, so each is its number and a few bytes: the number gives the guest (in turn), the
  * guest's port and the peer's. A peer's port leads to PER_SERVICE of them, for a guest has no more
  * than 64k ports, and the back-end's host fewer.
+ *
+ * Those between guests lead from the second one (gen_pair.c) to the first, and take no file of
+ * anybody's: there can be more of them than of others.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -41,13 +44,26 @@ struct gen_idle {
 	uint64_t again_ns, moved_ns;
 	struct idle_service *services;
 	unsigned int n_services;
-	uint16_t *service_of; /**< by the peer's port: number of the service + 1 */
+	uint16_t *service_of; /**< TCP, by the peer's port: number of the service + 1 */
 };
 
+/** Who begins it. */
 static struct gen_guest *
 guest_of(struct gen *g, unsigned int number)
 {
-	return &g->guests[number % g->n_vms];
+	return g->idle_kind == GEN_IDLE_EAST_WEST ? g->peer : &g->guests[number % g->n_vms];
+}
+
+static uint16_t
+port_of(unsigned int number)
+{
+	return (uint16_t)(FIRST_PORT + number % PER_SERVICE);
+}
+
+static uint16_t
+host_port_of(const struct gen *g, unsigned int number)
+{
+	return g->idle->services[number / PER_SERVICE].port;
 }
 
 /** What the guest's sequence numbers begin with. */
@@ -60,8 +76,8 @@ first_seq(unsigned int number)
 static bool
 segment(struct gen *g, unsigned int number, bool syn)
 {
-	const struct gen_seg s = { .port = (uint16_t)(FIRST_PORT + number % PER_SERVICE),
-		.host_port = g->idle->services[number / PER_SERVICE].port,
+	const struct gen_seg s = { .port = port_of(number),
+		.host_port = host_port_of(g, number),
 		.seq = first_seq(number) + (syn ? 0 : 1),
 		.ack = g->idle->flows[number].rcv_nxt,
 		.syn = syn };
@@ -115,11 +131,10 @@ gen_idle_tcp(struct gen_guest *u, const struct tcphdr *t, uint32_t payload)
 static bool
 begin(struct gen *g, unsigned int number)
 {
-	if (!g->idle_udp)
+	if (g->idle_kind == GEN_IDLE_TCP)
 		return segment(g, number, true);
-	return gen_guest_udp_number(guest_of(g, number),
-		(uint16_t)(FIRST_PORT + number % PER_SERVICE),
-		g->idle->services[number / PER_SERVICE].port, number);
+	return gen_guest_udp_number(
+		guest_of(g, number), port_of(number), host_port_of(g, number), number);
 }
 
 /** The peer's part: accept, or see whose datagrams have come. */
@@ -135,7 +150,7 @@ peer_turn(struct gen *g)
 		uint32_t number;
 		ssize_t bytes;
 
-		if (!g->idle_udp) {
+		if (g->idle_kind == GEN_IDLE_TCP) {
 			gen_host_accept(&s->tcp);
 			continue;
 		}
@@ -146,6 +161,33 @@ peer_turn(struct gen *g)
 				is_open(g, number);
 		}
 	}
+}
+
+/** A frame for the first guest: one of the second's that has come through? */
+static void
+arrived(struct gen_guest *u, const uint8_t *buf, uint32_t frame_bytes, unsigned int pair)
+{
+	const struct gen_frame *f = (const struct gen_frame *)(const void *)buf;
+	struct gen *g = u->g;
+	uint32_t number = UINT32_MAX;
+
+	if (frame_bytes >= GEN_UDP_HEAD + sizeof(number) && f->eth.h_proto == htons(ETH_P_IP) &&
+		f->ip.protocol == IPPROTO_UDP && f->ip.saddr == htonl(g->peer_ip))
+		memcpy(&number, buf + sizeof(f->vnet) + GEN_UDP_HEAD, sizeof(number));
+	if (number < g->n_idle && f->udp.source == htons(port_of(number)) &&
+		f->udp.dest == htons(host_port_of(g, number)))
+		is_open(g, number);
+	else
+		gen_guest_frame(u, buf, frame_bytes, pair);
+}
+
+static void
+pair_turn(struct gen *g)
+{
+	gen_ring_poll(g->peer, gen_guest_frame);
+	gen_guest_flush(g->peer);
+	gen_ring_poll(&g->guests[0], arrived);
+	gen_guest_flush(&g->guests[0]);
 }
 
 static void
@@ -165,8 +207,12 @@ open_turn(struct gen *g)
 			if (!idle->flows[i].open)
 				begin(g, i);
 	}
-	gen_guests_turn(g);
-	peer_turn(g);
+	if (g->idle_kind == GEN_IDLE_EAST_WEST) {
+		pair_turn(g);
+	} else {
+		gen_guests_turn(g);
+		peer_turn(g);
+	}
 	for (; idle->done < idle->next && idle->flows[idle->done].open; idle->done++)
 		idle->again_ns = idle->moved_ns = g->now_ns;
 }
@@ -190,13 +236,16 @@ init(struct gen *g)
 		struct idle_service *s = &idle->services[i];
 
 		s->udp_fd = -1;
-		if (g->idle_udp)
+		if (g->idle_kind == GEN_IDLE_EAST_WEST)
+			s->port = (uint16_t)(FIRST_PORT + i);
+		else if (g->idle_kind == GEN_IDLE_UDP)
 			s->udp_fd = gen_host_udp_open(&s->port);
 		else if (gen_service_open(&s->tcp, PER_SERVICE) == 0)
 			s->port = s->tcp.port;
 		if (s->port == 0)
 			return -1;
-		idle->service_of[s->port] = (uint16_t)(i + 1);
+		if (g->idle_kind == GEN_IDLE_TCP)
+			idle->service_of[s->port] = (uint16_t)(i + 1);
 	}
 	return 0;
 }
@@ -209,12 +258,14 @@ all_accepted(const struct gen *g)
 
 	for (i = 0; i < g->idle->n_services; i++)
 		n += g->idle->services[i].tcp.n_fds;
-	return g->idle_udp || n == g->n_idle;
+	return g->idle_kind != GEN_IDLE_TCP || n == g->n_idle;
 }
 
 int
 gen_idle_open(struct gen *g)
 {
+	static const char *const what[GEN_IDLE_KINDS] = { "TCP connections", "UDP flows",
+		"flows between guests" };
 	struct gen_idle *idle;
 	unsigned int i;
 
@@ -222,6 +273,8 @@ gen_idle_open(struct gen *g)
 		perror("weir-gen: --idle");
 		return -1;
 	}
+	if (g->idle_kind == GEN_IDLE_EAST_WEST && gen_pair_open(g) != 0)
+		return -1;
 	idle = g->idle;
 	idle->again_ns = idle->moved_ns = g->now_ns = gen_clock_ns();
 	while (idle->done < g->n_idle && g->now_ns - idle->moved_ns < GIVE_UP_NS)
@@ -236,7 +289,7 @@ gen_idle_open(struct gen *g)
 	if (idle->done == g->n_idle && all_accepted(g))
 		return 0;
 	fprintf(stderr, "weir-gen: --idle: of %u %s only %u could be opened\n", g->n_idle,
-		g->idle_udp ? "UDP flows" : "TCP connections", idle->n_open);
+		what[g->idle_kind], idle->n_open);
 	return -1;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two guests of one back-end: what the first sends, the second shall receive. Frames lie ready in
- * the slots and are never touched again, so that the load costs little more than its rings.
+ * A second guest of the back-end. In the case east-west it receives what the first sends: frames
+ * lie ready in the slots and are never touched again, so that the load costs little more than its
+ * rings.
  */
 #include "gen.h"
 
@@ -25,10 +26,10 @@ count_frame(struct gen_guest *b, const uint8_t *buf, uint32_t frame_bytes, unsig
 		gen_guest_frame(b, buf, frame_bytes, pair);
 }
 
-static int
-open_peer(struct gen *g, struct gen_guest *a)
+int
+gen_pair_open(struct gen *g)
 {
-	struct gen_guest *b = calloc(1, sizeof(*b));
+	struct gen_guest *a = &g->guests[0], *b = calloc(1, sizeof(*b));
 
 	g->peer = b;
 	if (b == NULL)
@@ -59,7 +60,7 @@ prepare(struct gen *g)
 	}
 	a->gw_ip = g->peer_ip;
 	a->gw_known = g->no_arp;
-	if (open_peer(g, a) != 0)
+	if (gen_pair_open(g) != 0)
 		return false;
 	for (pair = 0; pair < a->n_pairs; pair++) {
 		struct gen_rings *r = &a->rings[pair];

@@ -117,6 +117,20 @@ class Figures(unittest.TestCase):
         self.assertEqual(found.errors(), [])
         self.assertEqual(list(found.missing().values()), [["idle-flows/1000000 weir"]])
 
+    def test_idle_flows_between_guests_take_no_files(self):
+        case = CASES["idle-flows/east-west-1000000"]
+        with mock.patch.object(run.resource, "getrlimit", return_value=(20000, 20000)):
+            self.assertEqual(run.Rig("", 1).missing(case, "weir"), "")
+            self.assertNotEqual(run.Rig("", 1).missing(CASES["idle-flows/100000"], "weir"), "")
+
+    def test_idle_flows_to_the_host_and_between_guests_have_a_target_each(self):
+        found = results_of({("idle-flows/0", "weir"): {"transactions_per_s": [10]},
+                            ("idle-flows/east-west-100000", "weir"): {"transactions_per_s": [9]}})
+        verdicts = {t.name: t.verdict(t.value(found)) for t in targets.TARGETS}
+        self.assertEqual(verdicts["tcp-rr-idle-100000"], "not measured")
+        self.assertEqual(verdicts["tcp-rr-idle-east-west-100000"], "missed by 5.26 %")
+        self.assertEqual(verdicts["tcp-rr-idle-east-west-1000000"], "not measured")
+
 
 class Compare(unittest.TestCase):
     def status(self, old, new, *options):

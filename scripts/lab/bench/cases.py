@@ -164,6 +164,11 @@ def _idle():
         yield gen_case("idle-flows", str(n), f"beside {_count(n, 'idle ' + kind)}", load, REQUESTS,
                        subjects=("weir", "passt") if n <= 8000 else ("weir",),
                        quick=n in (0, 8000))
+    # From another guest to the one that is measured. passt has no others.
+    for n in (1000, 100000, 1000000):
+        yield gen_case("idle-flows", f"east-west-{n}", f"beside {n:,} idle flows between guests",
+                       {"case": "tcp-rr", "connections": 1, "idle": n, "idle-kind": "east-west"},
+                       REQUESTS, subjects=("weir",), quick=n == 100000)
 
 
 def _vms():
@@ -210,7 +215,8 @@ GROUPS = tuple(Group(name, title, text, tuple(cases)) for name, title, text, cas
     ("start", "Start and rest", "Until it can serve, memory then, and processor time when "
      "nothing happens.", _start()),
     ("idle-flows", "Idle flows", "One TCP request and response at a time, beside flows on which "
-     "nothing happens.", _idle()),
+     "nothing happens. Those between guests lead to the one that is measured, and take no open "
+     "files.", _idle()),
     ("vms", "Many VMs", "64 connections spread over so many guests of one daemon on one core; "
      "passt has a process for each guest, all on that core. Shares are those of single guests.",
      _vms()),

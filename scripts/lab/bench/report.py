@@ -55,6 +55,13 @@ PLOTS = (
         (title, "idle flows", key, _cases("idle-flows/{}", (0, 1000, 8000, 100000, 1000000)))
         for key, title in (("transactions_per_s", "rate"), ("p50_us", "median time"))),
          lines=True),
+    Plot("idle-flows", "idle-flows-east-west.svg",
+         "TCP request and response beside idle flows between guests", tuple(
+             (title, "idle flows between guests", key,
+              (("0", "idle-flows/0"),
+               *_cases("idle-flows/east-west-{}", (1000, 100000, 1000000))))
+             for key, title in (("transactions_per_s", "rate"), ("p50_us", "median time"))),
+         lines=True),
     Plot("vms", "vms.svg", "64 connections over so many VMs, one core", tuple(
         (title, "VMs", key, _cases(f"vms/{case}-{{}}", (1, 4, 16, 64)))
         for case, title, key in (("tcp-out", "TCP, guests to host", "gbit_per_s"),

@@ -41,7 +41,8 @@ class Rig:
         if subject == "testpmd" and not shutil.which("dpdk-testpmd"):
             return "dpdk-testpmd is not installed (scripts/setup --bench)"
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        needed = case.load.get("idle", 0) + SPARE_FILES
+        idle = 0 if case.load.get("idle-kind") == "east-west" else case.load.get("idle", 0)
+        needed = idle + SPARE_FILES
         if needed > files:
             return f"{needed:,} open files are needed, {files:,} are permitted (ulimit -Hn)"
         return ""
@@ -61,8 +62,12 @@ def raise_files():
 
 # Who is measured: each starts it and returns (processes, arguments of weir-gen).
 
+def _two_guests(case):
+    return "east-west" in (case.load["case"], case.load.get("idle-kind"))
+
+
 def _sockets(lab, case):
-    if case.load["case"] == "east-west":
+    if _two_guests(case):
         return [lab.path("a.sock"), lab.path("b.sock")]
     return [lab.path(f"vm{i}.sock") for i in range(case.load.get("vms", 1))]
 
@@ -76,6 +81,12 @@ def start_weir(lab, rig, case):
                "policy-east-west": "accept"}
     if load.get("idle"):
         options.update({"max-flows": load["idle"] + 4096, "timeout-udp": 3600})
+    if load.get("idle-kind") == "east-west":
+        # One guest begins them all, and gets none of the table's last eighth.
+        options["max-flows"] = load["idle"] * 5 // 4 + 4096
+        options["config"] = lab.path("weir.conf")
+        with open(options["config"], "w", encoding="ascii") as file:
+            file.write("[timeouts.default]\nudp-first = 3600\nudp-single = 3600\n")
     vms = {f"vm{i}": {"socket": path, **keys} for i, path in enumerate(_sockets(lab, case))}
     weir = Weir(lab, rig.build, vms, options)
     weir.start()
@@ -154,7 +165,7 @@ def run_gen(lab, rig, case, subject):
     sockets = _sockets(lab, case)
     if subject != "limit":
         argv += ["--socket", lab.path("vm%u.sock") if "vms" in case.load else sockets[0]]
-    if case.load["case"] == "east-west":
+    if _two_guests(case):
         argv += ["--peer-socket", sockets[1]]
     if len(processes) == 1:
         argv += ["--pid", str(processes[0].pid)]

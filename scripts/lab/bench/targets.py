@@ -69,6 +69,11 @@ def _requests():
     for n in (8000, 100000):
         yield _than(f"tcp-rr-idle-{n}", f"the same beside {n:,} idle connections: of itself with "
                     "none", f"idle-flows/{n}", RATE, "weir", 0.95, "idle-flows/0")
+    # Open files bound the ones above; these take none.
+    for n in (100000, 1000000):
+        yield _than(f"tcp-rr-idle-east-west-{n}", f"the same beside {n:,} idle flows between "
+                    "guests: of itself with none", f"idle-flows/east-west-{n}", RATE, "weir", 0.95,
+                    "idle-flows/0")
     for n in (1, 32):
         yield _than(f"tcp-crr-{n}-kernel", f"TCP connect, request, response, close, {n} at once: "
                     "of the kernel's own", f"requests/tcp-crr-{n}", RATE, "limit", 0.9)
