@@ -7,61 +7,6 @@
 #include <netinet/udp.h>
 #include <poll.h>
 
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-
-/** Receive one datagram, compare it. @return its length, -1: none within 1 s */
-static ssize_t
-host_datagram(int fd, uint64_t off)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	uint8_t buf[65536];
-	ssize_t n, i;
-
-	if (poll(&pfd, 1, 1000) != 1)
-		return -1;
-	n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-	for (i = 0; i < n; i++)
-		assert_int_equal(buf[i], pattern(off + (uint64_t)i));
-	return n;
-}
-
-static void
-host_send(int fd, uint64_t off, size_t len, uint16_t seg)
-{
-	uint8_t buf[65536];
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		buf[i] = pattern(off + i);
-	if (seg != 0)
-		assert_int_equal(sock_set(fd, IPPROTO_UDP, UDP_SEGMENT, seg), 0);
-	assert_int_equal(send(fd, buf, len, 0), len);
-	if (seg != 0)
-		assert_int_equal(sock_set(fd, IPPROTO_UDP, UDP_SEGMENT, 0), 0);
-}
-
-/** A flow to a host's socket that is connected back to it. @return the host's socket */
-static int
-dgram_flow(struct rig *r, uint64_t flow, int family)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	uint8_t buf[64];
-	rte_be16_t port;
-	const int fd = host_listen(family, SOCK_DGRAM, &port);
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-
-	op_open(r, flow, IPPROTO_UDP, family, port);
-	op_dgram(r, flow, 5, 5);
-	rig_poll(r);
-	assert_int_equal(poll(&pfd, 1, 1000), 1);
-	assert_int_equal(recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&ss, &len), 5);
-	assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
-	return fd;
-}
-
 /** Wait for a datagram of the flow, compare and free it. @return its length */
 static uint32_t
 take_dgram(struct rig *r, uint64_t flow, uint64_t off)

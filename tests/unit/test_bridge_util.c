@@ -3,12 +3,18 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <rte_eal.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 
 #define WAIT_US 3000000
 #define GUEST_BUFFERS 2048
@@ -47,10 +53,9 @@ eal_group_stop(void **state)
 }
 
 static int
-start(void **state, bool peek_off)
+start(void **state, bool peek_off, bool uring)
 {
 	struct rig *r = calloc(1, sizeof(*r));
-	struct bridge_params p = { .n_workers = 1, .max_flows = 1024, .socket_id = SOCKET_ID_ANY };
 
 	assert_non_null(r);
 	r->net_before = -1;
@@ -81,11 +86,17 @@ start(void **state, bool peek_off)
 	};
 	flowtab_addr_parse(&r->conf.address6, "fd00:2::15");
 	flowtab_addr_parse(&r->conf.gateway6, "fd00:2::2");
-	p.chans[0] = r->chan;
-	p.waker = &r->sleeper;
-	p.pool = r->pool;
-	p.peek_off = peek_off;
-	r->b = bridge_create(&p);
+	r->params = (struct bridge_params){
+		.n_workers = 1,
+		.max_flows = 1024,
+		.socket_id = SOCKET_ID_ANY,
+		.chans[0] = r->chan,
+		.waker = &r->sleeper,
+		.pool = r->pool,
+		.peek_off = peek_off,
+		.uring = uring,
+	};
+	r->b = bridge_create(&r->params);
 	assert_non_null(r->b);
 	assert_int_equal(bridge_set_port(r->b, &r->conf), 0);
 	assert_int_equal(bridge_add_lender(r->b, r->lender), 0);
@@ -96,13 +107,48 @@ start(void **state, bool peek_off)
 int
 rig_start(void **state)
 {
-	return start(state, bridge_probe_peek_off());
+	return start(state, bridge_probe_peek_off(), false);
 }
 
 int
 rig_start_discard(void **state)
 {
-	return start(state, false);
+	return start(state, false, false);
+}
+
+static int
+start_together(void **state, bool peek_off)
+{
+	const int no_uring = bridge_probe_uring();
+	const int rc = start(state, peek_off, no_uring == 0);
+	struct rig *r = *state;
+
+	r->no_uring = no_uring;
+	return rc;
+}
+
+int
+rig_start_together(void **state)
+{
+	return start_together(state, bridge_probe_peek_off());
+}
+
+int
+rig_start_together_discard(void **state)
+{
+	return start_together(state, false);
+}
+
+struct rig *
+rig_of(void **state)
+{
+	struct rig *r = *state;
+
+	if (r->no_uring != 0) {
+		print_message("no io_uring: %s\n", strerror(-r->no_uring));
+		skip();
+	}
+	return r;
 }
 
 int
@@ -114,6 +160,14 @@ rig_start_net(void **state)
 
 	r->net_before = before;
 	return rc;
+}
+
+void
+rig_check_together(const struct rig *r)
+{
+	const uint64_t rounds = rig_counter(r, BRIDGE_COUNT_TOGETHER);
+
+	assert_true(r->params.uring ? rounds != 0 : rounds == 0);
 }
 
 int
@@ -140,15 +194,28 @@ rig_stop(void **state)
 	return 0;
 }
 
+static void
+take_events(struct rig *r)
+{
+	if (r->deaf)
+		return;
+	r->n_events += rte_ring_sc_dequeue_burst_elem(r->chan->events, &r->events[r->n_events],
+		sizeof(r->events[0]), EVENTS - r->n_events, NULL);
+}
+
 void
 rig_poll(struct rig *r)
 {
 	r->now_us = clock_us();
 	bridge_poll(r->b, r->now_us, false);
-	if (r->deaf)
-		return;
-	r->n_events += rte_ring_sc_dequeue_burst_elem(r->chan->events, &r->events[r->n_events],
-		sizeof(r->events[0]), EVENTS - r->n_events, NULL);
+	take_events(r);
+}
+
+void
+rig_poll_at_once(struct rig *r)
+{
+	bridge_poll(r->b, r->now_us, true);
+	take_events(r);
 }
 
 void
@@ -233,14 +300,15 @@ rig_lend(struct rig *r, unsigned int n)
 }
 
 struct rte_mbuf *
-make_payload(struct rig *r, uint64_t off, uint32_t len)
+make_chain(struct rig *r, uint64_t off, uint32_t len, uint32_t part)
 {
 	struct rte_mbuf *first = rte_pktmbuf_alloc(r->pool), *m = first;
 	uint32_t left = len;
 
 	assert_non_null(m);
 	for (;;) {
-		const uint32_t take = RTE_MIN(left, (uint32_t)rte_pktmbuf_tailroom(m));
+		const uint32_t room = RTE_MIN(part, (uint32_t)rte_pktmbuf_tailroom(m));
+		const uint32_t take = RTE_MIN(left, room);
 		uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
 		uint32_t i;
 
@@ -258,6 +326,31 @@ make_payload(struct rig *r, uint64_t off, uint32_t len)
 	}
 	first->pkt_len = len;
 	return first;
+}
+
+struct rte_mbuf *
+make_payload(struct rig *r, uint64_t off, uint32_t len)
+{
+	return make_chain(r, off, len, UINT32_MAX);
+}
+
+static void
+never_freed(void *addr, void *opaque)
+{
+}
+
+struct rte_mbuf *
+make_lost(struct rte_mempool *pool, void **room)
+{
+	static struct rte_mbuf_ext_shared_info shinfo = { .free_cb = never_freed };
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+	assert_non_null(m);
+	*room = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(*room, MAP_FAILED);
+	rte_mbuf_ext_refcnt_set(&shinfo, 1);
+	rte_pktmbuf_attach_extbuf(m, *room, RTE_BAD_IOVA, 4096, &shinfo);
+	return m;
 }
 
 void
@@ -332,6 +425,13 @@ host_accept(int listener)
 	return fd;
 }
 
+void
+host_close(const int *fd, unsigned int n)
+{
+	while (n != 0)
+		close(fd[--n]);
+}
+
 size_t
 host_write(int fd, uint64_t off, size_t len)
 {
@@ -366,6 +466,84 @@ host_read(int fd, uint64_t off, size_t max)
 	for (i = 0; i < n; i++)
 		assert_int_equal(buf[i], pattern(off + (uint64_t)i));
 	return n == 0 ? -1 : n;
+}
+
+void
+host_wait(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	assert_int_equal(poll(&pfd, 1, WAIT_US / 1000), 1);
+}
+
+int
+host_other_end(int fd)
+{
+	struct sockaddr_in peer, self;
+	socklen_t len = sizeof(peer);
+	int other;
+
+	assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &len), 0);
+	for (other = 3; other < 1024; other++) {
+		len = sizeof(self);
+		if (getsockname(other, (struct sockaddr *)&self, &len) == 0 &&
+			self.sin_family == AF_INET && self.sin_port == peer.sin_port)
+			return other;
+	}
+	fail_msg("no socket at the other end");
+	return -1;
+}
+
+void
+host_expect(int fd, uint64_t off, size_t len)
+{
+	const uint64_t end = off + len;
+
+	while (off < end) {
+		ssize_t n;
+
+		host_wait(fd);
+		n = host_read(fd, off, end - off);
+		assert_true(n > 0);
+		off += (uint64_t)n;
+	}
+}
+
+void
+host_expect_end(int fd, ssize_t how)
+{
+	host_wait(fd);
+	assert_int_equal(host_read(fd, 0, 1), how);
+}
+
+ssize_t
+host_datagram(int fd, uint64_t off)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	uint8_t buf[65536];
+	ssize_t n, i;
+
+	if (poll(&pfd, 1, 1000) != 1)
+		return -1;
+	n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	for (i = 0; i < n; i++)
+		assert_int_equal(buf[i], pattern(off + (uint64_t)i));
+	return n;
+}
+
+void
+host_send(int fd, uint64_t off, size_t len, uint16_t seg)
+{
+	uint8_t buf[65536];
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		buf[i] = pattern(off + i);
+	if (seg != 0)
+		assert_int_equal(sock_set(fd, IPPROTO_UDP, UDP_SEGMENT, seg), 0);
+	assert_int_equal(send(fd, buf, len, 0), len);
+	if (seg != 0)
+		assert_int_equal(sock_set(fd, IPPROTO_UDP, UDP_SEGMENT, 0), 0);
 }
 
 void
@@ -448,6 +626,16 @@ op_dgram(struct rig *r, uint64_t flow, uint32_t len, uint16_t seg)
 	rig_op(r, &op);
 }
 
+void
+op_send_own(struct rig *r, unsigned int i, uint64_t off, uint32_t len)
+{
+	struct l4x_op op = { .type = L4X_OP_SEND, .flow = FLOW(i), .len = len };
+
+	op.send.m = make_payload(r, STREAM(i) + off, len);
+	op.send.off = off;
+	rig_op(r, &op);
+}
+
 int
 connect_flow(struct rig *r, uint64_t flow)
 {
@@ -459,6 +647,34 @@ connect_flow(struct rig *r, uint64_t flow)
 	rig_wait(r, L4X_EV_CONNECTED, flow);
 	fd = host_accept(listener);
 	close(listener);
+	return fd;
+}
+
+void
+connect_flows(struct rig *r, int *fd, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		fd[i] = connect_flow(r, FLOW(i));
+}
+
+int
+dgram_flow(struct rig *r, uint64_t flow, int family)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	uint8_t buf[64];
+	rte_be16_t port;
+	const int fd = host_listen(family, SOCK_DGRAM, &port);
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	op_open(r, flow, IPPROTO_UDP, family, port);
+	op_dgram(r, flow, 5, 5);
+	rig_poll(r);
+	assert_int_equal(poll(&pfd, 1, 1000), 1);
+	assert_int_equal(recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&ss, &len), 5);
+	assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
 	return fd;
 }
 
