@@ -332,6 +332,8 @@ gather_peek(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
 	struct layout l = { .p = &p, .iov = bridge_calls_iov(b) };
 
 	l.avail = bridge_lender_fill(bl, r, BRIDGE_READ_FRAMES);
+	/* There may be more, which earlier reads have put back. */
+	l.avail = RTE_MIN(l.avail, (uint32_t)BRIDGE_READ_FRAMES);
 	/* Pairs with bridge_lender_fill(): read after RUNNING was seen. */
 	p.mergeable = atomic_load_explicit(&bl->l->mergeable, memory_order_relaxed) != 0;
 	drop_unusable(&l);

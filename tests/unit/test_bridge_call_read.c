@@ -476,6 +476,104 @@ a_lost_buffer_of_one_read_fails_that_flow_alone(void **state)
 	host_close(fd, 20);
 }
 
+/** ACK that moves FLOW(i) to another queue pair. */
+static void
+op_ack_queue(struct rig *r, unsigned int i, uint64_t limit, uint8_t queue)
+{
+	struct l4x_op op = { .type = L4X_OP_ACK, .flow = FLOW(i) };
+
+	op.ack.limit = limit;
+	op.ack.frame_max = FRAME;
+	op.ack.queue = queue;
+	rig_op(r, &op);
+}
+
+/** 10 bytes of each have been told, and seven frames of 100 bytes wait for leave to be read. */
+static void
+have_seven_frames(struct rig *r, const int *fd, unsigned int from, unsigned int to)
+{
+	unsigned int i;
+
+	for (i = from; i < to; i++) {
+		op_ack(r, FLOW(i), 0, 10, 100);
+		write_own(fd[i], i, 0, 710);
+	}
+	for (i = from; i < to; i++)
+		assert_int_equal(take_own(r, i, 0), 10);
+}
+
+/** Let them be read. */
+static void
+allow_seven_frames(struct rig *r, unsigned int from, unsigned int to)
+{
+	for (; from < to; from++)
+		op_ack(r, FLOW(from), 0, 710, 100);
+}
+
+static void
+take_seven_frames(struct rig *r, unsigned int from, unsigned int to)
+{
+	uint64_t off;
+
+	for (; from < to; from++)
+		for (off = 10; off < 710; off += 100)
+			assert_int_equal(take_own(r, from, off), 100);
+}
+
+/** Lend by another queue pair's lender. */
+static void
+lend_by(struct rig *r, struct lender *l, unsigned int n)
+{
+	struct lender *own = r->lender;
+
+	r->lender = l;
+	rig_lend(r, n);
+	r->lender = own;
+}
+
+static void
+a_large_read_beside_those_of_another_queue_pair_is_whole(void **state)
+{
+	struct rig *r = rig_of(state);
+	struct lender *second = lender_create(PIF, 1, 0, 0, SOCKET_ID_ANY);
+	uint64_t off;
+	unsigned int i;
+	int fd[100];
+
+	assert_non_null(second);
+	r->conf.n_queues = 2;
+	assert_int_equal(bridge_add_lender(r->b, second), 0);
+	atomic_store(&second->mergeable, 1);
+	lender_run(second);
+	connect_flows(r, fd, 100);
+	rig_lend(r, 500);
+	lend_by(r, second, 700);
+	/* Many leave the bridge with more buffers in hand than one read asks for. */
+	for (i = 1; i < 40; i++) {
+		op_ack_queue(r, i, WINDOW, 1);
+		write_own(fd[i], i, 0, 500);
+	}
+	for (i = 1; i < 40; i++)
+		assert_int_equal(take_own(r, i, 0), 500);
+	/* One has filled its read, and is expected to have much. It comes behind some others. */
+	write_own(fd[0], 0, 0, FRAME + 30000);
+	op_ack_queue(r, 0, FRAME, 1);
+	assert_int_equal(take_own(r, 0, 0), FRAME);
+	have_seven_frames(r, fd, 40, 100);
+	allow_seven_frames(r, 40, 100);
+	op_ack_queue(r, 0, 2 * WINDOW, 1);
+	rig_poll(r);
+	take_seven_frames(r, 40, 100);
+	for (off = FRAME; off < FRAME + 30000;)
+		off += take_own(r, 0, off);
+	assert_int_equal(r->n_events, 0);
+	rig_check_together(r);
+	host_close(fd, 100);
+	bridge_destroy(r->b);
+	r->b = NULL;
+	lender_destroy(second);
+}
+
 /* ---- all at once ---- */
 
 /** One flow, as the guest and the host see it. */
@@ -598,6 +696,7 @@ main(void)
 		T_READS(reads_of_more_flows_than_fit_at_once_are_told),
 		T_READS(reads_over_more_segments_than_fit_at_once_are_told),
 		T_CALLS(a_lost_buffer_of_one_read_fails_that_flow_alone),
+		T_CALLS(a_large_read_beside_those_of_another_queue_pair_is_whole),
 		T_READS(streams_both_ways_are_whole_whatever_comes_together),
 	};
 
