@@ -109,7 +109,7 @@ bridge_room(struct bridge_worker *w)
 	/* The worker only ever makes more room, so what was seen once stays true. */
 	if (w->room < BRIDGE_ROOM_PLENTY)
 		w->room = rte_ring_free_count(w->chan->events) - w->n_staged;
-	return w->room;
+	return w->room - w->kept;
 }
 
 static void

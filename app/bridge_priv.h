@@ -48,8 +48,8 @@
 #define BRIDGE_READ_LEAST 2048u
 /** Frames read from one socket in one call. */
 #define BRIDGE_READ_FRAMES 256
-/** Room for events before a socket is read, those of reads that are gathered included. */
-#define BRIDGE_READ_ROOM (3 * BRIDGE_READ_FRAMES)
+/** Room for events before a socket is read. */
+#define BRIDGE_READ_ROOM BRIDGE_READ_FRAMES
 /** A read of more buffers than that is carried out by itself: its copying is what costs. */
 #define BRIDGE_READ_FEW 8
 /** Acknowledged bytes that are left in a socket, to consume more of them with one call ... */
@@ -186,6 +186,7 @@ struct bridge_worker {
 	struct bridge_list dirty, ready;
 	uint32_t recalls; /**< chan->recalls as it was when lenders were looked at last */
 	uint32_t room;    /**< free places in the event ring, at least, staged ones taken off */
+	uint32_t kept;    /**< ... of these, for what reads that are gathered may tell */
 	uint32_t n_staged;
 	bool told; /**< events were enqueued in this iteration: ring the waker */
 	struct l4x_event staged[32];
@@ -409,7 +410,7 @@ void bridge_due(struct bridge *b, struct bridge_rec *r, uint32_t due);
 /** Off all lists. */
 void bridge_unlist(struct bridge *b, struct bridge_rec *r);
 
-/** Places in the worker's event ring that are free for certain. */
+/** Places in the worker's event ring that are free for certain, and kept for nobody. */
 uint32_t bridge_room(struct bridge_worker *w);
 /** The next event of the worker, zeroed but for its bridge. There must be room. */
 struct l4x_event *bridge_event(struct bridge *b, struct bridge_worker *w, uint8_t type);

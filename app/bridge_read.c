@@ -302,6 +302,7 @@ bridge_tcp_peeked(struct bridge *b, struct bridge_rec *r, const struct bridge_ca
 	uint32_t bytes = 0, used = 0;
 	unsigned int told = 0;
 
+	b->workers[flowtab_handle_owner(c->handle)].kept -= p->n_heads;
 	if (likely(live))
 		bytes = after_peek(b, r, c, &told);
 	if (bytes != 0)
@@ -344,6 +345,8 @@ gather_peek(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
 		return 0;
 	bridge_call_add(b, r, BRIDGE_CALL_PEEK, l.n_iov)->plan = p;
 	cs->n_heads += p.n_heads;
+	/* A frame takes a buffer or more, and an end is told instead of one. */
+	bridge_rec_worker(b, r)->kept += p.n_heads;
 	return p.n_heads;
 }
 

@@ -574,6 +574,57 @@ a_large_read_beside_those_of_another_queue_pair_is_whole(void **state)
 	lender_destroy(second);
 }
 
+/** Leave so many places in the event ring; the flows answer queries. */
+static void
+fill_event_ring(struct rig *r, unsigned int n_flows, unsigned int left)
+{
+	unsigned int i, n;
+
+	for (;;) {
+		n = rte_ring_free_count(r->chan->events) - left;
+		if (n == 0)
+			break;
+		for (i = 0; i < RTE_MIN(n, n_flows); i++)
+			op_query(r, FLOW(i));
+		rig_poll(r);
+	}
+}
+
+/** Reads that are gathered are told behind datagrams that came after them. */
+static void
+datagrams_leave_room_for_what_reads_are_to_tell(void **state)
+{
+	struct rig *r = rig_of(state);
+	uint64_t off;
+	unsigned int i;
+	int fd[37], udp;
+
+	connect_flows(r, fd, 37);
+	udp = dgram_flow(r, FLOW(37), AF_INET);
+	rig_lend(r, 1000);
+	have_seven_frames(r, fd, 0, 37);
+	rig_run(r, 2);
+	assert_int_equal(r->n_events, 0);
+	r->deaf = true;
+	fill_event_ring(r, 37, 3 * 256);
+	allow_seven_frames(r, 0, 37);
+	for (i = 0; i < 12; i++)
+		host_send(udp, i * 640, 640, 10);
+	poll_all(r);
+	r->deaf = false;
+	for (off = 0; off < 12 * 640; off += 10) {
+		const struct l4x_event ev = rig_wait(r, L4X_EV_DGRAM, FLOW(37));
+
+		assert_int_equal(ev.len, 10);
+		check_payload(ev.dgram.m, off);
+		rte_pktmbuf_free(ev.dgram.m);
+	}
+	take_seven_frames(r, 0, 37);
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_DGRAM_DROPPED), 0);
+	host_close(fd, 37);
+	close(udp);
+}
+
 /* ---- all at once ---- */
 
 /** One flow, as the guest and the host see it. */
@@ -697,6 +748,7 @@ main(void)
 		T_READS(reads_over_more_segments_than_fit_at_once_are_told),
 		T_CALLS(a_lost_buffer_of_one_read_fails_that_flow_alone),
 		T_CALLS(a_large_read_beside_those_of_another_queue_pair_is_whole),
+		T_CALLS(datagrams_leave_room_for_what_reads_are_to_tell),
 		T_READS(streams_both_ways_are_whole_whatever_comes_together),
 	};
 
