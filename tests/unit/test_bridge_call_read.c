@@ -718,6 +718,7 @@ streams_both_ways_are_whole_whatever_comes_together(void **state)
 		op_shut(r, FLOW(i), s[i].sent);
 		assert_int_equal(shutdown(s[i].fd, SHUT_WR), 0);
 	}
+	rig_poll(r);
 	for (i = 0; i < MANY; i++) {
 		while (s[i].got < s[i].written) {
 			rig_lend(r, 64 - RTE_MIN(64u, rte_ring_count(r->lender->bufs)));

@@ -476,20 +476,28 @@ host_wait(int fd)
 	assert_int_equal(poll(&pfd, 1, WAIT_US / 1000), 1);
 }
 
+/** The port of one end of an IPv4 socket, by getsockname() or getpeername(); 0: it is none. */
+static rte_be16_t
+end_port(int fd, int (*end)(int, struct sockaddr *, socklen_t *))
+{
+	struct sockaddr_in in = { .sin_family = AF_UNSPEC };
+	socklen_t len = sizeof(in);
+
+	if (end(fd, (struct sockaddr *)&in, &len) != 0 || in.sin_family != AF_INET)
+		return 0;
+	return in.sin_port;
+}
+
 int
 host_other_end(int fd)
 {
-	struct sockaddr_in peer, self;
-	socklen_t len = sizeof(peer);
+	const rte_be16_t self = end_port(fd, getsockname), peer = end_port(fd, getpeername);
 	int other;
 
-	assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &len), 0);
-	for (other = 3; other < 1024; other++) {
-		len = sizeof(self);
-		if (getsockname(other, (struct sockaddr *)&self, &len) == 0 &&
-			self.sin_family == AF_INET && self.sin_port == peer.sin_port)
+	assert_true(self != 0 && peer != 0);
+	for (other = 3; other < 1024; other++)
+		if (end_port(other, getsockname) == peer && end_port(other, getpeername) == self)
 			return other;
-	}
 	fail_msg("no socket at the other end");
 	return -1;
 }
