@@ -47,32 +47,16 @@ stop(void **state)
 	return *state == NULL ? 0 : rig_stop(state);
 }
 
-static uint16_t
-port_of(int (*name)(int, struct sockaddr *, socklen_t *), int fd)
-{
-	struct sockaddr_in in = { 0 };
-	socklen_t len = sizeof(in);
-
-	return name(fd, (struct sockaddr *)&in, &len) == 0 ? in.sin_port : 0;
-}
-
 /** Congestion control of the bridge's socket at the other end of a connection. */
 static const char *
 control_of(int host)
 {
-	const uint16_t local = port_of(getsockname, host), peer = port_of(getpeername, host);
 	static char name[32];
+	socklen_t len = sizeof(name);
 
-	for (int fd = 3; fd < 1024; fd++) {
-		socklen_t len = sizeof(name);
-
-		if (fd == host || port_of(getpeername, fd) != local ||
-			port_of(getsockname, fd) != peer)
-			continue;
-		assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
-		return name;
-	}
-	return "no such socket";
+	assert_int_equal(
+		getsockopt(host_other_end(host), IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
+	return name;
 }
 
 /** Of a flow from a guest to this address of the host. */
