@@ -11,6 +11,9 @@
 
 #include <errno.h>
 
+/** Submissions that may fail in a row, for want of memory. */
+#define SUBMIT_TRIES 1000
+
 static int
 ring_init(struct io_uring *ring)
 {
@@ -42,7 +45,7 @@ bridge_calls_init(struct bridge *b)
 void
 bridge_calls_fini(struct bridge *b)
 {
-	if (b->calls->together)
+	if (b->calls->ring.ring_fd > 0)
 		io_uring_queue_exit(&b->calls->ring);
 }
 
@@ -168,7 +171,7 @@ static void
 call_together(struct bridge *b)
 {
 	struct bridge_calls *cs = b->calls;
-	uint32_t left = cs->n;
+	uint32_t left = cs->n, tries = SUBMIT_TRIES;
 
 	bridge_count(b, BRIDGE_COUNT_TOGETHER, 1);
 	for (uint32_t i = 0; i < cs->n; i++) {
@@ -177,12 +180,18 @@ call_together(struct bridge *b)
 		count_call(b, cs->call[i].kind);
 		prepare(b, sqe, &cs->call[i], &cs->msgs[i].msg_hdr);
 		io_uring_sqe_set_data64(sqe, i);
+		cs->call[i].ret = -EIO;
 	}
 	while (left != 0) {
 		struct io_uring_cqe *cqe;
 		unsigned int head, n = 0;
+		const int ret = io_uring_submit_and_wait(&cs->ring, left);
 
-		io_uring_submit_and_wait(&cs->ring, left);
+		if (unlikely(ret < 0 && ret != -EINTR && --tries == 0)) {
+			/* The ring is of no use any more, and these sockets' state unknown. */
+			cs->together = false;
+			return;
+		}
 		io_uring_for_each_cqe(&cs->ring, head, cqe)
 		{
 			cs->call[cqe->user_data].ret = cqe->res;
