@@ -18,6 +18,8 @@
 /** Datagrams of one UDP_SEGMENT send: what every kernel that knows it takes. */
 #define GSO_SEGS 64u
 #define GSO_BYTES 65000u
+/** Sends of a datagram that errors of earlier ones stop. */
+#define SEND_TRIES 4
 /** iovecs of one datagram when a UDP_SEGMENT send is taken apart again. */
 #define SPLIT_IOV 512
 /* ---- open ---- */
@@ -252,22 +254,28 @@ send_failed(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c,
 	return false;
 }
 
-/** Once more, an error of an earlier datagram having been told. */
+/** Once more, an error of an earlier datagram having been told; there may be as many as datagrams.
+ */
 static void
 send_again(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c,
 	const struct msghdr *msg)
 {
-	const ssize_t n = sendmsg(r->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	const int err = errno;
+	unsigned int tries;
+	int err = 0;
 
-	bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
-	if (n >= 0) {
-		bridge_count(b, BRIDGE_COUNT_SEND_BYTES, (uint64_t)n);
-	} else if (send_failed(b, r, c, msg, err)) {
-		r->err = (uint16_t)err;
-		bridge_due(b, r, REC_DUE_ERROR);
-		bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
+	for (tries = 0; tries < SEND_TRIES; tries++) {
+		const ssize_t n = sendmsg(r->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		err = errno;
+		bridge_count(b, BRIDGE_COUNT_SEND_CALLS, 1);
+		if (n >= 0)
+			bridge_count(b, BRIDGE_COUNT_SEND_BYTES, (uint64_t)n);
+		if (n >= 0 || !send_failed(b, r, c, msg, err))
+			return;
 	}
+	r->err = (uint16_t)err;
+	bridge_due(b, r, REC_DUE_ERROR);
+	bridge_count(b, BRIDGE_COUNT_DGRAM_DROPPED, 1);
 }
 
 void
