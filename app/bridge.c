@@ -397,10 +397,10 @@ destroy_tables(struct bridge *b)
 	free(b->ports);
 	free(b->tokens);
 	free(b->free_tokens);
-	if (b->calls != NULL)
+	if (b->calls != NULL) {
 		bridge_calls_fini(b);
-	if (b->calls != NULL)
 		munmap(b->calls, sizeof(*b->calls));
+	}
 	free(b->iov);
 }
 

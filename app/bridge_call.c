@@ -57,7 +57,7 @@ bridge_calls_reserve(struct bridge *b)
 	/* A read may consume as well. */
 	if (cs->n + 2 > BRIDGE_CALLS || cs->n_iov > RTE_DIM(cs->iov) - BRIDGE_IOV ||
 		cs->n_heads > RTE_DIM(cs->heads) - BRIDGE_READ_FRAMES)
-		cs->told = bridge_calls_run(b);
+		bridge_calls_flush(b);
 }
 
 struct bridge_call *
@@ -152,12 +152,10 @@ prepare(struct bridge *b, struct io_uring_sqe *sqe, const struct bridge_call *c,
 
 	if (c->kind == BRIDGE_CALL_DISCARD)
 		io_uring_prep_recv(sqe, c->fd, b->scratch, c->bytes, MSG_TRUNC | MSG_DONTWAIT);
-	else if (c->kind == BRIDGE_CALL_DGRAM)
-		io_uring_prep_sendmsg(sqe, c->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	else if (c->kind == BRIDGE_CALL_SEND && only != NULL)
 		io_uring_prep_send(
 			sqe, c->fd, only->iov_base, only->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	else if (c->kind == BRIDGE_CALL_SEND)
+	else if (c->kind != BRIDGE_CALL_PEEK)
 		io_uring_prep_sendmsg(sqe, c->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	else if (only != NULL)
 		io_uring_prep_recv(

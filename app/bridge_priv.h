@@ -385,12 +385,18 @@ struct bridge_call *bridge_call_add(
 	struct bridge *b, struct bridge_rec *r, enum bridge_call_kind kind, uint32_t n_iov);
 /** Carry out what is gathered. @return events told since it was last called */
 unsigned int bridge_calls_run(struct bridge *b);
+/** The same, where more may be gathered: bridge_calls_run() counts these events as well. */
+static inline void
+bridge_calls_flush(struct bridge *b)
+{
+	b->calls->told = bridge_calls_run(b);
+}
 /** Before anything else is done with a record: what is gathered of it is carried out. */
 static inline void
 bridge_rec_settle(struct bridge *b, const struct bridge_rec *r)
 {
 	if (unlikely(r->flags & REC_CALL))
-		bridge_calls_run(b);
+		bridge_calls_flush(b);
 }
 
 /* ---- bridge_event.c ---- */

@@ -316,7 +316,7 @@ bridge_tcp_peeked(struct bridge *b, struct bridge_rec *r, const struct bridge_ca
 
 /**
  * Lay a read out, and gather it.
- * @return buffers it is laid over; 0: there is none
+ * @return buffers it is laid over; 0: there is none; UINT32_MAX: too much is unacknowledged
  */
 static uint32_t
 gather_peek(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
@@ -370,7 +370,7 @@ consume_first(struct bridge *b, struct bridge_rec *r)
 		gather_discard(b, r);
 		/* These look at what the socket holds: without SO_PEEK_OFF each peek does. */
 		if (!b->p.peek_off || r->flags & REC_DYING)
-			b->calls->told = bridge_calls_run(b);
+			bridge_calls_flush(b);
 	}
 	return r->kind == BRIDGE_STREAM;
 }
@@ -394,14 +394,14 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 	heads = gather_peek(b, r, bl);
 	if (unlikely(heads == 0) && b->calls->n != 0) {
 		/* Reads that are gathered may put buffers back. */
-		b->calls->told = bridge_calls_run(b);
+		bridge_calls_flush(b);
 		r->flags |= served;
 		heads = r->kind == BRIDGE_STREAM ? gather_peek(b, r, bl) : UINT32_MAX;
 	}
 	if (unlikely(heads == 0))
 		bridge_lender_wait(b, r, bl);
 	else if (heads > BRIDGE_READ_FEW && heads != UINT32_MAX)
-		b->calls->told = bridge_calls_run(b);
+		bridge_calls_flush(b);
 }
 
 /** Bytes were taken out of the socket; ret: how many, or -errno. @return false: no more now */
