@@ -175,7 +175,7 @@ bridge_read(struct bridge *b, struct bridge_rec *r)
 	}
 }
 
-/** Each socket that is on the list has one turn. */
+/** Each socket that is on the list has one turn; they go on where the last iteration ended. */
 static unsigned int
 poll_ready(struct bridge *b, struct bridge_worker *w)
 {
@@ -184,7 +184,9 @@ poll_ready(struct bridge *b, struct bridge_worker *w)
 	unsigned int done = 0;
 	uint32_t head;
 
-	while (w->ready.head != BRIDGE_NIL && bridge_room(w) >= BRIDGE_READ_ROOM) {
+	b->read_left = BRIDGE_READ_BYTES;
+	while (w->ready.head != BRIDGE_NIL && b->read_left != 0 &&
+		bridge_room(w) >= BRIDGE_READ_ROOM) {
 		head = w->ready.head;
 		r = bridge_list_pop(b, &w->ready, BRIDGE_LIST_READY);
 		r->flags &= ~REC_ON_READY;

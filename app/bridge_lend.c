@@ -263,7 +263,7 @@ serve_waiters(struct bridge *b, struct bridge_lender *bl)
 	struct bridge_rec *r;
 	uint32_t next;
 
-	while (lender_fed(bl)) {
+	while (b->read_left != 0 && lender_fed(bl)) {
 		next = bl->wait.head;
 		r = bridge_list_pop(b, &bl->wait, BRIDGE_LIST_READY);
 		r->flags &= ~REC_ON_WAIT;
@@ -329,8 +329,8 @@ unsigned int
 bridge_lenders_poll(struct bridge *b)
 {
 	unsigned int done = 0, i;
+	uint32_t j, next = b->first_lender;
 	bool waits = false;
-	uint32_t j;
 
 	/* As a rule nothing has happened to any, however many there are. */
 	if (likely(!b->waits && !recalls_wait(b)))
@@ -338,14 +338,20 @@ bridge_lenders_poll(struct bridge *b)
 	for (i = 0; i < b->p.n_workers; i++)
 		b->workers[i].recalls =
 			atomic_load_explicit(&b->workers[i].chan->recalls, memory_order_acquire);
+	b->read_left = BRIDGE_READ_BYTES;
 	for (j = 0; j < b->n_lenders; j++) {
-		struct bridge_lender *bl = &b->lenders[j];
+		const uint32_t number = (b->first_lender + j) % b->n_lenders;
+		struct bridge_lender *bl = &b->lenders[number];
 
 		if (bl->l == NULL)
 			continue;
+		/* Those that find nothing left are first the next time. */
+		if (b->read_left != 0)
+			next = number + 1;
 		done += look_at_lender(b, bl);
 		waits |= bl->wait.head != BRIDGE_NIL;
 	}
+	b->first_lender = next;
 	b->waits = waits;
 	return done;
 }

@@ -42,8 +42,13 @@
 #define BRIDGE_EPOLL_BURST 128
 /** While operations keep it busy, the bridge asks the epoll set at most this often. */
 #define BRIDGE_EPOLL_US 10
-/** Bytes read from one socket before the next has its turn: much at once is cheapest. */
+/**
+ * Bytes read from TCP sockets in one iteration, by those of a worker that are ready, and by those
+ * that waited for buffers; a turn more at most. All else waits meanwhile.
+ */
 #define BRIDGE_READ_BYTES (1024u << 10)
+/** Bytes read from one before the next has its turn; one alone reads on, for it is cheapest. */
+#define BRIDGE_TURN_BYTES (256u << 10)
 /** What a read is laid out for, at least: more costs more to lay out than it is worth. */
 #define BRIDGE_READ_LEAST 2048u
 /** Frames read from one socket in one call. */
@@ -297,10 +302,12 @@ struct bridge {
 	uint64_t epoll_us; /**< when the epoll set was asked last */
 	uint64_t pause_us; /**< earliest end of a listener's pause, or UINT64_MAX */
 	int epoll_fd;
+	uint32_t read_left;     /**< of BRIDGE_READ_BYTES */
 	bool lowat_off;         /**< the host had no tcp_notsent_lowat at the start */
 	bool paces;             /**< the host's congestion control did at the start (BBR) */
 	bool epoll_now;         /**< ask at once: a connect() may have succeeded already */
 	bool waits;             /**< some record may wait for buffers */
+	uint32_t first_lender;  /**< whose turn to be looked at first it is */
 	uint32_t n_lenders;     /**< lenders[] from here on were never used */
 	uint32_t n_listeners;   /**< likewise */
 	uint32_t free_listener; /**< number + 1 of one of those before, 0: none */

@@ -285,6 +285,7 @@ after_peek(struct bridge *b, struct bridge_rec *r, const struct bridge_call *c, 
 	}
 	bytes = n - p->skip;
 	bridge_count(b, BRIDGE_COUNT_RECV_BYTES, bytes);
+	b->read_left -= RTE_MIN(bytes, b->read_left);
 	expect_next(r, p, bytes);
 	/* The queue is empty, and new data makes a new edge; only an end or an urgent mark, which
 	 * a read stops at, would make none. */
@@ -321,8 +322,10 @@ bridge_tcp_peeked(struct bridge *b, struct bridge_rec *r, const struct bridge_ca
 static uint32_t
 gather_peek(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
 {
+	const bool alone = bridge_rec_worker(b, r)->ready.head == BRIDGE_NIL;
+	const uint32_t turn = alone ? BRIDGE_READ_BYTES : BRIDGE_TURN_BYTES;
 	const uint64_t left = r->limit - r->read_off;
-	const uint32_t want = (uint32_t)RTE_MIN(left, (uint64_t)expected(r));
+	const uint32_t want = (uint32_t)RTE_MIN(left, (uint64_t)RTE_MIN(expected(r), turn));
 	struct bridge_calls *cs = b->calls;
 	struct bridge_plan p = {
 		.bl = bl,
