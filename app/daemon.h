@@ -173,18 +173,25 @@ int daemon_eal_start(struct daemon *d);
 void daemon_eal_stop(struct daemon *d);
 /** An error line that tells that memory ran out for this, and what to do. @return -ENOMEM */
 int daemon_no_memory(const struct daemon *d, const char *what);
+/** Why something could not be made: rte_errno says. @return -errno */
+int daemon_not_made(const struct daemon *d, const char *what);
 /**
  * Is there room for what librte_vhost takes when the guests of c connect? It would refuse them
  * without a word. 0 or -ENOMEM, logged.
  */
 int daemon_guest_room(const struct daemon *d, const struct conf *c);
 
-/* ---- daemon_threads.c: pools, workers, bridges ---- */
+/* ---- daemon_pools.c: mbufs ---- */
+
+/** Pools on each node that has a worker. 0 or -errno, logged. */
+int daemon_pools_create(struct daemon *d);
+/** Queue pairs came or went: share the pools among those that there are. */
+void daemon_quota_set(struct daemon *d);
+
+/* ---- daemon_threads.c: workers, bridges ---- */
 
 /** All objects of the data path, none running. 0 or -errno, logged. */
 int daemon_threads_create(struct daemon *d);
-/** Queue pairs came or went: share the pools among those that there are. */
-void daemon_quota_set(struct daemon *d);
 /** Have workers and bridges run. 0 or -errno, logged. */
 int daemon_threads_start(struct daemon *d);
 /** Close all flows, bounded; no-op unless the workers run. */

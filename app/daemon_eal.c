@@ -482,3 +482,12 @@ daemon_no_memory(const struct daemon *d, const char *what)
 		d->n_workers);
 	return -ENOMEM;
 }
+
+int
+daemon_not_made(const struct daemon *d, const char *what)
+{
+	if (rte_errno == ENOMEM)
+		return daemon_no_memory(d, what);
+	log_error("%s cannot be made: %s%s", what, strerror(rte_errno), daemon_files_advice());
+	return rte_errno != 0 ? -rte_errno : -EIO;
+}

@@ -10,8 +10,6 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
-#include <rte_mbuf_pool_ops.h>
-#include <rte_mempool.h>
 #include <rte_ring.h>
 #include <rte_service.h>
 #include <rte_timer.h>
@@ -23,20 +21,6 @@
 #define HANDOVER_FRAMES 1024
 /** Flows that a worker can note for the log between two looks. */
 #define LOG_FLOWS 1024
-/** Bytes of one frame buffer, and of one without data room, with the pool's own header. */
-#define FRAME_BYTES 2496
-#define EXT_BYTES 320
-#define FRAMES_MIN 2048
-#define EXTS_MIN 4096
-/** Frames of one queue pair on their way, beside the rings. */
-#define FRAMES_PER_QUEUE 1024
-/** Buffers lent and frames left in guest memory, of one queue pair with rings of 1024. */
-#define EXTS_PER_QUEUE 4096
-/** Free mbufs that each thread keeps for itself, and how many more it may have by the way. */
-#define POOL_CACHE 256
-#define POOL_CACHE_MOST (POOL_CACHE + POOL_CACHE / 2)
-/** Pieces that a frame of 64 KiB may well have: a smaller share of the pool would lose it. */
-#define EXTS_QUOTA_MIN 64u
 
 static void
 pause_ms(unsigned int ms)
@@ -44,138 +28,6 @@ pause_ms(unsigned int ms)
 	const struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
 
 	nanosleep(&t, NULL);
-}
-
-/** Why something could not be made: rte_errno says. @return -errno */
-static int
-not_made(const struct daemon *d, const char *what)
-{
-	if (rte_errno == ENOMEM)
-		return daemon_no_memory(d, what);
-	log_error("%s cannot be made: %s%s", what, strerror(rte_errno), daemon_files_advice());
-	return rte_errno != 0 ? -rte_errno : -EIO;
-}
-
-/* ---- pools ---- */
-
-static int
-node_of(int socket_id)
-{
-	return socket_id >= 0 && socket_id < RTE_MAX_NUMA_NODES ? socket_id : 0;
-}
-
-static uint32_t
-queue_pairs(const struct conf *c)
-{
-	uint32_t i, n = 0;
-
-	for (i = 0; i < c->n_vms; i++)
-		n += c->vms[i]->queues;
-	return n;
-}
-
-/**
- * As rte_pktmbuf_pool_create(), but in ordinary pages an object may cross from one to the next: a
- * page holds one frame, and nearly as much again would lie idle beside it. Only a device that works
- * with physical addresses would mind, and those need huge pages.
- */
-static struct rte_mempool *
-pool_create(const struct daemon *d, const char *name, uint64_t n, uint16_t room, int node)
-{
-	struct rte_pktmbuf_pool_private priv = { .mbuf_data_room_size = room };
-	struct rte_mempool *p = rte_mempool_create_empty(name, (unsigned int)n,
-		(unsigned int)sizeof(struct rte_mbuf) + room, 256, sizeof(priv), node,
-		d->hugepages ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
-	int ret;
-
-	if (p == NULL)
-		return NULL;
-	ret = rte_mempool_set_ops_byname(p, rte_mbuf_best_mempool_ops(), NULL);
-	rte_pktmbuf_pool_init(p, &priv);
-	if (ret == 0)
-		ret = rte_mempool_populate_default(p);
-	if (ret < 0) {
-		rte_mempool_free(p);
-		rte_errno = -ret;
-		return NULL;
-	}
-	rte_mempool_obj_iter(p, rte_pktmbuf_init, NULL);
-	return p;
-}
-
-/**
- * Pools on one node. Frames: what the rings between workers and bridges can hold, and some for each
- * queue pair, but a quarter of the memory at most; of external buffers, an eighth at most.
- */
-static int
-pools_create(struct daemon *d, int node, unsigned int n_nodes)
-{
-	const uint64_t bytes = ((uint64_t)d->conf->memory_mb << 20) / n_nodes;
-	const uint64_t pairs = d->n_pairs_planned;
-	uint64_t frames = (uint64_t)d->n_workers * d->n_bridges * (CHAN_OPS + CHAN_EVENTS);
-	uint64_t exts = RTE_MIN(pairs * EXTS_PER_QUEUE, bytes / 8 / EXT_BYTES);
-	char name[RTE_MEMPOOL_NAMESIZE];
-
-	frames = RTE_MIN(frames + pairs * FRAMES_PER_QUEUE, bytes / 4 / FRAME_BYTES);
-	frames = RTE_MAX(frames, (uint64_t)FRAMES_MIN);
-	exts = RTE_MAX(exts, (uint64_t)EXTS_MIN);
-	snprintf(name, sizeof(name), "frames_%d", node);
-	d->frame_pool[node] = pool_create(d, name, frames, RTE_MBUF_DEFAULT_BUF_SIZE, node);
-	snprintf(name, sizeof(name), "exts_%d", node);
-	d->ext_pool[node] =
-		d->frame_pool[node] == NULL ? NULL : pool_create(d, name, exts, 0, node);
-	if (d->ext_pool[node] == NULL)
-		return not_made(d, "the pools of frames");
-	return 0;
-}
-
-/** What all queue pairs that are there, or planned for, may have at the same time. */
-void
-daemon_quota_set(struct daemon *d)
-{
-	const uint32_t caches =
-		(1u + d->n_workers + (d->inline_bridges ? 0u : d->n_bridges)) * POOL_CACHE_MOST;
-	uint32_t pairs = 0;
-	unsigned int i, node;
-
-	for (i = 0; i < d->n_workers; i++)
-		pairs += d->workers[i].n_queues;
-	pairs = RTE_MAX(RTE_MAX(pairs, d->n_pairs_planned), 1u);
-	for (node = 0; node < RTE_MAX_NUMA_NODES; node++) {
-		uint32_t frames, exts;
-
-		if (d->ext_pool[node] == NULL)
-			continue;
-		/* Half of the frames are for what is on its way. */
-		frames = d->frame_pool[node]->size / 2;
-		exts = d->ext_pool[node]->size;
-		exts -= RTE_MIN(caches, exts / 2);
-		atomic_store_explicit(&d->quota[node].frames, frames / pairs, memory_order_relaxed);
-		atomic_store_explicit(&d->quota[node].exts,
-			RTE_MAX(exts / pairs / 2, EXTS_QUOTA_MIN), memory_order_relaxed);
-	}
-}
-
-static int
-pools_create_all(struct daemon *d)
-{
-	bool used[RTE_MAX_NUMA_NODES] = { false };
-	unsigned int i, n_nodes = 0;
-	int node, ret = 0;
-
-	/* Twice the queue pairs that are there, for VMs that a reload brings. */
-	d->n_pairs_planned = queue_pairs(d->conf) * 2;
-
-	for (i = 0; i < d->n_workers; i++) {
-		node = node_of(d->workers[i].socket_id);
-		n_nodes += !used[node];
-		used[node] = true;
-	}
-	for (node = 0; node < RTE_MAX_NUMA_NODES && ret == 0; node++)
-		if (used[node])
-			ret = pools_create(d, node, n_nodes);
-	daemon_quota_set(d);
-	return ret;
 }
 
 /* ---- objects ---- */
@@ -246,7 +98,7 @@ worker_objects(struct daemon *d, unsigned int i)
 		.max_flows = d->conf->max_flows,
 		.socket_id = w->socket_id,
 		.now_us = clock_us(clock_scale_get()),
-		.pool = d->frame_pool[node_of(w->socket_id)],
+		.pool = d->frame_pool[w->socket_id],
 		.timeouts = d->conf->timeouts,
 		.n_workers = d->n_workers,
 		.zones = d->zones,
@@ -261,7 +113,7 @@ worker_objects(struct daemon *d, unsigned int i)
 	w->log = rte_ring_create_elem(ring, sizeof(struct l4x_log), LOG_FLOWS, w->socket_id,
 		RING_F_SP_ENQ | RING_F_SC_DEQ);
 	if (w->log == NULL)
-		return not_made(d, "the rings of the log");
+		return daemon_not_made(d, "the rings of the log");
 	p.log = w->log;
 
 	snprintf(name, sizeof(name), "worker%u", i);
@@ -269,19 +121,19 @@ worker_objects(struct daemon *d, unsigned int i)
 	memcpy(p.secret, d->secret, sizeof(p.secret));
 	w->l4x = l4x_create(&p);
 	if (w->l4x == NULL)
-		return not_made(d, "the flow tables");
+		return daemon_not_made(d, "the flow tables");
 	snprintf(ring, sizeof(ring), "handover_%u", i);
 	w->handover = rte_ring_create_elem(
 		ring, sizeof(struct l4x_frame), HANDOVER_FRAMES, w->socket_id, RING_F_SC_DEQ);
 	if (w->handover == NULL)
-		return not_made(d, "the rings between workers");
+		return daemon_not_made(d, "the rings between workers");
 	for (b = 0; b < d->n_bridges; b++) {
 		struct chan **c = &d->chans[i * d->n_bridges + b];
 
 		*c = chan_create(
 			(uint8_t)i, (uint8_t)b, w->socket_id, &w->waker, d->bridges[b].sleeper);
 		if (*c == NULL)
-			return not_made(d, "the rings between workers and bridges");
+			return daemon_not_made(d, "the rings between workers and bridges");
 	}
 	return 0;
 }
@@ -296,7 +148,7 @@ bridge_object(struct daemon *d, unsigned int i)
 		.max_flows = d->conf->max_flows,
 		.socket_id = b->socket_id,
 		.waker = b->sleeper,
-		.pool = d->frame_pool[node_of(d->workers[i % d->n_workers].socket_id)],
+		.pool = d->frame_pool[d->workers[i % d->n_workers].socket_id],
 		.peek_off = d->peek_off,
 		.uring = d->uring == 0 && d->conf->io_uring != CONF_USE_OFF,
 	};
@@ -306,7 +158,7 @@ bridge_object(struct daemon *d, unsigned int i)
 		p.chans[w] = d->chans[w * d->n_bridges + i];
 	memcpy(p.steer_key, d->secret, sizeof(p.steer_key));
 	b->b = bridge_create(&p);
-	return b->b != NULL ? 0 : not_made(d, "a bridge");
+	return b->b != NULL ? 0 : daemon_not_made(d, "a bridge");
 }
 
 static int
@@ -325,7 +177,7 @@ worker_object(struct daemon *d, unsigned int i)
 		.bell = w->bell,
 		.inline_bridge = d->inline_bridges ? d->bridges[i].b : NULL,
 		.handover = w->handover,
-		.pool = d->frame_pool[node_of(w->socket_id)],
+		.pool = d->frame_pool[w->socket_id],
 	};
 	unsigned int j;
 
@@ -336,7 +188,7 @@ worker_object(struct daemon *d, unsigned int i)
 		p.wakers[j] = &d->workers[j].waker;
 	}
 	w->w = worker_create(&p);
-	return w->w != NULL ? 0 : not_made(d, "a worker");
+	return w->w != NULL ? 0 : daemon_not_made(d, "a worker");
 }
 
 int
@@ -350,7 +202,7 @@ daemon_threads_create(struct daemon *d)
 		return -ENOMEM;
 	d->zones = flowtab_zones_create(d->n_workers, SOCKET_ID_ANY);
 	if (d->zones == NULL)
-		return not_made(d, "the zones");
+		return daemon_not_made(d, "the zones");
 	ret = rte_timer_subsystem_init();
 	if (ret == 0)
 		ret = wakers_create(d);
@@ -360,7 +212,7 @@ daemon_threads_create(struct daemon *d)
 		return ret;
 	}
 	bells_create(d);
-	ret = pools_create_all(d);
+	ret = daemon_pools_create(d);
 	for (i = 0; ret == 0 && i < d->n_workers; i++)
 		ret = worker_objects(d, i);
 	for (i = 0; ret == 0 && i < d->n_bridges; i++)
