@@ -232,6 +232,7 @@ run(struct gen *g, const struct gen_case *k)
 		free(r.samples_ns);
 		return -1;
 	}
+	g->tcp.fills = strcmp(g->mode, "tcp-in") == 0;
 	ret = g->limit_cpu < 0 ? open_guests(g) : 0;
 	if (ret == 0 && g->n_idle > 0)
 		ret = gen_idle_open(g);

@@ -139,7 +139,10 @@ struct gen_service {
 	int listen_fd, epoll_fd;
 	uint16_t port;
 	int *fds;
-	unsigned int n_fds, max_fds, fill_turn;
+	unsigned int n_fds, max_fds;
+	bool fills; /**< the peer writes as fast as it can, and reads nothing */
+	bool *full; /**< fills: by socket, it takes no more for now */
+	unsigned int n_full, fill_turn;
 };
 
 struct gen {
@@ -287,7 +290,7 @@ void gen_service_close(struct gen_service *s);
 void gen_host_accept(struct gen_service *s);
 /** Read and forget whatever has come, on all sockets. @return bytes */
 uint64_t gen_host_drain(struct gen_service *s);
-/** Write to sockets what they take, some in each turn. */
+/** Write to a socket that has room, each in its turn. */
 void gen_host_fill(struct gen_service *s, const uint8_t *buf);
 /** Answer every byte with a byte; a peer that has closed is closed. */
 void gen_host_echo(struct gen_service *s);

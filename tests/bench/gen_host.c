@@ -12,9 +12,6 @@
 #include <unistd.h>
 
 #define EVENTS 64
-/** Sockets written to in one turn, and what is written in all. */
-#define FILL_SOCKETS 64
-#define FILL_BYTES (1u << 20)
 
 static int
 bound(int type, uint16_t *port)
@@ -37,8 +34,9 @@ gen_service_open(struct gen_service *s, unsigned int max_fds)
 	s->listen_fd = bound(SOCK_STREAM, &s->port);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->fds = calloc(max_fds, sizeof(*s->fds));
+	s->full = calloc(max_fds, sizeof(*s->full));
 	s->max_fds = max_fds;
-	return s->listen_fd < 0 || s->epoll_fd < 0 || s->fds == NULL ||
+	return s->listen_fd < 0 || s->epoll_fd < 0 || s->fds == NULL || s->full == NULL ||
 			listen(s->listen_fd, GEN_MAX_CONNS) < 0
 		? -1
 		: 0;
@@ -53,6 +51,7 @@ gen_service_close(struct gen_service *s)
 		close(s->fds[--s->n_fds]);
 	close(s->listen_fd);
 	close(s->epoll_fd);
+	free(s->full);
 	free(s->fds);
 	s->fds = NULL;
 }
@@ -77,6 +76,7 @@ gen_host_init(struct gen *g)
 	g->udp_peers = calloc(GEN_MAX_CONNS, sizeof(*g->udp_peers));
 	g->udp_flow = calloc(65536, sizeof(*g->udp_flow));
 	g->udp_fd = gen_host_udp_open(&g->udp_port);
+	g->bulk_in.fills = true;
 	if (g->host_buf == NULL || g->udp_peers == NULL || g->udp_flow == NULL || g->udp_fd < 0 ||
 		gen_service_open(&g->tcp, GEN_MAX_CONNS) != 0 ||
 		gen_service_open(&g->bulk_out, GEN_MAX_CONNS) != 0 ||
@@ -106,8 +106,12 @@ gen_host_accept(struct gen_service *s)
 
 	while (s->n_fds < s->max_fds &&
 		(fd = accept4(s->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct epoll_event ev = { .events = EPOLLIN, .data.u32 = s->n_fds };
+		struct epoll_event ev = { .events = s->fills ? EPOLLOUT | EPOLLET : EPOLLIN,
+			.data.u32 = s->n_fds };
 
+		/* The first edge tells that it takes something. */
+		s->full[s->n_fds] = s->fills;
+		s->n_full += s->fills;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 		s->fds[s->n_fds++] = fd;
@@ -145,19 +149,50 @@ gen_host_drain(struct gen_service *s)
 	return bytes;
 }
 
+/** Which sockets have room again? */
+static void
+look_for_room(struct gen_service *s)
+{
+	struct epoll_event ev[EVENTS];
+	const int n = epoll_wait(s->epoll_fd, ev, EVENTS, 0);
+	int i;
+
+	for (i = 0; i < n; i++) {
+		s->n_full -= s->full[ev[i].data.u32];
+		s->full[ev[i].data.u32] = false;
+	}
+}
+
+/** The next in turn that takes something. @return false: none does */
+static bool
+next_with_room(struct gen_service *s, unsigned int *i)
+{
+	*i = 0;
+	/* To ask would cost as much as to try. */
+	if (s->n_fds == 1)
+		return true;
+	if (s->n_full != 0)
+		look_for_room(s);
+	if (s->n_full == s->n_fds)
+		return false;
+	do {
+		*i = s->fill_turn++ % s->n_fds;
+	} while (s->full[*i]);
+	return true;
+}
+
 void
 gen_host_fill(struct gen_service *s, const uint8_t *buf)
 {
-	size_t bytes = 0;
 	unsigned int i;
 
-	/* The guest must have its turn, too, before all of many have been written to. */
-	for (i = 0; i < s->n_fds && i < FILL_SOCKETS && bytes < FILL_BYTES; i++) {
-		const ssize_t n = send(s->fds[s->fill_turn++ % s->n_fds], buf, GEN_WRITE_BYTES,
-			MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n > 0)
-			bytes += (size_t)n;
+	if (!next_with_room(s, &i))
+		return;
+	/* No more than this, and then it is the turn of the guest, which shares the processor. */
+	if (send(s->fds[i], buf, GEN_WRITE_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL) <
+		(ssize_t)GEN_WRITE_BYTES) {
+		s->n_full += !s->full[i];
+		s->full[i] = true;
 	}
 }
 

@@ -110,7 +110,8 @@ def start_passt(lab, rig, case):
                        15 + i), f"passt{i}.log", name="passt"))
     for process, socket in zip(processes, sockets):
         _wait(process, lambda path=socket: os.path.exists(path))
-    return processes, []
+    # It resets connections of a guest that lays a frame in pieces.
+    return processes, [] if case.load["whole"] else ["--whole"]
 
 
 def start_testpmd(lab, rig, case):

@@ -50,14 +50,16 @@ def _bulk():
             ("out", "guest to host", 1, None, 1.5, None),
             ("in", "host to guest", 1, 0.9, 1.1, 2), ("in", "host to guest", 16, 0.9, 1.3, 2)):
         case = f"tcp-bulk/{way}-1500-{n}"
+        # Like with like: what the guest sends lies for passt in one piece.
+        like = f"{case}-whole" if way == "out" else case
         title = f"TCP {direction}, MTU 1500, {n} connection{'s' if n > 1 else ''}: "
         if kernel:
             yield _than(f"tcp-{way}-{n}-kernel", title + "of the kernel's own", case, GBIT,
                         "limit", kernel)
         if plain:
-            yield _than(f"tcp-{way}-{n}-passt-1500", title + "of passt's at MTU 1500", case, GBIT,
-                        "passt", plain)
-        yield _than(f"tcp-{way}-{n}-passt-65520", title + "of passt's at MTU 65520", case, GBIT,
+            yield _than(f"tcp-{way}-{n}-passt-1500", title + "of passt's at MTU 1500", like, GBIT,
+                        "passt", plain, case)
+        yield _than(f"tcp-{way}-{n}-passt-65520", title + "of passt's at MTU 65520", like, GBIT,
                     "passt", large, f"tcp-bulk/{way}-65520-{n}")
 
 
@@ -69,11 +71,11 @@ def _requests():
     for n in (8000, 100000):
         yield _than(f"tcp-rr-idle-{n}", f"the same beside {n:,} idle connections: of itself with "
                     "none", f"idle-flows/{n}", RATE, "weir", 0.95, "idle-flows/0")
-    # Open files bound the ones above; these take none.
+    # Open files bound the ones above; these take none, but a second guest.
     for n in (100000, 1000000):
         yield _than(f"tcp-rr-idle-east-west-{n}", f"the same beside {n:,} idle flows between "
-                    "guests: of itself with none", f"idle-flows/east-west-{n}", RATE, "weir", 0.95,
-                    "idle-flows/0")
+                    "guests: of itself beside 1,000", f"idle-flows/east-west-{n}", RATE, "weir",
+                    0.95, "idle-flows/east-west-1000")
     for n in (1, 32):
         yield _than(f"tcp-crr-{n}-kernel", f"TCP connect, request, response, close, {n} at once: "
                     "of the kernel's own", f"requests/tcp-crr-{n}", RATE, "limit", 0.9)
@@ -105,6 +107,10 @@ def _rest():
     for n, flows in ((1, "1 flow"), (64, "64 flows")):
         yield _than(f"guest-to-guest-{n}", f"guest to guest, 64 B, {flows}: of testpmd's io "
                     "forwarding", f"guest-to-guest/{n}", "frames_per_s", "testpmd", 0.6)
+    for case, title in (("tcp-out", "guests to host"), ("tcp-in", "host to guests"),
+                        ("tcp-rr", "request and response")):
+        yield Target(f"share-{case}", "vms", f"64 VMs, TCP {title}: least share of the mean",
+                     (f"vms/{case}-64", "weir", "share_min"), at_least=0.5)
     for key, name, title, bound in (
             ("resident_mib", "resident", "resident at start, MiB", 64),
             # Nothing, to within what the housekeeping of a process takes.
