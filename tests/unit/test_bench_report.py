@@ -100,6 +100,19 @@ class Figures(unittest.TestCase):
         self.assertEqual(values["tcp-out-1-passt-65520"], 1.5)
         self.assertIsNone(values["tcp-out-16-kernel"])
 
+    def test_ratio_is_the_median_of_what_it_was_in_each_round(self):
+        over = ("requests/tcp-rr-1", "weir", "p50_us")
+        under = ("requests/tcp-rr-1", "limit", "p50_us")
+        found = results_of({over[:2]: {"p50_us": [10, 40, 20]},
+                            under[:2]: {"p50_us": [10, 20, 8]}})
+        self.assertEqual(found.ratio(over, under), 2)
+        # A round is missing, nobody knows which: of the medians, then.
+        found = results_of({over[:2]: {"p50_us": [10, 40, 20]}, under[:2]: {"p50_us": [10, 20]}})
+        self.assertAlmostEqual(found.ratio(over, under), 20 / 15)
+        found = results_of({over[:2]: {"p50_us": [10]}, under[:2]: {"p50_us": [0]}})
+        self.assertIsNone(found.ratio(over, under))
+        self.assertIsNone(found.ratio(over, ("start/one-vm", "weir", "ready_ms")))
+
     def test_passts_guest_alone_must_lay_each_frame_in_one_piece(self):
         def options(case):
             with mock.patch.object(run, "passt_argv", return_value=[]), \

@@ -8,7 +8,7 @@ import os
 from ..proc import LabError
 from . import svg
 from .cases import FIGURES, GROUPS, SUBJECTS
-from .results import number, ratio, shown, some
+from .results import number, shown, some
 from .targets import TARGETS
 
 NOTES, RESULTS = "notes.json", "results.json"
@@ -116,11 +116,11 @@ def _targets(found, notes):
             verdict = f"**{verdict}**"
         rows.append((target.title, target.wanted(), number(value), verdict))
     yield from _table(("figure", "target", "measured", ""), rows)
-    missed = [t for t in TARGETS if t.value(found) is not None and not t.met(t.value(found))]
+    missed = [t for t in TARGETS if t.verdict(t.value(found)) != "met"]
     said = [(t, notes[t.name]) for t in missed if t.name in notes]
     if said:
         yield ""
-        yield "Why some are missed:"
+        yield "Why some are missed, or were not measured:"
         yield ""
         yield from (f"- *{target.title}*: {text}" for target, text in said)
 
@@ -151,8 +151,7 @@ def _row(found, case, key, others, subjects):
     for subject in subjects:
         row.append(shown(found.figure(case.name, subject, key), key))
         if subject != "weir":
-            row.append(number(ratio(found.median(case.name, "weir", key),
-                                    found.median(case.name, subject, key))))
+            row.append(number(found.ratio((case.name, "weir", key), (case.name, subject, key))))
     for other in others:
         values = [found.median(case.name, s, other) for s in subjects]
         row.append(" / ".join(number(v and v / FIGURES[other].scale) for v in values)
@@ -180,7 +179,8 @@ def _page(found, notes, plots):
     yield "# weir: benchmark report"
     yield ""
     yield ("Written by `scripts/bench`; how it measures is in [bench.md](../bench.md). "
-           "*Ratio* is weir's figure over that of the column before it.")
+           "*Ratio* is weir's figure over that of the column before it, the median of what "
+           "it was in each round.")
     yield ""
     yield from _about(found)
     yield ""

@@ -80,6 +80,17 @@ class Results:
         figure = self.figure(name, subject, key)
         return figure and figure["median"]
 
+    def ratio(self, over, under):
+        """Of two figures, each (case, subject, key): the median of what it was in each round. A
+        machine is fast in one and slow in another, for both alike."""
+        figures = [self.figure(*of) for of in (over, under)]
+        if None in figures:
+            return None
+        rounds = [figure["rounds"] for figure in figures]
+        if len(rounds[0]) == len(rounds[1]) and all(rounds[1]):
+            return statistics.median(a / b for a, b in zip(*rounds))
+        return ratio(*(figure["median"] for figure in figures))
+
     def errors(self):
         return [(case["name"], subject, error) for case in self.document["cases"]
                 for subject, measured in case["subjects"].items() for error in measured["errors"]]

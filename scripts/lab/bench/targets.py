@@ -2,7 +2,7 @@
 """What figures are to reach, and how each is computed from results: data."""
 import dataclasses
 
-from .results import number, ratio
+from .results import number
 
 GBIT, RATE, PACKETS = "gbit_per_s", "transactions_per_s", "datagrams_per_s"
 
@@ -19,8 +19,7 @@ class Target:
     at_most: float = None
 
     def value(self, found):
-        value = found.median(*self.over)
-        return ratio(value, found.median(*self.under)) if self.under else value
+        return found.ratio(self.over, self.under) if self.under else found.median(*self.over)
 
     def met(self, value):
         return value >= self.at_least if self.at_least is not None else value <= self.at_most
