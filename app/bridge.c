@@ -301,7 +301,7 @@ create_tables(struct bridge *b)
 	b->ready_listeners = map_lazily(BRIDGE_LISTENERS * sizeof(*b->ready_listeners));
 	b->tokens = vport_lines_zalloc(BRIDGE_TOKENS * sizeof(*b->tokens));
 	b->free_tokens = vport_lines_zalloc(BRIDGE_TOKENS * sizeof(*b->free_tokens));
-	b->scratch = map_lazily((size_t)BRIDGE_DGRAMS * BRIDGE_MSG_BYTES);
+	b->scratch = map_lazily(BRIDGE_DISCARD_BYTES);
 	b->iov = vport_lines_zalloc(BRIDGE_IOV * sizeof(*b->iov));
 	b->calls = map_lazily(sizeof(*b->calls));
 	if (b->lenders == NULL || b->ports == NULL || b->listeners == NULL ||
@@ -395,7 +395,7 @@ destroy_tables(struct bridge *b)
 	if (b->ready_listeners != NULL)
 		munmap(b->ready_listeners, BRIDGE_LISTENERS * sizeof(*b->ready_listeners));
 	if (b->scratch != NULL)
-		munmap(b->scratch, (size_t)BRIDGE_DGRAMS * BRIDGE_MSG_BYTES);
+		munmap(b->scratch, BRIDGE_DISCARD_BYTES);
 	free(b->ports);
 	free(b->tokens);
 	free(b->free_tokens);

@@ -8,6 +8,7 @@
  *   bridge_lend.c    ports: lent buffers, steering
  *   bridge_tcp.c     open, adopt, connected, shut, close
  *   bridge_send.c    TCP, guest -> socket: SEND, and what SENT tells
+ *   bridge_plan.c    TCP, socket -> guest: a read laid out over lent buffers
  *   bridge_read.c    TCP, socket -> guest: DATA, ACK, REWIND
  *   bridge_dgram.c   UDP and ping sockets: open, send
  *   bridge_dgram_rx.c  ... receive
@@ -67,6 +68,8 @@
 #define BRIDGE_DGRAMS 32u
 /** Largest message that a datagram socket can hand over. */
 #define BRIDGE_MSG_BYTES 65536u
+/** The scratch area: what one call takes out of a stream, or reads over again. */
+#define BRIDGE_DISCARD_BYTES (BRIDGE_DGRAMS * BRIDGE_MSG_BYTES)
 /** Lent buffers of one queue pair that are in the bridge's hands: a lender's ring full. */
 #define BRIDGE_HELD 1024u
 #define BRIDGE_LENDERS 8192
@@ -322,7 +325,7 @@ struct bridge {
 	uint16_t *free_tokens;
 	struct bridge_spares spares[BRIDGE_FAMILIES];
 	struct bridge_fresh fresh[2]; /**< towards this host: opened, accepted */
-	uint8_t *scratch;             /**< BRIDGE_DGRAMS x BRIDGE_MSG_BYTES, mapped lazily */
+	uint8_t *scratch;             /**< BRIDGE_DISCARD_BYTES, mapped lazily */
 	struct iovec *iov;            /**< BRIDGE_IOV, of calls that are carried out at once */
 	struct bridge_calls *calls;
 	uint64_t counters[BRIDGE_COUNTS];
@@ -514,6 +517,24 @@ struct bridge_cursor {
  * @return number of iovecs taken now
  */
 uint32_t bridge_iov_add(struct iovec *iov, uint32_t n, struct bridge_cursor *at, uint32_t *bytes);
+
+/* ---- bridge_plan.c ---- */
+
+/**
+ * Lay out a read of up to want bytes, or to the end of the guest's window.
+ * @param p bl, heads, frames and head_len are set; receives the rest, and the lender's buffers
+ * @param iov room for BRIDGE_IOV
+ * @return iovecs; 0: there is no buffer; -EOVERFLOW: without SO_PEEK_OFF, and too much is
+ *   unacknowledged to read on
+ */
+int bridge_plan_read(struct bridge *b, struct bridge_rec *r, struct bridge_plan *p,
+	struct iovec *iov, uint32_t want);
+/**
+ * The next frame as one chain, now that its buffers hold so many bytes.
+ * @param next_head number of its first buffer; moves past its last
+ */
+struct rte_mbuf *bridge_plan_frame(
+	const struct bridge_plan *p, uint32_t *next_head, uint32_t bytes);
 
 /* ---- bridge_read.c ---- */
 

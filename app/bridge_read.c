@@ -3,140 +3,6 @@
 
 #include <errno.h>
 
-/** Without SO_PEEK_OFF: iovecs that take what was read before, each the whole scratch area. */
-#define DISCARD_IOV 16
-#define DISCARD_BYTES (BRIDGE_DGRAMS * BRIDGE_MSG_BYTES)
-
-/**
- * Where payload begins in a segment. The first buffer of a frame begins with the port's own header
- * and leaves room for L2..L4; a buffer that continues a frame is filled from its very start.
- */
-static uint32_t
-payload_off(const struct rte_mbuf *head, const struct rte_mbuf *seg, bool first, uint8_t head_len)
-{
-	if (seg != head)
-		return seg->data_off;
-	return first ? (uint32_t)seg->data_off + head_len : 0;
-}
-
-/** A read that is being laid out: the lender's buffers, of which p has taken the first. */
-struct layout {
-	struct bridge_plan *p;
-	struct iovec *iov;
-	uint32_t n_iov;
-	uint32_t avail; /**< buffers in hand */
-};
-
-/** Lay one frame over the buffers that follow. @return its bytes; 0: no buffer, or no iovec */
-static uint32_t
-plan_frame(struct layout *l, uint32_t want)
-{
-	struct bridge_plan *p = l->p;
-	uint32_t bytes = 0, heads = 0;
-
-	while (bytes < want && p->n_heads + heads < l->avail && l->n_iov < BRIDGE_IOV &&
-		(heads == 0 || p->mergeable)) {
-		struct rte_mbuf *head = bridge_lender_at(p->bl, p->n_heads + heads);
-		struct rte_mbuf *seg;
-
-		for (seg = head; seg != NULL && bytes < want && l->n_iov < BRIDGE_IOV;
-			seg = seg->next) {
-			const uint32_t off = payload_off(head, seg, heads == 0, p->head_len);
-			uint32_t room = off < seg->buf_len ? seg->buf_len - off : 0;
-
-			room = RTE_MIN(room, want - bytes);
-			if (room == 0)
-				continue;
-			l->iov[l->n_iov].iov_base = (char *)seg->buf_addr + off;
-			l->iov[l->n_iov++].iov_len = room;
-			bytes += room;
-		}
-		p->heads[p->n_heads + heads] = head;
-		heads++;
-	}
-	if (bytes == 0)
-		return 0;
-	p->frames[p->n_frames++] = (struct bridge_frame){ (uint16_t)heads, bytes };
-	p->n_heads += heads;
-	p->bytes += bytes;
-	return bytes;
-}
-
-static bool
-head_usable(const struct rte_mbuf *head, uint8_t head_len)
-{
-	return (uint32_t)head->data_off + head_len <= head->buf_len &&
-		(head->next != NULL || (uint32_t)head->data_off + head_len < head->buf_len);
-}
-
-/** Lay out a read of up to want bytes, which the guest's window, or just what is expected, ends. */
-static void
-plan_frames(const struct bridge_rec *r, struct layout *l, uint32_t want, bool at_window)
-{
-	struct bridge_plan *p = l->p;
-
-	while (p->n_frames < BRIDGE_READ_FRAMES && p->n_heads < l->avail) {
-		const uint32_t left = want - p->bytes;
-
-		/* A frame cut short without need would be a small segment in the middle. */
-		if (left == 0 || (p->n_frames != 0 && left < r->frame_max && !at_window))
-			break;
-		if (!head_usable(bridge_lender_at(p->bl, p->n_heads), p->head_len))
-			break;
-		if (plan_frame(l, RTE_MIN(left, r->frame_max)) == 0)
-			break;
-	}
-	bridge_lender_used(p->bl, p->n_heads);
-}
-
-/** A buffer without room for the headers is of no use to anybody: back to the guest. */
-static void
-drop_unusable(struct layout *l)
-{
-	struct bridge_lender *bl = l->p->bl;
-
-	while (l->avail != 0 && !head_usable(bridge_lender_at(bl, 0), l->p->head_len)) {
-		rte_pktmbuf_free(bridge_lender_at(bl, 0));
-		bridge_lender_used(bl, 1);
-		l->avail--;
-	}
-}
-
-/** The first frame's buffers, now holding so many bytes, as one chain. */
-static struct rte_mbuf *
-make_frame(const struct bridge_plan *p, uint32_t *next_head, uint32_t bytes)
-{
-	struct rte_mbuf *frame = NULL, *last = NULL;
-	uint32_t left = bytes;
-
-	do {
-		struct rte_mbuf *head = p->heads[(*next_head)++];
-		struct rte_mbuf *seg;
-
-		for (seg = head; seg != NULL; seg = seg->next) {
-			const uint32_t off = payload_off(head, seg, frame == NULL, p->head_len);
-			const uint32_t room = off < seg->buf_len ? seg->buf_len - off : 0;
-			const uint32_t take = RTE_MIN(room, left);
-
-			seg->data_off = (uint16_t)off;
-			seg->data_len = (uint16_t)take;
-			left -= take;
-			if (seg->next == NULL) {
-				if (frame != NULL) {
-					last->next = head;
-					frame->nb_segs += head->nb_segs;
-				} else {
-					frame = head;
-				}
-				last = seg;
-				break;
-			}
-		}
-	} while (left != 0);
-	frame->pkt_len = bytes;
-	return frame;
-}
-
 /**
  * bytes have been read into the plan's frames: tell the worker.
  * @param used receives how many buffers that took
@@ -156,7 +22,7 @@ tell_data(struct bridge *b, struct bridge_rec *r, const struct bridge_plan *p, u
 		ev->flow = r->handle;
 		ev->len = len;
 		ev->data.off = r->read_off;
-		ev->data.m = make_frame(p, used, len);
+		ev->data.m = bridge_plan_frame(p, used, len);
 		r->read_off += len;
 		bytes -= len;
 	}
@@ -177,28 +43,6 @@ tell_eof(struct bridge *b, struct bridge_rec *r)
 	ev->flow = r->handle;
 	ev->data.off = r->read_off;
 	return 1;
-}
-
-/**
- * Without SO_PEEK_OFF a peek begins with what was read before: let that go to the scratch area.
- * @return false: too much is unacknowledged to read on
- */
-static bool
-plan_skip(struct bridge *b, const struct bridge_rec *r, struct layout *l)
-{
-	uint64_t left = r->read_off - r->consumed;
-
-	if (b->p.peek_off)
-		return true;
-	if (left > (uint64_t)DISCARD_IOV * DISCARD_BYTES)
-		return false;
-	l->p->skip = (uint32_t)left;
-	for (; left != 0; l->n_iov++) {
-		l->iov[l->n_iov].iov_base = b->scratch;
-		l->iov[l->n_iov].iov_len = RTE_MIN(left, (uint64_t)DISCARD_BYTES);
-		left -= l->iov[l->n_iov].iov_len;
-	}
-	return true;
 }
 
 /**
@@ -317,15 +161,13 @@ bridge_tcp_peeked(struct bridge *b, struct bridge_rec *r, const struct bridge_ca
 
 /**
  * Lay a read out, and gather it.
- * @return buffers it is laid over; 0: there is none; UINT32_MAX: too much is unacknowledged
+ * @return buffers it is laid over; 0: there is none; -EOVERFLOW: as bridge_plan_read()
  */
-static uint32_t
+static int
 gather_peek(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
 {
 	const bool alone = bridge_rec_worker(b, r)->ready.head == BRIDGE_NIL;
 	const uint32_t turn = alone ? BRIDGE_READ_BYTES : BRIDGE_TURN_BYTES;
-	const uint64_t left = r->limit - r->read_off;
-	const uint32_t want = (uint32_t)RTE_MIN(left, (uint64_t)RTE_MIN(expected(r), turn));
 	struct bridge_calls *cs = b->calls;
 	struct bridge_plan p = {
 		.bl = bl,
@@ -333,24 +175,16 @@ gather_peek(struct bridge *b, struct bridge_rec *r, struct bridge_lender *bl)
 		.frames = &cs->frames[cs->n_heads],
 		.head_len = r->head_len,
 	};
-	struct layout l = { .p = &p, .iov = bridge_calls_iov(b) };
+	const int n_iov =
+		bridge_plan_read(b, r, &p, bridge_calls_iov(b), RTE_MIN(expected(r), turn));
 
-	l.avail = bridge_lender_fill(bl, r, BRIDGE_READ_FRAMES);
-	/* There may be more, which earlier reads have put back. */
-	l.avail = RTE_MIN(l.avail, (uint32_t)BRIDGE_READ_FRAMES);
-	/* Pairs with bridge_lender_fill(): read after RUNNING was seen. */
-	p.mergeable = atomic_load_explicit(&bl->l->mergeable, memory_order_relaxed) != 0;
-	drop_unusable(&l);
-	if (!plan_skip(b, r, &l))
-		return UINT32_MAX;
-	plan_frames(r, &l, want, want == left);
-	if (p.bytes == 0)
-		return 0;
-	bridge_call_add(b, r, BRIDGE_CALL_PEEK, l.n_iov)->plan = p;
+	if (n_iov <= 0)
+		return n_iov;
+	bridge_call_add(b, r, BRIDGE_CALL_PEEK, (uint32_t)n_iov)->plan = p;
 	cs->n_heads += p.n_heads;
 	/* A frame takes a buffer or more, and an end is told instead of one. */
 	bridge_rec_worker(b, r)->kept += p.n_heads;
-	return p.n_heads;
+	return (int)p.n_heads;
 }
 
 /** Consume what is acknowledged, with the calls that are gathered. */
@@ -361,7 +195,7 @@ gather_discard(struct bridge *b, struct bridge_rec *r)
 
 	if (due != 0)
 		bridge_call_add(b, r, BRIDGE_CALL_DISCARD, 0)->bytes =
-			(uint32_t)RTE_MIN(due, (uint64_t)DISCARD_BYTES);
+			(uint32_t)RTE_MIN(due, (uint64_t)BRIDGE_DISCARD_BYTES);
 }
 
 /** @return false: the socket turned out to be broken */
@@ -383,7 +217,7 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 {
 	struct bridge_lender *bl = bridge_rec_lender_in_use(b, r);
 	const uint32_t served = r->flags & REC_SERVED;
-	uint32_t heads;
+	int heads;
 
 	bridge_calls_reserve(b);
 	if (!consume_first(b, r))
@@ -399,11 +233,11 @@ bridge_tcp_read(struct bridge *b, struct bridge_rec *r)
 		/* Reads that are gathered may put buffers back. */
 		bridge_calls_flush(b);
 		r->flags |= served;
-		heads = r->kind == BRIDGE_STREAM ? gather_peek(b, r, bl) : UINT32_MAX;
+		heads = r->kind == BRIDGE_STREAM ? gather_peek(b, r, bl) : -EPIPE;
 	}
 	if (unlikely(heads == 0))
 		bridge_lender_wait(b, r, bl);
-	else if (heads > BRIDGE_READ_FEW && heads != UINT32_MAX)
+	else if (heads > BRIDGE_READ_FEW)
 		bridge_calls_flush(b);
 }
 
@@ -435,7 +269,7 @@ consume_all(struct bridge *b, struct bridge_rec *r)
 {
 	while (r->consumed < r->acked) {
 		const size_t want =
-			(size_t)RTE_MIN(r->acked - r->consumed, (uint64_t)DISCARD_BYTES);
+			(size_t)RTE_MIN(r->acked - r->consumed, (uint64_t)BRIDGE_DISCARD_BYTES);
 		/* MSG_TRUNC: nothing is written; the area is named so that checkers are content. */
 		const ssize_t n = recv(r->fd, b->scratch, want, MSG_TRUNC | MSG_DONTWAIT);
 
