@@ -388,10 +388,9 @@ runs_out_without_a_timeout(const struct guest_conf *conf, int least)
 	for (int i = 0; i < 10; i++) {
 		const long long unsent = smoke_stat("tcp-unsent"), rto = smoke_stat("tcp-rto");
 
-		/* A reset that goes unread with its guest would leave a flow with segments for a
-		 * larger MTU; behind it an answer tells that it was read. */
-		assert_int_equal(
-			guest_ping(smoke.g, &smoke.g->gw, 2, (uint16_t)i, "last", 4, SOON), 0);
+		/* What guests before it have left open has segments for their larger MTU. */
+		json_decref(proc_ctl(
+			smoke.d, NULL, (const char *[]){ "flow", "flush", "--all", NULL }));
 		guest_close(smoke.g);
 		smoke.g = smoke_guest("a.sock", conf);
 		assert_non_null(smoke.g);
