@@ -23,6 +23,11 @@
 
 #include "guest.h"
 
+struct gtcp_ack {
+	uint32_t ack;
+	bool seen;
+};
+
 struct gtcp {
 	struct gtcp *next;
 	struct guest *g;
@@ -63,6 +68,7 @@ struct gtcp {
 	uint32_t max_seq; /**< end of the furthest data seen */
 	size_t max_payload;
 	bool max_seq_valid;
+	struct gtcp_ack last_ack[VHU_MAX_PAIRS]; /**< furthest, by the pair that it came on */
 };
 
 /** An endpoint, not connected. @param lport 0: any */

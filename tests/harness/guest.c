@@ -223,8 +223,7 @@ dispatch(struct guest *g, struct guest_frame *f)
 {
 	const struct pkt_view *v = &f->view;
 
-	/* What is sent on two pairs is in no order. */
-	g->late = f->pair != g->pair;
+	g->from_pair = f->pair;
 	if (!g->silent && v->eth_type == PKT_ETH_ARP)
 		answer_arp(g, v);
 	if (!g->silent && v->proto == IPPROTO_ICMPV6 && v->icmp_type == 135)

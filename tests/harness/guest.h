@@ -56,9 +56,9 @@ struct guest {
 	const struct vhu_shape *tx_shape; /**< of every frame sent */
 	bool partial;                     /**< leave transport checksums to the device */
 	bool silent;                      /**< do not answer ARP and neighbour solicitations */
-	bool hold;         /**< frames are kept for guest_wait(), TCP endpoints get none */
-	unsigned int pair; /**< queue pair to send on */
-	bool late;         /**< the frame at hand came on another pair */
+	bool hold;              /**< frames are kept for guest_wait(), TCP endpoints get none */
+	unsigned int pair;      /**< queue pair to send on */
+	unsigned int from_pair; /**< that the frame at hand came on */
 	struct guest_frame *first, **last;
 	unsigned int n_kept;
 	struct gtcp *tcps;
