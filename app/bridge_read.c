@@ -13,21 +13,26 @@ tell_data(struct bridge *b, struct bridge_rec *r, const struct bridge_plan *p, u
 	uint32_t *used)
 {
 	struct bridge_worker *w = bridge_rec_worker(b, r);
-	uint32_t i;
+	const struct bridge_frame *f = p->frames;
+	unsigned int told;
 
-	for (i = 0; bytes != 0; i++) {
-		const uint32_t len = RTE_MIN(bytes, p->frames[i].bytes);
+	for (told = 0; bytes != 0; told++) {
 		struct l4x_event *ev = bridge_event(b, w, L4X_EV_DATA);
+		uint32_t i;
 
 		ev->flow = r->handle;
-		ev->len = len;
 		ev->data.off = r->read_off;
-		ev->data.m = bridge_plan_frame(p, used, len);
-		r->read_off += len;
-		bytes -= len;
+		for (i = 0; i < L4X_DATA_FRAMES && bytes != 0; i++, f++) {
+			const uint32_t len = RTE_MIN(bytes, f->bytes);
+
+			ev->data.m[i] = bridge_plan_frame(p, used, len);
+			ev->len += len;
+			bytes -= len;
+		}
+		r->read_off += ev->len;
 	}
 	r->top = RTE_MAX(r->top, r->read_off);
-	return i;
+	return told;
 }
 
 static unsigned int

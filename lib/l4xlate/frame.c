@@ -16,8 +16,8 @@ l4x_mbuf(struct l4x *l)
 	return m;
 }
 
-void
-l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_type)
+static void
+eth_write(const struct l4x_port *port, void *at, uint16_t ether_type)
 {
 	const struct rte_ether_hdr eth = {
 		.dst_addr = port->guest.mac,
@@ -26,20 +26,26 @@ l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_
 	};
 
 	/* A guest may lend buffers at odd addresses. */
-	memcpy(rte_pktmbuf_prepend(m, L4X_ETH_LEN), &eth, sizeof(eth));
+	memcpy(at, &eth, sizeof(eth));
+}
+
+void
+l4x_eth_prepend(const struct l4x_port *port, struct rte_mbuf *m, uint16_t ether_type)
+{
+	eth_write(port, rte_pktmbuf_prepend(m, L4X_ETH_LEN), ether_type);
 	m->l2_len = L4X_ETH_LEN;
 }
 
 /** @param frag flags and offset as they stand in the header, host order */
 static void
-ip4_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl,
-	uint16_t id, uint16_t frag)
+ip4_write(void *at, const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl, uint16_t id,
+	uint16_t frag, uint32_t l4_len)
 {
-	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)rte_pktmbuf_prepend(m, L4X_IP4_LEN);
+	struct rte_ipv4_hdr *ip = at;
 
 	ip->version_ihl = RTE_IPV4_VHL_DEF;
 	ip->type_of_service = tos;
-	ip->total_length = rte_cpu_to_be_16((uint16_t)rte_pktmbuf_pkt_len(m));
+	ip->total_length = rte_cpu_to_be_16((uint16_t)(L4X_IP4_LEN + l4_len));
 	ip->packet_id = rte_cpu_to_be_16(id);
 	ip->fragment_offset = rte_cpu_to_be_16(frag);
 	ip->time_to_live = ttl != 0 ? ttl : TTL_DEFAULT;
@@ -48,25 +54,55 @@ ip4_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint8_t tos, 
 	ip->dst_addr = guest->eaddr.v4;
 	ip->hdr_checksum = 0;
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
+}
+
+static void
+ip4_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl,
+	uint16_t id, uint16_t frag)
+{
+	const uint32_t len = rte_pktmbuf_pkt_len(m);
+
+	ip4_write(rte_pktmbuf_prepend(m, L4X_IP4_LEN), guest, tos, ttl, id, frag, len);
 	m->l3_len = L4X_IP4_LEN;
 	m->ol_flags |= RTE_MBUF_F_TX_IPV4;
 }
 
 static void
-ip6_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl,
-	uint8_t next)
+ip6_write(
+	void *at, const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl, uint32_t payload_len)
 {
-	uint32_t len = rte_pktmbuf_pkt_len(m);
-	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)rte_pktmbuf_prepend(m, L4X_IP6_LEN);
+	struct rte_ipv6_hdr *ip = at;
 
 	ip->vtc_flow = rte_cpu_to_be_32(6u << 28 | (uint32_t)tos << 20);
-	ip->payload_len = rte_cpu_to_be_16((uint16_t)len);
-	ip->proto = next;
+	ip->payload_len = rte_cpu_to_be_16((uint16_t)payload_len);
+	ip->proto = guest->proto;
 	ip->hop_limits = ttl != 0 ? ttl : TTL_DEFAULT;
 	memcpy(ip->src_addr, guest->oaddr.b, sizeof(ip->src_addr));
 	memcpy(ip->dst_addr, guest->eaddr.b, sizeof(ip->dst_addr));
+}
+
+static void
+ip6_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint8_t tos, uint8_t ttl)
+{
+	const uint32_t len = rte_pktmbuf_pkt_len(m);
+
+	ip6_write(rte_pktmbuf_prepend(m, L4X_IP6_LEN), guest, tos, ttl, len);
 	m->l3_len = L4X_IP6_LEN;
 	m->ol_flags |= RTE_MBUF_F_TX_IPV6;
+}
+
+void
+l4x_head_write(const struct l4x_port *port, const struct flowtab_tuple *guest, uint8_t *at,
+	uint32_t l4_len)
+{
+	if (flowtab_addr_is_v4(&guest->eaddr)) {
+		eth_write(port, at, RTE_ETHER_TYPE_IPV4);
+		/* RFC 6864, 4.1: what is not to be fragmented needs no number. */
+		ip4_write(at + L4X_ETH_LEN, guest, 0, 0, 0, RTE_IPV4_HDR_DF_FLAG, l4_len);
+	} else {
+		eth_write(port, at, RTE_ETHER_TYPE_IPV6);
+		ip6_write(at + L4X_ETH_LEN, guest, 0, 0, l4_len);
+	}
 }
 
 void
@@ -78,7 +114,7 @@ l4x_ip_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flo
 		ip4_prepend(m, guest, tos, ttl, 0, RTE_IPV4_HDR_DF_FLAG);
 		l4x_eth_prepend(port, m, RTE_ETHER_TYPE_IPV4);
 	} else {
-		ip6_prepend(m, guest, tos, ttl, guest->proto);
+		ip6_prepend(m, guest, tos, ttl);
 		l4x_eth_prepend(port, m, RTE_ETHER_TYPE_IPV6);
 	}
 }
@@ -199,7 +235,7 @@ send_fragments(struct l4x *l, struct l4x_port *port, uint8_t queue, struct rte_m
 	if (cut.v4)
 		ip4_prepend(m, guest, tos, ttl, (uint16_t)cut.id, 0);
 	else
-		ip6_prepend(m, guest, tos, ttl, guest->proto);
+		ip6_prepend(m, guest, tos, ttl);
 	while ((f = l4x_cut_next(l, &cut)) != NULL) {
 		l4x_eth_prepend(port, f, cut.v4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
 		l4x_frame_add(l, port, queue, f);

@@ -16,7 +16,7 @@ void
 l4x_event_free(struct l4x_event *ev)
 {
 	if (ev->type == L4X_EV_DATA)
-		rte_pktmbuf_free(ev->data.m);
+		rte_pktmbuf_free_bulk(ev->data.m, L4X_DATA_FRAMES);
 	else if (ev->type == L4X_EV_DGRAM)
 		rte_pktmbuf_free(ev->dgram.m);
 	else if (ev->type == L4X_EV_LISTEN_DGRAM)

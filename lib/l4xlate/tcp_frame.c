@@ -152,42 +152,83 @@ l4x_tcp_rst_for(struct l4x *l, const struct l4x_pkt *p)
 	send_empty(l, p->port, p->queue, &p->tuple, &s);
 }
 
-bool
-l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *m)
+/** Headers of a flow's segments with payload: they differ in little from one to the next. */
+struct head {
+	uint8_t bytes[L4X_ETH_LEN + L4X_IP6_LEN + TCP_HDR_LEN];
+	uint16_t l3_len;
+	uint16_t len;
+	uint32_t payload; /**< that lengths and sums are made for */
+};
+
+/** Lower headers, and the TCP checksum: a guest wants the whole length of a TSO frame in it. */
+static void
+head_fit(struct head *h, const struct l4x_port *port, const struct flowtab_tuple *guest,
+	struct rte_tcp_hdr *th, uint32_t payload)
+{
+	l4x_head_write(port, guest, h->bytes, payload + TCP_HDR_LEN);
+	th->cksum = l4x_phdr_sum(guest, payload + TCP_HDR_LEN);
+	h->payload = payload;
+}
+
+/** One frame. False: it has no room for headers. */
+static bool
+head_put(const struct head *h, struct rte_mbuf *m, uint16_t mss)
+{
+	const bool v4 = h->l3_len == L4X_IP4_LEN, cut = h->payload > mss;
+	uint8_t *at;
+
+	if (unlikely(rte_pktmbuf_headroom(m) < h->len))
+		return false;
+	at = (uint8_t *)rte_pktmbuf_prepend(m, h->len);
+	if (v4)
+		memcpy(at, h->bytes, L4X_ETH_LEN + L4X_IP4_LEN + TCP_HDR_LEN);
+	else
+		memcpy(at, h->bytes, L4X_ETH_LEN + L4X_IP6_LEN + TCP_HDR_LEN);
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | (cut ? RTE_MBUF_F_TX_TCP_SEG : 0) |
+		(v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
+	m->tx_offload =
+		rte_mbuf_tx_offload(L4X_ETH_LEN, h->l3_len, TCP_HDR_LEN, cut ? mss : 0, 0, 0, 0);
+	return true;
+}
+
+uint32_t
+l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *const *m, uint32_t n)
 {
 	struct l4x_port *port = l4x_flow_port(l, idx);
-	struct l4x_tcp *t = l4x_tcp_of(l, idx);
+	struct l4x_flow *f = &l->flows[idx];
+	struct l4x_tcp *t = &f->tcp;
 	struct tcp_seg s = { .flags = RTE_TCP_ACK_FLAG };
-	uint32_t n_frames = l->out.n_frames;
+	struct head h = { .l3_len = f->v4 ? L4X_IP4_LEN : L4X_IP6_LEN };
+	struct rte_tcp_hdr *th = (struct rte_tcp_hdr *)&h.bytes[L4X_ETH_LEN + h.l3_len];
 	struct flowtab_tuple guest;
-	struct rte_tcp_hdr *th;
-	uint32_t len = rte_pktmbuf_pkt_len(m);
-	uint16_t head = L4X_ETH_LEN + (l->flows[idx].v4 ? L4X_IP4_LEN : L4X_IP6_LEN) + TCP_HDR_LEN;
+	uint32_t bytes = 0, i = 0;
 
-	if (rte_pktmbuf_headroom(m) < head ||
-		flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0) {
-		l4x_drop(l, m, L4X_DROP_NO_MBUF);
-		return false;
-	}
-	s.seq = tcp_seq_of(t->iss, t->nxt);
+	h.len = L4X_ETH_LEN + h.l3_len + TCP_HDR_LEN;
+	/* Told is only what is sent. */
+	if (unlikely(rte_pktmbuf_headroom(m[0]) < h.len ||
+		    flowtab_tuple(l->ft, idx, FLOWTAB_SIDE_GUEST, &guest) < 0))
+		goto drop;
 	l4x_tcp_tell(t, &s.ack, &s.win);
-	th = hdr_write((struct rte_tcp_hdr *)rte_pktmbuf_prepend(m, TCP_HDR_LEN), &guest, &s);
-	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
-	m->l4_len = TCP_HDR_LEN;
-	/* A virtio-net guest wants the whole length in the sum, of a TSO frame as well. */
-	th->cksum = l4x_phdr_sum(&guest, len + TCP_HDR_LEN);
-	if (len > t->mss) {
-		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
-		m->tso_segsz = t->mss;
-	}
-	/* A frame that the output drops is gone at once. */
+	hdr_write(th, &guest, &s);
 	t->last_data = L4X_TCP_NONE;
-	if (port->up && l->out.n_frames < L4X_OUT_FRAMES)
-		t->last_data = (uint16_t)l->out.n_frames;
-	flowtab_flow_count(&l->ftf[idx], FLOWTAB_SIDE_OTHER, 1, len);
-	t->answering = true;
-	l4x_ip_prepend(port, m, &guest, 0, 0);
-	l4x_frame_add(l, port, l->flows[idx].queue, m);
-	mark_frame(l, idx, n_frames);
-	return true;
+	for (; i < n; i++) {
+		const uint32_t len = rte_pktmbuf_pkt_len(m[i]), n_frames = l->out.n_frames;
+
+		if (len != h.payload)
+			head_fit(&h, port, &guest, th, len);
+		th->sent_seq = rte_cpu_to_be_32(tcp_seq_of(t->iss, t->nxt + bytes));
+		if (!head_put(&h, m[i], t->mss))
+			break;
+		bytes += len;
+		l4x_frame_add(l, port, f->queue, m[i]);
+		mark_frame(l, idx, n_frames);
+		/* A frame that the output drops is gone at once. */
+		t->last_data = l->out.n_frames > n_frames ? (uint16_t)n_frames : L4X_TCP_NONE;
+	}
+	flowtab_flow_count(&l->ftf[idx], FLOWTAB_SIDE_OTHER, i, bytes);
+	t->answering |= i > 0;
+drop:
+	for (; i < n; i++)
+		l4x_drop(l, m[i], L4X_DROP_NO_MBUF);
+	return bytes;
 }

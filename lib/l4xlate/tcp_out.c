@@ -42,64 +42,100 @@ rewind_to_nxt(struct l4x *l, uint32_t idx)
 	l4x_tcp_dirty(l, idx);
 }
 
+/** Frames of a DATA: their payload from a stream offset on. */
+struct data {
+	uint64_t off;
+	uint32_t len;
+	uint32_t n;
+	struct rte_mbuf *const *m;
+};
+
+/** One frame is freed, and read again where it is still wanted. */
 static void
-data_refuse(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
+data_refuse(struct l4x *l, uint32_t idx, const struct data *d)
 {
 	struct l4x_tcp *t = l4x_tcp_of(l, idx);
 
-	l4x_drop(l, ev->data.m, L4X_DROP_EV_OFFSET);
-	if (t->state != L4X_TCP_ESTABLISHED || ev->data.off + ev->len <= t->nxt)
+	l4x_drop(l, *d->m, L4X_DROP_EV_OFFSET);
+	if (t->state != L4X_TCP_ESTABLISHED || d->off + d->len <= t->nxt)
 		return;
 	/*
 	 * It holds bytes that are still wanted, or lies after them. While a REWIND to nxt is under
 	 * way that is to be expected, unless it is what the REWIND has brought.
 	 */
-	if ((t->flags & L4X_TCP_REWINDING) == 0 || ev->data.off == t->nxt)
+	if ((t->flags & L4X_TCP_REWINDING) == 0 || d->off == t->nxt)
 		rewind_to_nxt(l, idx);
 }
 
-/** May these bytes go to the guest as one frame, as things stand? */
+/** May these bytes go to the guest in these frames, as things stand? */
 static bool
-data_fits(const struct l4x *l, uint32_t idx, const struct l4x_event *ev)
+data_fits(const struct l4x *l, uint32_t idx, const struct data *d)
 {
 	const struct l4x_tcp *t = &l->flows[idx].tcp;
-	uint64_t end = ev->data.off + ev->len;
+	const uint32_t most = has_tso(l, idx) ? RTE_MAX(t->mss, frame_max(l, idx)) : t->mss;
+	uint64_t end = d->off + d->len;
 
-	if (t->state != L4X_TCP_ESTABLISHED || ev->len == 0 || ev->data.off != t->nxt ||
-		ev->len != rte_pktmbuf_pkt_len(ev->data.m))
+	if (t->state != L4X_TCP_ESTABLISHED || d->off != t->nxt || d->n == 0)
 		return false;
 	if ((t->flags & L4X_TCP_EOF) != 0 && end > t->eof)
 		return false;
 	/* The window may have shrunk since this was read. */
 	if (end > window_edge(t) + (1u << t->snd_shift))
 		return false;
-	return ev->len <= t->mss || (has_tso(l, idx) && ev->len <= frame_max(l, idx));
+	for (uint32_t i = 0; i < d->n; i++) {
+		const uint32_t len = rte_pktmbuf_pkt_len(d->m[i]);
+
+		if (len == 0 || len > most)
+			return false;
+	}
+	return true;
+}
+
+static void
+data_send(struct l4x *l, uint32_t idx, const struct data *d)
+{
+	struct l4x_tcp *t = l4x_tcp_of(l, idx);
+	const uint32_t sent = l4x_tcp_payload(l, idx, d->m, d->n);
+
+	t->flags &= ~L4X_TCP_REWINDING;
+	l4x_tcp_dirty(l, idx);
+	if (likely(sent != 0)) {
+		if ((t->flags & L4X_TCP_TIMING) == 0 && t->nxt == t->max) {
+			t->flags |= L4X_TCP_TIMING;
+			t->rtt_us = (uint32_t)l->now_us;
+			t->rtt_end = (uint32_t)(t->nxt + sent);
+		}
+		t->nxt += sent;
+		t->max = RTE_MAX(t->max, t->nxt);
+		t->active_us = l->now_us;
+		l4x_tcp_rto_arm(l, idx, false);
+	}
+	if (unlikely(sent < d->len))
+		rewind_to_nxt(l, idx);
 }
 
 void
 l4x_tcp_data(struct l4x *l, uint32_t idx, const struct l4x_event *ev)
 {
-	struct l4x_tcp *t = l4x_tcp_of(l, idx);
+	struct data d = { .off = ev->data.off, .m = ev->data.m };
+	bool sound;
 
-	if (unlikely(!data_fits(l, idx, ev))) {
-		data_refuse(l, idx, ev);
+	for (; d.n < L4X_DATA_FRAMES && d.m[d.n] != NULL; d.n++)
+		d.len += rte_pktmbuf_pkt_len(d.m[d.n]);
+	sound = d.len == ev->len;
+	if (likely(sound && data_fits(l, idx, &d))) {
+		data_send(l, idx, &d);
 		return;
 	}
-	t->flags &= ~L4X_TCP_REWINDING;
-	l4x_tcp_dirty(l, idx);
-	if (!l4x_tcp_payload(l, idx, ev->data.m)) {
-		rewind_to_nxt(l, idx);
-		return;
+	/* As many of its frames as fit. */
+	for (const uint32_t n = d.n; d.m != &ev->data.m[n]; d.m++, d.off += d.len) {
+		d.n = 1;
+		d.len = rte_pktmbuf_pkt_len(*d.m);
+		if (sound && data_fits(l, idx, &d))
+			data_send(l, idx, &d);
+		else
+			data_refuse(l, idx, &d);
 	}
-	if ((t->flags & L4X_TCP_TIMING) == 0 && t->nxt == t->max) {
-		t->flags |= L4X_TCP_TIMING;
-		t->rtt_us = (uint32_t)l->now_us;
-		t->rtt_end = (uint32_t)(t->nxt + ev->len);
-	}
-	t->nxt += ev->len;
-	t->max = RTE_MAX(t->max, t->nxt);
-	t->active_us = l->now_us;
-	l4x_tcp_rto_arm(l, idx, false);
 }
 
 /** The FIN goes out when all before it has, and is data like all else: it needs a window. */

@@ -160,7 +160,11 @@ void l4x_tcp_syn(struct l4x *l, uint32_t idx);
 void l4x_tcp_rst(struct l4x *l, uint32_t idx);
 /** RFC 9293, 3.10.7.1: answer a segment that has no place here with a RST, rate limited. */
 void l4x_tcp_rst_for(struct l4x *l, const struct l4x_pkt *p);
-/** Put TCP and lower headers before payload and send it. False: no room for them (m is freed). */
-bool l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *m);
+/**
+ * Put TCP and lower headers before the payload of n frames, which follow one another from nxt on,
+ * and send them. The mbufs are gone.
+ * @return bytes of payload sent: fewer than there are where a frame had no room for headers
+ */
+uint32_t l4x_tcp_payload(struct l4x *l, uint32_t idx, struct rte_mbuf *const *m, uint32_t n);
 
 #endif

@@ -260,7 +260,8 @@ step_stale(struct xlate *x)
 		if (!xlate_has_mbufs(x))
 			return;
 		ev.len = fuzz_u8(x->tape);
-		ev.data.m = xlate_payload(x, 0, ev.len, false);
+		*(ev.type == L4X_EV_DATA ? &ev.data.m[0] : &ev.dgram.m) =
+			xlate_payload(x, 0, ev.len, false);
 	}
 	xlate_event(x, &ev);
 }

@@ -280,23 +280,36 @@ xlate_payload(struct xlate *x, uint64_t off, uint32_t len, bool off_tape)
 	return l4xkit_payload(x->k, bytes, len);
 }
 
+/** Up to len bytes as one event, its frames as large as they may be. */
+static uint32_t
+tell_data(struct xlate *x, struct xlate_sock *s, uint32_t len, uint64_t end)
+{
+	struct l4x_event ev = { .type = L4X_EV_DATA, .flow = s->flow };
+
+	ev.data.off = s->read;
+	for (uint32_t i = 0; i < L4X_DATA_FRAMES && ev.len < len && s->read < end; i++) {
+		const uint32_t n = (uint32_t)RTE_MIN(RTE_MIN(len - ev.len, s->frame_max),
+			RTE_MIN(end - s->read, (uint64_t)UINT16_MAX));
+
+		if (!xlate_has_mbufs(x))
+			break;
+		ev.data.m[i] = xlate_payload(x, s->read, n, false);
+		s->read += n;
+		ev.len += n;
+	}
+	s->top = RTE_MAX(s->top, s->read);
+	xlate_event(x, &ev);
+	return ev.len;
+}
+
 void
 xlate_data(struct xlate *x, struct xlate_sock *s, uint32_t len)
 {
 	const uint64_t end = s->eof_told ? RTE_MIN(s->limit, s->eof) : s->limit;
-	struct l4x_event ev = { .type = L4X_EV_DATA, .flow = s->flow };
 
 	while (len > 0 && s->open && s->connected && !s->failed && s->read < end &&
-		xlate_event_room(x) && xlate_has_mbufs(x)) {
-		ev.len = (uint32_t)RTE_MIN(
-			RTE_MIN(len, s->frame_max), RTE_MIN(end - s->read, (uint64_t)UINT16_MAX));
-		ev.data.off = s->read;
-		ev.data.m = xlate_payload(x, s->read, ev.len, false);
-		s->read += ev.len;
-		s->top = RTE_MAX(s->top, s->read);
-		len -= ev.len;
-		xlate_event(x, &ev);
-	}
+		xlate_event_room(x) && xlate_has_mbufs(x))
+		len -= tell_data(x, s, len, end);
 }
 
 void

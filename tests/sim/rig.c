@@ -180,7 +180,7 @@ rig_data_burst(struct rig *r, uint64_t off, uint32_t len, unsigned int n)
 		fill(bytes, off + i * len, len);
 		ev[i] = (struct l4x_event){ .type = L4X_EV_DATA, .flow = r->flow, .len = len };
 		ev[i].data.off = off + i * len;
-		ev[i].data.m = l4xkit_payload(r->k, bytes, len);
+		ev[i].data.m[0] = l4xkit_payload(r->k, bytes, len);
 	}
 	l4xkit_events(r->k, ev, n);
 }

@@ -188,24 +188,36 @@ drain(struct sim *s)
 		tell_sent(s, L4X_EV_SENT, 0);
 }
 
+/** @return bytes read into one frame */
+static uint32_t
+read_frame(struct sim *s, struct rte_mbuf **m)
+{
+	struct sim_sock *k = &s->s;
+	const uint64_t end = RTE_MIN(k->limit, k->avail);
+	const uint32_t len = (uint32_t)RTE_MIN(end - k->read_off, (uint64_t)k->frame_max);
+	uint8_t *bytes = malloc(len);
+
+	assert_non_null(bytes);
+	for (uint32_t i = 0; i < len; i++)
+		bytes[i] = sim_byte(k->read_off + i, false);
+	*m = l4xkit_payload(s->k, bytes, len);
+	free(bytes);
+	k->read_off += len;
+	k->top = RTE_MAX(k->top, k->read_off);
+	return len;
+}
+
+/** What one event tells: as many frames as there are, but not always as many as there may be. */
 static void
 read_once(struct sim *s)
 {
 	struct sim_sock *k = &s->s;
-	uint64_t end = RTE_MIN(k->limit, k->avail);
+	const uint32_t most = 1 + (uint32_t)(k->read_off / 1000 % L4X_DATA_FRAMES);
 	struct l4x_event ev = { .type = L4X_EV_DATA, .flow = k->flow };
-	uint8_t *bytes;
 
-	ev.len = (uint32_t)RTE_MIN(end - k->read_off, (uint64_t)k->frame_max);
-	bytes = malloc(ev.len);
-	assert_non_null(bytes);
-	for (uint32_t i = 0; i < ev.len; i++)
-		bytes[i] = sim_byte(k->read_off + i, false);
 	ev.data.off = k->read_off;
-	ev.data.m = l4xkit_payload(s->k, bytes, ev.len);
-	free(bytes);
-	k->read_off += ev.len;
-	k->top = RTE_MAX(k->top, k->read_off);
+	for (uint32_t i = 0; i < most && k->read_off < RTE_MIN(k->limit, k->avail); i++)
+		ev.len += read_frame(s, &ev.data.m[i]);
 	sim_event(s, &ev);
 }
 

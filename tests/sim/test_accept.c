@@ -305,7 +305,7 @@ tell_all(struct rig *r, uint64_t flow, uint8_t first)
 		{ .type = L4X_EV_DATA, .len = 100 }, { .type = L4X_EV_EOF, .data.off = 9000 } };
 	uint8_t bytes[100] = { 0 };
 
-	ev[3].data.m = l4xkit_payload(r->k, bytes, sizeof(bytes));
+	ev[3].data.m[0] = l4xkit_payload(r->k, bytes, sizeof(bytes));
 	for (unsigned int i = 0; i < 5; i++)
 		ev[i].flow = flow;
 	ev[0].error.err = first == L4X_EV_ERROR ? ECONNRESET : 0;

@@ -244,8 +244,8 @@ our_numbers_wrap(void **state)
 					.type = L4X_EV_DATA, .flow = r->flow, .len = 1460
 				};
 				ev[j].data.off = off;
-				ev[j].data.m = rte_pktmbuf_alloc(r->k->pool);
-				rte_pktmbuf_append(ev[j].data.m, 1460);
+				ev[j].data.m[0] = rte_pktmbuf_alloc(r->k->pool);
+				rte_pktmbuf_append(ev[j].data.m[0], 1460);
 				off += 1460;
 			}
 			l4x_events(r->k->l, ev, L4X_BURST, r->k->now_us);
@@ -267,9 +267,9 @@ no_room_for_headers_is_survived(void **state)
 
 	rig_open(r);
 	ev.flow = r->flow;
-	ev.data.m = rte_pktmbuf_alloc(r->k->pool);
-	ev.data.m->data_off = 40;
-	rte_pktmbuf_append(ev.data.m, 100);
+	ev.data.m[0] = rte_pktmbuf_alloc(r->k->pool);
+	ev.data.m[0]->data_off = 40;
+	rte_pktmbuf_append(ev.data.m[0], 100);
 	l4xkit_event(r->k, &ev);
 	rig_op(r, L4X_OP_REWIND);
 	rig_quiet(r);

@@ -72,7 +72,7 @@ any_event(struct rig *r, struct party *p)
 	case L4X_EV_DATA:
 		ev.len = rnd(sizeof(bytes));
 		ev.data.off = p->read + far[rnd(8)];
-		ev.data.m = l4xkit_payload(r->k, bytes, ev.len);
+		ev.data.m[0] = l4xkit_payload(r->k, bytes, ev.len);
 		p->read += ev.len;
 		break;
 	case L4X_EV_EOF:

@@ -27,9 +27,9 @@ take_own(struct rig *r, unsigned int i, uint64_t off)
 	const struct l4x_event ev = rig_wait(r, L4X_EV_DATA, FLOW(i));
 
 	assert_int_equal(ev.data.off, off);
-	assert_int_equal(ev.len, ev.data.m->pkt_len);
-	check_payload(ev.data.m, STREAM(i) + off);
-	rte_pktmbuf_free(ev.data.m);
+	assert_int_equal(ev.len, ev.data.m[0]->pkt_len);
+	check_payload(ev.data.m[0], STREAM(i) + off);
+	rte_pktmbuf_free(ev.data.m[0]);
 	return ev.len;
 }
 
@@ -170,7 +170,7 @@ streams_and_datagrams_share_few_buffers(void **state)
 			assert_int_equal(ev.type, i % 2 == 0 ? L4X_EV_DATA : L4X_EV_DGRAM);
 			assert_true(rig_take(r, ev.type, ev.flow, &ev));
 			assert_int_equal(ev.len, 10 + i);
-			check_payload(i % 2 == 0 ? ev.data.m : ev.dgram.m, STREAM(i));
+			check_payload(i % 2 == 0 ? ev.data.m[0] : ev.dgram.m, STREAM(i));
 			l4x_event_free(&ev);
 		}
 	}
@@ -687,9 +687,9 @@ take_all(struct rig *r, struct stream *s)
 		}
 		assert_int_equal(ev->type, L4X_EV_DATA);
 		assert_int_equal(ev->data.off, s[f].got);
-		check_payload(ev->data.m, STREAM(f) + s[f].got);
+		check_payload(ev->data.m[0], STREAM(f) + s[f].got);
 		s[f].got += ev->len;
-		rte_pktmbuf_free(ev->data.m);
+		rte_pktmbuf_free(ev->data.m[0]);
 	}
 	r->n_events = 0;
 }

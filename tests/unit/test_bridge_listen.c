@@ -119,8 +119,8 @@ adopted_connection_carries_data(struct rig *r, int family)
 	op_ack(r, FLOW(1), 0, 65536, 1460);
 	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
 	assert_int_equal(ev.len, 100);
-	check_payload(ev.data.m, 0);
-	rte_pktmbuf_free(ev.data.m);
+	check_payload(ev.data.m[0], 0);
+	rte_pktmbuf_free(ev.data.m[0]);
 	op_send(r, FLOW(1), 0, 3000);
 	rig_wait(r, L4X_EV_SENT, FLOW(1));
 	assert_int_equal(host_read(fd, 0, 65536), 3000);

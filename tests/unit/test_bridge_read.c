@@ -14,11 +14,11 @@ take_data(struct rig *r, uint64_t flow, uint64_t off, uint32_t frame_max)
 
 	assert_int_equal(ev.data.off, off);
 	assert_true(ev.len != 0 && ev.len <= frame_max);
-	assert_int_equal(ev.len, ev.data.m->pkt_len);
+	assert_int_equal(ev.len, ev.data.m[0]->pkt_len);
 	/* Headers are put in front where they are, behind the port's own. */
-	assert_int_equal(ev.data.m->data_off, 12 + HEAD_LEN);
-	check_payload(ev.data.m, off);
-	rte_pktmbuf_free(ev.data.m);
+	assert_int_equal(ev.data.m[0]->data_off, 12 + HEAD_LEN);
+	check_payload(ev.data.m[0], off);
+	rte_pktmbuf_free(ev.data.m[0]);
 	return ev.len;
 }
 
@@ -38,13 +38,32 @@ receive(struct rig *r, uint64_t flow, int fd, uint64_t len, uint32_t window, uin
 		while (rig_take(r, L4X_EV_DATA, flow, &ev)) {
 			assert_int_equal(ev.data.off, got);
 			assert_true(ev.len != 0 && ev.len <= frame_max);
-			check_payload(ev.data.m, got);
-			rte_pktmbuf_free(ev.data.m);
+			check_payload(ev.data.m[0], got);
+			rte_pktmbuf_free(ev.data.m[0]);
 			got += ev.len;
 			if (got % 3 == 0 || rig_count(r, L4X_EV_DATA, flow) == 0)
 				op_ack(r, flow, got, got + window, frame_max);
 		}
 	}
+}
+
+static void
+frames_of_one_read_share_events(void **state)
+{
+	struct rig *r = *state;
+	const int fd = connect_flow(r, FLOW(1));
+	uint64_t before, off;
+
+	rig_lend(r, 32);
+	assert_int_equal(host_write(fd, 0, 12 * 1000 + 7), 12 * 1000 + 7);
+	op_ack(r, FLOW(1), 0, 1 << 20, 1000);
+	before = rig_counter(r, BRIDGE_COUNT_EVENTS);
+	for (off = 0; off < 12 * 1000 + 7; off += 1000)
+		assert_int_equal(take_data(r, FLOW(1), off, 1000), RTE_MIN(1000u, 12007 - off));
+	/* The first read is laid out for one frame, the second for all there is. */
+	assert_int_equal(rig_counter(r, BRIDGE_COUNT_EVENTS) - before,
+		1 + (12 + L4X_DATA_FRAMES - 1) / L4X_DATA_FRAMES);
+	close(fd);
 }
 
 static void
@@ -304,9 +323,9 @@ frames_of_a_guest_without_mergeable_buffers_take_one_each(void **state)
 	while (off < 20000) {
 		ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
 		assert_int_equal(ev.data.off, off);
-		assert_int_equal(ev.data.m->nb_segs, 1);
-		check_payload(ev.data.m, off);
-		rte_pktmbuf_free(ev.data.m);
+		assert_int_equal(ev.data.m[0]->nb_segs, 1);
+		check_payload(ev.data.m[0], off);
+		rte_pktmbuf_free(ev.data.m[0]);
 		off += ev.len;
 	}
 	close(fd);
@@ -325,12 +344,12 @@ chained_buffers_are_filled_from_their_start(void **state)
 	op_ack(r, FLOW(1), 0, 65536, 60000);
 	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
 	assert_int_equal(ev.len, 20000);
-	check_payload(ev.data.m, 0);
-	for (m = ev.data.m->next; m != NULL; m = m->next) {
+	check_payload(ev.data.m[0], 0);
+	for (m = ev.data.m[0]->next; m != NULL; m = m->next) {
 		assert_int_equal(m->data_off, 0);
 		assert_true(m->next == NULL || m->data_len == m->buf_len);
 	}
-	rte_pktmbuf_free(ev.data.m);
+	rte_pktmbuf_free(ev.data.m[0]);
 	close(fd);
 }
 
@@ -355,11 +374,11 @@ segments_of_a_buffer_stay_together(void **state)
 	assert_int_equal(host_write(fd, 0, 100), 100);
 	op_ack(r, FLOW(1), 0, 65536, 60000);
 	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
-	assert_ptr_equal(ev.data.m, head);
-	assert_int_equal(ev.data.m->nb_segs, 3);
-	assert_int_equal(ev.data.m->data_len, 100);
-	check_payload(ev.data.m, 0);
-	rte_pktmbuf_free(ev.data.m);
+	assert_ptr_equal(ev.data.m[0], head);
+	assert_int_equal(ev.data.m[0]->nb_segs, 3);
+	assert_int_equal(ev.data.m[0]->data_len, 100);
+	check_payload(ev.data.m[0], 0);
+	rte_pktmbuf_free(ev.data.m[0]);
 	close(fd);
 }
 
@@ -437,7 +456,7 @@ waiting_flows_are_served_in_turn(void **state)
 		while (r->n_events != 0) {
 			ev = r->events[0];
 			assert_true(rig_take(r, L4X_EV_DATA, ev.flow, &ev));
-			rte_pktmbuf_free(ev.data.m);
+			rte_pktmbuf_free(ev.data.m[0]);
 			got[flowtab_handle_index(ev.flow)]++;
 			total++;
 		}
@@ -471,7 +490,7 @@ who_was_served_waits_behind_those_that_wait(void **state)
 			while (rig_take(r, L4X_EV_DATA, FLOW(i), &ev)) {
 				assert_int_equal(ev.data.off, got[i]);
 				got[i] += ev.len;
-				rte_pktmbuf_free(ev.data.m);
+				rte_pktmbuf_free(ev.data.m[0]);
 				op_ack(r, FLOW(i), got[i], got[i] + 262144, 16000);
 			}
 	}
@@ -576,7 +595,7 @@ a_full_event_ring_loses_nothing(void **state)
 			assert_int_equal(ev.type, L4X_EV_DATA);
 			assert_int_equal(ev.data.off, off[flowtab_handle_index(ev.flow)]);
 			off[flowtab_handle_index(ev.flow)] += ev.len;
-			rte_pktmbuf_free(ev.data.m);
+			rte_pktmbuf_free(ev.data.m[0]);
 			i++;
 		}
 	}
@@ -603,7 +622,7 @@ one_busy_flow_does_not_starve_another(void **state)
 	for (polls = 0; polls < 3 && rig_count(r, L4X_EV_DATA, FLOW(2)) == 0; polls++)
 		rig_poll(r);
 	assert_true(rig_take(r, L4X_EV_DATA, FLOW(2), &ev));
-	rte_pktmbuf_free(ev.data.m);
+	rte_pktmbuf_free(ev.data.m[0]);
 	close(busy);
 	close(calm);
 }
@@ -664,6 +683,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(buffers_are_those_of_the_queue_pair_that_the_guest_uses_now),
+		BOTH(frames_of_one_read_share_events),
 		BOTH(hosts_stream_arrives_whole_in_segments),
 		BOTH(hosts_stream_arrives_whole_in_large_frames),
 		BOTH(nothing_is_read_beyond_the_limit),

@@ -325,8 +325,8 @@ shut_leaves_the_other_direction_open(void **state)
 	assert_int_equal(host_read(fd, 0, 1), -1);
 	assert_int_equal(host_write(fd, 0, 100), 100);
 	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
-	check_payload(ev.data.m, 0);
-	rte_pktmbuf_free(ev.data.m);
+	check_payload(ev.data.m[0], 0);
+	rte_pktmbuf_free(ev.data.m[0]);
 	close(fd);
 	assert_int_equal(rig_wait(r, L4X_EV_EOF, FLOW(1)).data.off, 100);
 }
@@ -374,7 +374,7 @@ orderly_close_is_a_fin_even_with_data_unread(void **state)
 	op_ack(r, FLOW(1), 0, 1000, 1000);
 	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
 	assert_int_equal(ev.len, 1000);
-	rte_pktmbuf_free(ev.data.m);
+	rte_pktmbuf_free(ev.data.m[0]);
 	op_ack(r, FLOW(1), 1000, 1000, 1000);
 	op_close(r, FLOW(1), false);
 	rig_run(r, 2);
@@ -393,7 +393,7 @@ close_with_told_data_unacknowledged_is_a_rst(void **state)
 	assert_int_equal(host_write(fd, 0, 1000), 1000);
 	op_ack(r, FLOW(1), 0, 1000, 1000);
 	ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
-	rte_pktmbuf_free(ev.data.m);
+	rte_pktmbuf_free(ev.data.m[0]);
 	op_close(r, FLOW(1), false);
 	rig_run(r, 2);
 	assert_int_equal(host_read(fd, 0, 1), -ECONNRESET - 1);
@@ -586,9 +586,9 @@ what_came_before_a_reset_is_told_before_it(void **state)
 	while (got < 3000) {
 		ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
 		assert_int_equal(ev.data.off, got);
-		check_payload(ev.data.m, got);
+		check_payload(ev.data.m[0], got);
 		got += ev.len;
-		rte_pktmbuf_free(ev.data.m);
+		rte_pktmbuf_free(ev.data.m[0]);
 	}
 	assert_int_equal(rig_count(r, L4X_EV_ERROR, FLOW(1)), 0);
 	op_ack(r, FLOW(1), 3000, 60000, 1000);
@@ -596,7 +596,7 @@ what_came_before_a_reset_is_told_before_it(void **state)
 		ev = rig_wait(r, L4X_EV_DATA, FLOW(1));
 		assert_int_equal(ev.data.off, got);
 		got += ev.len;
-		rte_pktmbuf_free(ev.data.m);
+		rte_pktmbuf_free(ev.data.m[0]);
 	}
 	assert_int_equal(rig_wait(r, L4X_EV_ERROR, FLOW(1)).error.err, ECONNRESET);
 	assert_int_equal(rig_count(r, L4X_EV_EOF, FLOW(1)), 0);

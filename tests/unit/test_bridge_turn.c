@@ -52,8 +52,8 @@ take_all(struct rig *r, unsigned int i, uint64_t off)
 
 	while (rig_take(r, L4X_EV_DATA, FLOW(i), &ev)) {
 		assert_int_equal(ev.data.off, off + bytes);
-		check_payload(ev.data.m, STREAM(i) + ev.data.off);
-		rte_pktmbuf_free(ev.data.m);
+		check_payload(ev.data.m[0], STREAM(i) + ev.data.off);
+		rte_pktmbuf_free(ev.data.m[0]);
 		bytes += ev.len;
 	}
 	return bytes;

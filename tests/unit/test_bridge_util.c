@@ -194,13 +194,38 @@ rig_stop(void **state)
 	return 0;
 }
 
+/** A DATA of several frames becomes one for each. */
+static void
+add_data(struct rig *r, const struct l4x_event *ev)
+{
+	uint64_t off = ev->data.off;
+	uint32_t i;
+
+	for (i = 0; i < L4X_DATA_FRAMES && ev->data.m[i] != NULL; i++) {
+		struct l4x_event *one = &r->events[r->n_events++];
+
+		*one = (struct l4x_event){ .type = L4X_EV_DATA, .flow = ev->flow };
+		one->len = ev->data.m[i]->pkt_len;
+		one->data.off = off;
+		one->data.m[0] = ev->data.m[i];
+		off += one->len;
+	}
+	assert_int_not_equal(i, 0);
+	assert_int_equal(off, ev->data.off + ev->len);
+}
+
 static void
 take_events(struct rig *r)
 {
-	if (r->deaf)
-		return;
-	r->n_events += rte_ring_sc_dequeue_burst_elem(r->chan->events, &r->events[r->n_events],
-		sizeof(r->events[0]), EVENTS - r->n_events, NULL);
+	struct l4x_event ev;
+
+	while (!r->deaf && r->n_events + L4X_DATA_FRAMES <= EVENTS &&
+		rte_ring_sc_dequeue_elem(r->chan->events, &ev, sizeof(ev)) == 0) {
+		if (ev.type == L4X_EV_DATA)
+			add_data(r, &ev);
+		else
+			r->events[r->n_events++] = ev;
+	}
 }
 
 void

@@ -198,7 +198,7 @@ a_chan_that_is_destroyed_frees_the_mbufs_in_its_rings(void **state)
 	c = chan_create(1, 2, SOCKET_ID_ANY, &w, &w);
 	assert_non_null(c);
 	op.send.m = rte_pktmbuf_alloc(pool);
-	ev.data.m = rte_pktmbuf_alloc(pool);
+	ev.data.m[0] = rte_pktmbuf_alloc(pool);
 	rte_ring_sp_enqueue_elem(c->ops, &op, sizeof(op));
 	rte_ring_sp_enqueue_elem(c->events, &ev, sizeof(ev));
 	op.type = L4X_OP_DGRAM;

@@ -524,7 +524,7 @@ events_of_no_flow_lose_no_buffers(void **state)
 		ev.type = (uint8_t)type;
 		ev.flow = 0x00000099000000ffULL;
 		if (type == L4X_EV_DATA)
-			ev.data.m = l4xkit_payload(k, data, 10);
+			ev.data.m[0] = l4xkit_payload(k, data, 10);
 		else if (type == L4X_EV_DGRAM)
 			ev.dgram.m = l4xkit_payload(k, data, 10);
 		l4xkit_event(k, &ev);

@@ -319,12 +319,12 @@ events_that_do_not_fit_the_flow_lose_no_buffers(void **state)
 	l4xkit_rx(k, frame, pkt_build_udp(frame, &ip, 5, 5, data, 10));
 	ev.flow = l4xkit_expect_op(k, L4X_OP_OPEN)->op.flow;
 	l4xkit_discard(k);
-	ev.data.m = l4xkit_payload(k, data, 100);
+	ev.data.m[0] = l4xkit_payload(k, data, 100);
 	l4xkit_event(k, &ev);
 	l4xkit_rx(k, frame, pkt_build_icmp(frame, &ip, 8, 0, 1, data, 10));
 	ev.flow = l4xkit_expect_op(k, L4X_OP_OPEN)->op.flow;
 	l4xkit_discard(k);
-	ev.data.m = l4xkit_payload(k, data, 100);
+	ev.data.m[0] = l4xkit_payload(k, data, 100);
 	l4xkit_event(k, &ev);
 	l4xkit_expect_nothing(k);
 }

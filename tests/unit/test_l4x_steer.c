@@ -214,7 +214,7 @@ segments_follow(void **state)
 		assert_int_equal(o->op.ack.queue, way[i]);
 		ev = (struct l4x_event){ .type = L4X_EV_DATA, .flow = o->op.flow, .len = 100 };
 		ev.data.off = off;
-		ev.data.m = l4xkit_payload(k, data, 100);
+		ev.data.m[0] = l4xkit_payload(k, data, 100);
 		l4xkit_event(k, &ev);
 		expect_on(k, way[i]);
 		off += 100;

@@ -127,7 +127,7 @@ enum l4x_event_type {
 	L4X_EV_CONNECTED,
 	/** TCP: what the socket has taken of the guest's stream, and may take. See sent. */
 	L4X_EV_SENT,
-	/** TCP: one frame's payload at stream offset data.off; headroom data.m->data_off. */
+	/** TCP: payload of one frame or a few, from stream offset data.off on. See data. */
 	L4X_EV_DATA,
 	/** TCP: the peer has closed its direction; data.off is the stream's length. */
 	L4X_EV_EOF,
@@ -144,6 +144,9 @@ enum l4x_event_type {
 	L4X_EV_TYPES,
 };
 
+/** Frames of one DATA. */
+#define L4X_DATA_FRAMES 5
+
 #define L4X_SENT_SHORT 0x01  /**< bytes past `taken` were dropped */
 #define L4X_SENT_REMOTE 0x02 /**< the peer is not on this host: acknowledge by `acked` */
 #define L4X_SENT_NAMED 0x04  /**< CONNECTED: local and local_port are told */
@@ -153,7 +156,7 @@ struct l4x_event {
 	uint8_t bridge; /**< number of the bridge it comes from */
 	uint8_t tos;    /**< DGRAM, LISTEN_DGRAM: of the datagram, where known */
 	uint8_t ttl;    /**< DGRAM, LISTEN_DGRAM: of the datagram, 0 = unknown */
-	uint32_t len;   /**< DATA, DGRAM: bytes of payload */
+	uint32_t len;   /**< DATA, DGRAM: bytes of payload, of all frames */
 	uint64_t flow;  /**< handle */
 	union {
 		struct {
@@ -166,8 +169,10 @@ struct l4x_event {
 			struct flowtab_addr local;
 		} sent; /**< CONNECTED and SENT */
 		struct {
-			struct rte_mbuf *m; /**< NULL with EOF */
 			uint64_t off;
+			/** One for each frame, its headroom in front, NULL behind the last; with
+			 * EOF none. */
+			struct rte_mbuf *m[L4X_DATA_FRAMES];
 		} data;
 		struct {
 			struct rte_mbuf *m;
