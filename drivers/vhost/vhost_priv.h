@@ -89,8 +89,6 @@ struct vhost_port {
 uint16_t vring_rx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n);
 uint16_t vring_tx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n);
 uint16_t vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n);
-/** The next head of the guest's rx ring. As vring_fetch(). */
-int32_t vring_rx_next(struct vhost_ring *r);
 
 /* vhost_queue.c: the worker's part of vport_ops */
 bool vhost_queue_begin(struct vport_queue *q, struct vport_session *s);
@@ -104,17 +102,18 @@ int vhost_queue_kick_fd(const struct vport_queue *q, bool guest_tx);
 void vhost_queue_memory_lost(struct vport_queue *q);
 bool vhost_queue_must_poll(const struct vport_queue *q);
 /**
- * May one of `have` heads be lent? More than half of what the guest has posted stays for frames
- * that are copied: Linux posts buffers again only when half of its ring is free, and what is lent
- * and waits for data never comes back by itself. Firmware has eight buffers, whatever the size of
- * its ring; the last one is never lent.
+ * How many of `have` heads may be lent. More than half of what the guest has posted stays for
+ * frames that are copied: Linux posts buffers again only when half of its ring is free, and what is
+ * lent and waits for data never comes back by itself. Firmware has eight buffers, whatever the size
+ * of its ring; the last one is never lent.
  */
-static inline bool
-vhost_may_lend(const struct vhost_session *s, uint32_t have)
+static inline uint32_t
+vhost_lendable(const struct vhost_session *s, uint32_t have)
 {
 	const uint32_t posted = have + s->rx.out;
+	const uint32_t kept = RTE_MAX(1u, posted / 2 + posted / 16);
 
-	return have > RTE_MAX(1u, posted / 2 + posted / 16);
+	return have > kept ? have - kept : 0;
 }
 
 /** Mbufs of the external pool that either ring may have out. */

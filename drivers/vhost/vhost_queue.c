@@ -112,6 +112,8 @@ vhost_queue_end(struct vport_queue *q)
 		return true;
 	vring_drain(&s->rx);
 	vring_drain(&s->tx);
+	/* Nothing is lent or published any more. */
+	vring_trim_spares(&s->rx, 0);
 	if (s->rx.out || s->tx.out || vhost_pool_lent(s))
 		return false;
 	/* Given up by the other side: the rings may be somebody else's, or the guest's own memory.
@@ -175,10 +177,10 @@ vhost_queue_arm(struct vport_queue *q)
 		return true;
 	/* A refill is news only to who has run short. */
 	n = vring_offered(&s->rx);
-	if (n < 0 || vhost_may_lend(s, (uint32_t)n + held))
+	if (n < 0 || vhost_lendable(s, (uint32_t)n + held))
 		return n < 0;
 	n = arm_ring(q, s, &s->rx);
-	return n < 0 || vhost_may_lend(s, (uint32_t)n + held);
+	return n < 0 || vhost_lendable(s, (uint32_t)n + held) > 0;
 }
 
 void

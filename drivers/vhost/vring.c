@@ -116,28 +116,6 @@ vring_look_ahead(struct vhost_ring *r, unsigned int n)
 	return true;
 }
 
-int32_t
-vring_fetch(struct vhost_ring *r)
-{
-	uint16_t head;
-
-	if (r->avail_seen == r->last_avail) {
-		const int32_t n = vring_offered(r);
-
-		if (n <= 0)
-			return n == 0 ? -1 : n;
-	}
-	head = LOAD(r->avail->ring[r->last_avail & r->mask]);
-	if (unlikely(head >= r->size))
-		return -(int32_t)VPORT_COUNT_RING_BAD_HEAD;
-	if (unlikely(r->heads[head].state != HEAD_FREE))
-		return -(int32_t)VPORT_COUNT_RING_BUSY_HEAD;
-	r->heads[head].pos = r->last_avail;
-	r->order[r->last_avail & r->mask] = head;
-	r->last_avail++;
-	return head;
-}
-
 void
 vring_unfetch(struct vhost_ring *r, uint16_t head)
 {
@@ -298,11 +276,6 @@ vring_freed(void *addr __rte_unused, void *head)
 	struct vport_owner owner;
 	uint32_t first;
 
-	/* Only ever set by the owner, around frees of its own. */
-	if (h->state == HEAD_PUBLISHED) {
-		h->state = HEAD_FREE;
-		return;
-	}
 	owner = r->owner;
 	first = atomic_load_explicit(&r->freed, memory_order_relaxed);
 	do {
@@ -313,6 +286,21 @@ vring_freed(void *addr __rte_unused, void *head)
 		&r->freed, &first, me, memory_order_release, memory_order_relaxed));
 	if (first == 0 && owner.wake)
 		owner.wake(owner.arg);
+}
+
+void
+vring_return_mbuf(struct rte_mbuf *m)
+{
+	/* To detach it would be to free a part of a head that the guest has again. */
+	rte_pktmbuf_init(m->pool, NULL, m, 0);
+	rte_mbuf_raw_free(m);
+}
+
+void
+vring_trim_spares(struct vhost_ring *r, uint32_t left)
+{
+	while (r->n_spare > left)
+		vring_return_mbuf(r->spare[--r->n_spare]);
 }
 
 void

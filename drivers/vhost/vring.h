@@ -12,7 +12,9 @@
  *   HEAD_FETCHED   guest rx: taken, in `again`, waiting to be lent or copied into
  *   HEAD_LENT      guest rx: empty mbufs on it are out; when freed -> FETCHED
  *   HEAD_GUEST_TX  guest tx: mbufs with the frame's bytes are out; when freed -> used, FREE
- *   HEAD_PUBLISHED guest rx: filled and used; the mbufs are being freed by the owner -> FREE
+ *
+ * The mbufs of a lent head that is filled and used are the ring's: nobody else has a part of them,
+ * so they are kept to be lent with another head, or go to their pool without vring_freed().
  *
  * The guest can change all shared memory at any time: each field is read once.
  *
@@ -44,13 +46,14 @@
 #define VRING_MAX_SPANS 1024
 #define VRING_MAX_HEADS 512
 #define VRING_MAX_SIZE 32768
+/** Mbufs that are kept between a frame that was published and a buffer that is lent. */
+#define VRING_SPARES 64
 
 enum vring_state {
 	HEAD_FREE,
 	HEAD_FETCHED,
 	HEAD_LENT,
 	HEAD_GUEST_TX,
-	HEAD_PUBLISHED,
 };
 
 struct vhost_ring;
@@ -65,7 +68,7 @@ struct vring_head {
 	uint16_t pos;     /**< place in the available ring */
 	uint16_t number;  /**< place in heads */
 	uint8_t data_off; /**< LENT: bytes of header at buf; 0: the header lies elsewhere */
-	uint8_t state;    /**< enum vring_state; PUBLISHED is read by vring_freed() in the owner */
+	uint8_t state;    /**< enum vring_state */
 } __rte_cache_aligned;
 static_assert(sizeof(struct vring_head) == RTE_CACHE_LINE_SIZE,
 	"who frees one head's mbufs and who uses the next do not share a line");
@@ -98,17 +101,19 @@ struct vhost_ring {
 	bool write;        /**< guest rx: the device writes */
 	uint32_t out;      /**< heads with mbufs in other hands */
 	uint32_t out_segs; /**< ... and how many mbufs of the shared pool these are */
+	uint32_t n_spare;  /**< guest rx: mbufs of that pool in `spare`, of the same share of it */
 	uint32_t n_again;
 	int kick_fd, call_fd;
 	uint16_t *again; /**< stack of FETCHED heads */
 	uint16_t *order; /**< head by place in the available ring */
 	struct vring_head *heads;
+	struct rte_mbuf *spare[VRING_SPARES]; /**< stack; as they were in the frame */
 	/* What others write, and what who frees an mbuf reads: on a line of its own. */
 	_Alignas(RTE_CACHE_LINE_SIZE) _Atomic uint32_t freed; /**< list of heads, number + 1 */
 	_Atomic int next_call_fd; /**< VRING_NO_FD: none; written by librte_vhost's thread */
 	struct vport_owner owner; /**< of the queue pair; nobody until it begins */
 };
-static_assert(offsetof(struct vhost_ring, heads) < offsetof(struct vhost_ring, freed) &&
+static_assert(offsetof(struct vhost_ring, spare) < offsetof(struct vhost_ring, freed) &&
 		sizeof(struct vhost_ring) ==
 			offsetof(struct vhost_ring, freed) + RTE_CACHE_LINE_SIZE,
 	"what only the owner writes and what others write do not share a line");
@@ -126,11 +131,34 @@ static_assert(offsetof(struct vhost_ring, heads) < offsetof(struct vhost_ring, f
 int vring_alloc(struct vhost_ring *r);
 void vring_fini(struct vhost_ring *r);
 
+/** Heads on offer, without taking any. As vring_fetch(). */
+int32_t vring_offered(struct vhost_ring *r);
 /**
  * The next head the guest offers.
  * @return its number, -1: none, < -1: -(enum vport_counter), the guest has broken the ring
  */
-int32_t vring_fetch(struct vhost_ring *r);
+static inline int32_t
+vring_fetch(struct vhost_ring *r)
+{
+	uint16_t head;
+
+	if (r->avail_seen == r->last_avail) {
+		const int32_t n = vring_offered(r);
+
+		if (n <= 0)
+			return n == 0 ? -1 : n;
+	}
+	head = __atomic_load_n(&r->avail->ring[r->last_avail & r->mask], __ATOMIC_RELAXED);
+	if (unlikely(head >= r->size))
+		return -(int32_t)VPORT_COUNT_RING_BAD_HEAD;
+	if (unlikely(r->heads[head].state != HEAD_FREE))
+		return -(int32_t)VPORT_COUNT_RING_BUSY_HEAD;
+	r->heads[head].pos = r->last_avail;
+	r->order[r->last_avail & r->mask] = head;
+	r->last_avail++;
+	return head;
+}
+
 /** Undo the last vring_fetch(). */
 void vring_unfetch(struct vhost_ring *r, uint16_t head);
 /**
@@ -139,8 +167,6 @@ void vring_unfetch(struct vhost_ring *r, uint16_t head);
  * @return false: there are none
  */
 bool vring_look_ahead(struct vhost_ring *r, unsigned int n);
-/** Heads on offer, without taking any. As vring_fetch(). */
-int32_t vring_offered(struct vhost_ring *r);
 /**
  * Read a head's chain of descriptors.
  * @param spans receives the pieces, VRING_MAX_SPANS - used of them at most
@@ -201,6 +227,11 @@ vring_take_in(struct vhost_ring *r, const struct vring_head *h)
 	r->out--;
 	r->out_segs -= h->n_segs;
 }
+
+/** An mbuf that is only the ring's, back to its pool. Its head hears nothing of it. */
+void vring_return_mbuf(struct rte_mbuf *m);
+/** Spare mbufs back to their pool, until `left` are left. */
+void vring_trim_spares(struct vhost_ring *r, uint32_t left);
 
 /** Take what other threads have freed: guest tx heads become used, lent ones fetched. */
 void vring_drain(struct vhost_ring *r);

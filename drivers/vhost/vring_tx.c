@@ -10,8 +10,9 @@
 #define LEND_MAX_SEGS 64
 #define LEND_MAX_SEGS_MERGEABLE 4
 
-int32_t
-vring_rx_next(struct vhost_ring *r)
+/** The next head of the guest's rx ring. As vring_fetch(). */
+static inline int32_t
+next_head(struct vhost_ring *r)
 {
 	if (r->n_again)
 		return r->again[--r->n_again];
@@ -36,10 +37,10 @@ keep(struct vhost_ring *r, uint16_t head)
 }
 
 /** Take a head and read its chain behind the first `used` spans. As vring_walk(); -1: none. */
-static int
+static inline int
 next_chain(struct vhost_session *s, unsigned int used, uint16_t *head, uint64_t *total)
 {
-	const int32_t next = vring_rx_next(&s->rx);
+	const int32_t next = next_head(&s->rx);
 	int n;
 
 	if (next < 0)
@@ -80,23 +81,57 @@ cover_segs(const struct vring_span *sp, unsigned int n)
 {
 	unsigned int n_segs = 0;
 
+	if (likely(n == 1 && sp->len <= SEG_MAX))
+		return 1;
 	for (unsigned int i = 0; i < n; i++)
 		n_segs += (sp[i].len + SEG_MAX - 1) / SEG_MAX;
 	return RTE_MIN(n_segs, (unsigned int)LEND_MAX_SEGS);
 }
 
+/** Mbufs to cover spans with: those that are kept, and of the pool. False: no mbufs. */
+static inline bool
+take_mbufs(struct vport_queue *q, struct vhost_ring *r, struct rte_mbuf **segs, unsigned int n)
+{
+	const unsigned int kept = RTE_MIN(n, r->n_spare);
+
+	if (kept < n && rte_pktmbuf_alloc_bulk(q->vp->conf.ext_pool, segs + kept, n - kept) != 0) {
+		vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
+		return false;
+	}
+	for (unsigned int i = 0; i < kept; i++) {
+		segs[i] = r->spare[--r->n_spare];
+		/* The guest has its old head: the reset alone would leave it attached. */
+		segs[i]->ol_flags = 0;
+		rte_pktmbuf_reset(segs[i]);
+	}
+	return true;
+}
+
+/** cover(), short for what is most common: one span, one mbuf. */
+static struct rte_mbuf *
+cover_one(struct vport_queue *q, struct vhost_ring *r, struct vring_head *h,
+	const struct vring_span *sp)
+{
+	struct rte_mbuf *m;
+
+	if (unlikely(!take_mbufs(q, r, &m, 1)))
+		return NULL;
+	rte_mbuf_ext_refcnt_set(&h->shinfo, 1);
+	rte_pktmbuf_attach_extbuf(m, sp->addr, RTE_BAD_IOVA, (uint16_t)sp->len, &h->shinfo);
+	m->data_off = h->data_off;
+	return m;
+}
+
 /** Cover spans by n_segs mbufs. @return the chain, NULL: no mbufs */
 static struct rte_mbuf *
-cover(struct vport_queue *q, struct vring_head *h, const struct vring_span *sp, unsigned int n,
-	unsigned int n_segs)
+cover(struct vport_queue *q, struct vhost_ring *r, struct vring_head *h,
+	const struct vring_span *sp, unsigned int n, unsigned int n_segs)
 {
 	struct rte_mbuf *segs[LEND_MAX_SEGS];
 	unsigned int k = 0;
 
-	if (rte_pktmbuf_alloc_bulk(q->vp->conf.ext_pool, segs, n_segs) != 0) {
-		vport_count(q, VPORT_COUNT_RX_NO_MBUF, 1);
+	if (!take_mbufs(q, r, segs, n_segs))
 		return NULL;
-	}
 	rte_mbuf_ext_refcnt_set(&h->shinfo, (uint16_t)n_segs);
 	for (unsigned int i = 0; i < n && k < n_segs; i++) {
 		uint8_t *addr = sp[i].addr;
@@ -123,9 +158,8 @@ enum lend_result {
 };
 
 static enum lend_result
-lend_one(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf **buf)
+lend_one(struct vport_queue *q, struct vhost_session *s, uint32_t quota, struct rte_mbuf **buf)
 {
-	const uint32_t quota = vhost_ext_quota(q);
 	struct vring_head *h;
 	unsigned int first, n_segs;
 	uint64_t total;
@@ -148,9 +182,12 @@ lend_one(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf **buf)
 		keep(&s->rx, head);
 		return LEND_UNFIT;
 	}
-	*buf = s->rx.out_segs + n_segs > quota
-		? NULL
-		: cover(q, h, s->spans + first, (unsigned int)n - first, n_segs);
+	if (s->rx.out_segs + n_segs > quota)
+		*buf = NULL;
+	else if (likely(n_segs == 1))
+		*buf = cover_one(q, &s->rx, h, s->spans + first);
+	else
+		*buf = cover(q, &s->rx, h, s->spans + first, (unsigned int)n - first, n_segs);
 	if (*buf == NULL) {
 		keep(&s->rx, head);
 		return LEND_END;
@@ -235,6 +272,7 @@ uint16_t
 vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n)
 {
 	struct vhost_session *s = vhost_session(q);
+	const uint32_t quota = vhost_ext_quota(q);
 	int32_t have;
 	uint16_t i;
 
@@ -246,10 +284,16 @@ vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n)
 		vhost_break(q, s, have);
 		return 0;
 	}
-	if (!s->lendable)
+	if (!s->lendable) {
+		vring_trim_spares(&s->rx, 0);
 		return lend_pool(q, s, bufs, n, (uint32_t)have);
-	for (i = 0; i < n && vhost_may_lend(s, (uint32_t)have); i++, have--) {
-		const enum lend_result result = lend_one(q, s, &bufs[i]);
+	}
+	/* The share may have become smaller since they were kept. */
+	if (unlikely(s->rx.out_segs + s->rx.n_spare > quota))
+		vring_trim_spares(&s->rx, quota > s->rx.out_segs ? quota - s->rx.out_segs : 0);
+	n = (uint16_t)RTE_MIN((uint32_t)n, vhost_lendable(s, (uint32_t)have));
+	for (i = 0; i < n; i++) {
+		const enum lend_result result = lend_one(q, s, quota, &bufs[i]);
 
 		if (result == LEND_UNFIT)
 			s->lendable = false;
@@ -262,33 +306,31 @@ vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n)
 /* ---- publishing a filled frame where it is ---- */
 
 /**
- * One head's part of a frame: its mbufs from `m` on, filled without a gap.
+ * One head's part of a frame: its mbufs from `m` on, filled without a gap, and nobody else's.
  * @param len receives the bytes
  * @return the first mbuf after it (NULL: none left) through *next; false: not as it was lent
  */
 static bool
-one_part(const struct vhost_session *s, struct rte_mbuf *m, bool first, uint32_t *len,
-	struct rte_mbuf **next)
+one_part(const struct vhost_ring *r, const struct vring_head *h, struct rte_mbuf *m, bool first,
+	uint32_t *len, struct rte_mbuf **next)
 {
-	const struct vring_head *h = vring_head_of(&s->rx, m);
-	struct rte_mbuf *prev = NULL;
-	uint16_t count = 0;
+	struct rte_mbuf *prev;
+	uint16_t count = 1;
 
-	if (h == NULL || h->state != HEAD_LENT || m->buf_addr != h->buf ||
-		m->data_off != (first ? h->data_off : 0))
+	if (h->state != HEAD_LENT || m->buf_addr != h->buf ||
+		m->data_off != (first ? h->data_off : 0) || rte_mbuf_refcnt_read(m) != 1)
 		return false;
 	/* The payload of a later buffer begins where a header would lie. */
 	if (!first && h->buf != h->hdr)
 		return false;
-	*len = 0;
-	for (; m && vring_head_of(&s->rx, m) == h; m = m->next) {
+	*len = m->data_len;
+	for (prev = m, m = m->next; m && vring_head_of(r, m) == h; prev = m, m = m->next) {
 		if (rte_mbuf_refcnt_read(m) != 1)
 			return false;
-		if (prev && m->data_len &&
+		if (m->data_len &&
 			(m->data_off != 0 || prev->data_off + prev->data_len != prev->buf_len))
 			return false;
 		*len += m->data_len;
-		prev = m;
 		count++;
 	}
 	*next = m;
@@ -306,28 +348,46 @@ parts_of(struct vhost_session *s, struct rte_mbuf *m)
 	while (m) {
 		const struct vring_head *h = vring_head_of(&s->rx, m);
 
-		if (h == NULL || n == max || !one_part(s, m, n == 0, &s->lens[n], &m))
+		if (h == NULL || n == max || !one_part(&s->rx, h, m, n == 0, &s->lens[n], &m))
 			return 0;
-		s->ids[n++] = (uint16_t)(h - s->rx.heads);
+		s->ids[n++] = h->number;
 	}
 	return n;
 }
 
+/** The mbufs of a published frame are kept to be lent again, as many as there may be. */
 static void
-publish(struct vhost_session *s, struct rte_mbuf *m, unsigned int n_heads,
+keep_mbufs(struct vport_queue *q, struct vhost_ring *r, struct rte_mbuf *m)
+{
+	const uint32_t quota = vhost_ext_quota(q);
+	struct rte_mbuf *next;
+
+	for (; m; m = next) {
+		next = m->next;
+		if (likely(r->n_spare < VRING_SPARES && r->out_segs + r->n_spare < quota))
+			r->spare[r->n_spare++] = m;
+		else
+			vring_return_mbuf(m);
+	}
+}
+
+static void
+publish(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf *m, unsigned int n_heads,
 	struct virtio_net_hdr_mrg_rxbuf *hdr)
 {
 	struct vring_head *heads = s->rx.heads;
 
 	hdr->num_buffers = (uint16_t)n_heads;
-	memcpy(heads[s->ids[0]].hdr, hdr, s->hdr_bytes);
+	/* Both of a length that is known here: no call. */
+	if (likely(s->hdr_bytes == sizeof(*hdr)))
+		memcpy(heads[s->ids[0]].hdr, hdr, sizeof(*hdr));
+	else
+		memcpy(heads[s->ids[0]].hdr, hdr, sizeof(hdr->hdr));
 	for (unsigned int i = 0; i < n_heads; i++) {
 		vring_use(&s->rx, s->ids[i], s->lens[i] + (i ? 0 : s->hdr_bytes));
-		/* vring_freed() leaves it at that when the last mbuf goes. */
-		heads[s->ids[i]].state = HEAD_PUBLISHED;
 		vring_take_in(&s->rx, &heads[s->ids[i]]);
 	}
-	rte_pktmbuf_free(m);
+	keep_mbufs(q, &s->rx, m);
 }
 
 /* ---- copying ---- */
@@ -488,7 +548,7 @@ send_frame(struct vport_queue *q, struct vhost_session *s, struct rte_mbuf *m, s
 		goto too_big;
 	n_heads = parts_of(s, m);
 	if (n_heads) {
-		publish(s, m, n_heads, &hdr);
+		publish(q, s, m, n_heads, &hdr);
 		t->zero_copy++;
 	} else {
 		switch (copy(q, s, m, &hdr)) {

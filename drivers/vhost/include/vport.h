@@ -113,8 +113,9 @@ struct vport_counter_info {
 extern const struct vport_counter_info vport_counter_info[VPORT_COUNTS];
 
 /**
- * How much of pools that are shared one queue pair may have in other hands at a time, so that no
- * guest can take them all. Read by workers at any time; whoever owns the pools may change it.
+ * How much of pools that are shared one queue pair may have in other hands, or keep for itself, at
+ * a time, so that no guest can take them all. Read by workers at any time; whoever owns the pools
+ * may change it.
  */
 struct vport_quota {
 	_Atomic uint32_t frames; /**< of pool, to receive into; a buffer for one frame always */
