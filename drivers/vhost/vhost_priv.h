@@ -85,7 +85,7 @@ struct vhost_port {
 	_Atomic bool connected;
 };
 
-/* vring_rx.c, vring_tx.c */
+/* vring_rx.c, vring_tx.c, vring_lend.c */
 uint16_t vring_rx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n);
 uint16_t vring_tx_burst(struct vport_queue *q, struct rte_mbuf **frames, uint16_t n);
 uint16_t vring_lend(struct vport_queue *q, struct rte_mbuf **bufs, uint16_t n);
@@ -114,6 +114,40 @@ vhost_lendable(const struct vhost_session *s, uint32_t have)
 	const uint32_t kept = RTE_MAX(1u, posted / 2 + posted / 16);
 
 	return have > kept ? have - kept : 0;
+}
+
+/** The next head of the guest's rx ring. As vring_fetch(). */
+static inline int32_t
+vhost_rx_head(struct vhost_ring *r)
+{
+	if (r->n_again)
+		return r->again[--r->n_again];
+	return vring_fetch(r);
+}
+
+/** A head that is ours and was not used after all. */
+static inline void
+vhost_rx_keep(struct vhost_ring *r, uint16_t head)
+{
+	r->heads[head].state = HEAD_FETCHED;
+	r->again[r->n_again++] = head;
+}
+
+/** Take a head and read its chain behind the first `used` spans. As vring_walk(); -1: none. */
+static inline int
+vhost_rx_chain(struct vhost_session *s, unsigned int used, uint16_t *head, uint64_t *total)
+{
+	const int32_t next = vhost_rx_head(&s->rx);
+	int n;
+
+	if (next < 0)
+		return next;
+	*head = (uint16_t)next;
+	s->rx.heads[next].state = HEAD_FETCHED;
+	n = vring_walk(&s->rx, *head, s->spans + used, VRING_MAX_SPANS - used, total);
+	if (unlikely(n < 0))
+		vhost_rx_keep(&s->rx, *head);
+	return n;
 }
 
 /** Mbufs of the external pool that either ring may have out. */
