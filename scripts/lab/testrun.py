@@ -7,8 +7,9 @@ import time
 
 from . import report
 
-# Most tests wait most of the time.
+# Most tests wait most of the time; a guest has a machine to emulate as well.
 PROCESSES_PER_CPU = 3
+GUESTS_PER_CPU = 1
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -64,10 +65,11 @@ def run_suite(build, suite, totals):
     log = os.path.join(build, "meson-logs", f"testlog-{suite}.json")
     env = dict(os.environ)
     env.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
+    per_cpu = GUESTS_PER_CPU if suite == "guest" else PROCESSES_PER_CPU
     start = time.monotonic()
     argv = ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite,
             "--timeout-multiplier", "3", "--logbase", f"testlog-{suite}",
-            "--num-processes", str(PROCESSES_PER_CPU * (os.cpu_count() or 1))]
+            "--num-processes", str(per_cpu * (os.cpu_count() or 1))]
     if suite == "bench":
         argv.append("--benchmark")
     done = subprocess.run(argv, text=True, env=env, stdout=subprocess.PIPE,

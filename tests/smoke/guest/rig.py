@@ -121,10 +121,10 @@ def downloads(guest, family, port, path, body, timeout_s=120):
     assert got.split()[0] == want, f"hash {got} instead of {want}"
 
 
-def uploads(guest, family, port, path, timeout_s=120):
-    """Guest connects, sends a file and half-closes; the host answers with the hash it saw."""
-    got = guest.check(f"socat -b 262144 -t 60 - {address(family, port)} <{path}", timeout_s)
-    want = guest.check(f"md5sum <{path}", timeout_s).split()[0]
+def uploads(guest, family, port, timeout_s=120):
+    """Guest connects, sends its file and half-closes; the host answers with the hash it saw."""
+    got = guest.check(f"socat -b 262144 -t 60 - {address(family, port)} </tmp/big", timeout_s)
+    want = hash_of_big(guest)
     assert got == want, f"hash {got[:40]!r} instead of {want}"
 
 
@@ -138,8 +138,8 @@ def takes(family, port, body, timeout_s=120):
 def serves(guest, family, port):
     """Host connects through a forward and reads the guest's file to its end."""
     body = peers.exchange(port, b"", family, 120)
-    want = guest.check("md5sum </tmp/big", 60).split()[0]
-    assert hashlib.md5(body).hexdigest() == want, f"{len(body)} bytes with another hash"
+    assert hashlib.md5(body).hexdigest() == hash_of_big(guest), \
+        f"{len(body)} bytes with another hash"
 
 
 def serves_page(family, port):
@@ -175,17 +175,22 @@ def answers_udp(family, port):
     assert peers.udp_exchange(port, data, family) == data
 
 
-def start_servers(guest):
+def start_servers(guest, size):
     """In the guest, for both families: httpd on 80, hash of what comes on 9000, UDP echo on 9001,
-    /tmp/big on 9002."""
-    guest.check("""
-head -c 100000000 /dev/urandom >/tmp/big
+    /tmp/big, of this size in whole megabytes, on 9002."""
+    guest.check(f"""
+dd if=/dev/urandom of=/tmp/big bs=1000000 count={size // 1_000_000} 2>/dev/null
+md5sum </tmp/big >/tmp/big.md5
 echo 'hello from the guest' >/www/index.html
 httpd -p 80 -h /www
 socat -b 262144 -t 60 TCP6-LISTEN:9000,fork,reuseaddr,ipv6only=0 EXEC:md5sum >/dev/null 2>&1 &
 socat -U -b 262144 TCP6-LISTEN:9002,fork,reuseaddr,ipv6only=0 OPEN:/tmp/big,rdonly >/dev/null 2>&1 &
 socat -b 65536 UDP6-LISTEN:9001,fork,ipv6only=0 EXEC:cat >/dev/null 2>&1 &
 """, 60)
+
+
+def hash_of_big(guest):
+    return guest.check("cat /tmp/big.md5").split()[0]
 
 
 def wait_for(condition, what, timeout_s=20):

@@ -40,7 +40,7 @@ def stock(rig, check):
         guest = rig.start_guest()
         check("configures_itself_by_dhcp_slaac_and_dhcpv6", r.configures_itself, guest)
         check("takes_mtu_host_name_and_search_list", _takes_options, guest)
-        r.start_servers(guest)
+        r.start_servers(guest, BIG)
         body = peers.random_bytes(BIG)
         for family in (4, 6):
             pages = {"/": PAGE, "/big": body}
@@ -51,7 +51,7 @@ def stock(rig, check):
             check(f"pings_gateway_{v}", r.pings, guest, r.GATEWAY[family])
             check(f"fetches_page_{v}", r.fetches, guest, family, web.port, "/", PAGE)
             check(f"downloads_100_mb_{v}", r.downloads, guest, family, web.port, "/big", body)
-            check(f"uploads_100_mb_{v}", r.uploads, guest, family, md5.port, "/tmp/big")
+            check(f"uploads_100_mb_{v}", r.uploads, guest, family, md5.port)
             check(f"takes_100_mb_through_forward_{v}", r.takes, family,
                   ports[f"md5_{family}"], body)
             check(f"serves_100_mb_through_forward_{v}", r.serves, guest, family,
@@ -145,8 +145,7 @@ def _transfers(rig, check, size, vm=None, smp=1, last=True, **card):
     rig.start_weir(keys)
     guest = rig.start_guest(smp=smp, **card)
     check("configures_itself_by_dhcp_slaac_and_dhcpv6", r.configures_itself, guest)
-    r.start_servers(guest)
-    guest.check(f"head -c {size} /tmp/big >/tmp/part")
+    r.start_servers(guest, size)
     body = peers.random_bytes(size)
     for family in (4, 6):
         v = f"ipv{family}"
@@ -154,7 +153,7 @@ def _transfers(rig, check, size, vm=None, smp=1, last=True, **card):
                 peers.md5_server(family) as md5, peers.udp_echo_server(family) as echo:
             check(f"pings_gateway_{v}", r.pings, guest, r.GATEWAY[family])
             check(f"downloads_{v}", r.downloads, guest, family, web.port, "/big", body)
-            check(f"uploads_{v}", r.uploads, guest, family, md5.port, "/tmp/part")
+            check(f"uploads_{v}", r.uploads, guest, family, md5.port)
             check(f"takes_through_forward_{v}", r.takes, family, ports[family], body)
             check(f"udp_echo_{v}", r.echoes_udp, guest, family, echo.port, 1000)
     if last:
@@ -166,6 +165,7 @@ def reboot(rig, check):
     """the guest is reset in the middle of transfers both ways, three times"""
     rig.start_weir()
     guest = rig.start_guest()
+    r.configures_itself(guest)
     with peers.stream_server() as stream, peers.md5_server() as md5, \
             peers.http_server({"/": PAGE}) as web:
         for count in range(1, 4):
@@ -176,7 +176,6 @@ def reboot(rig, check):
 
 
 def _moves_data(guest, stream_port, md5_port):
-    r.configures_itself(guest)
     guest.check(f"""
 socat -u -b 262144 {r.address(4, stream_port)} /dev/null >/dev/null 2>&1 &
 socat -u -b 262144 /dev/zero {r.address(4, md5_port)} >/dev/null 2>&1 &""")
@@ -202,6 +201,7 @@ def killed(rig, check):
             peers.http_server({"/": PAGE}) as web:
         for count in range(1, 4):
             guest = rig.start_guest()
+            r.configures_itself(guest)
             check(f"moves_data_{count}", _moves_data, guest, stream.port, md5.port)
             guest.kill()
         guest = rig.start_guest()
@@ -248,7 +248,7 @@ def neighbours(rig, check):
     check("guests_have_addresses_in_order", _in_order, lines[one], lines[two])
     with peers.http_server({"/": PAGE}) as web:
         for guest in (one, two):
-            r.start_servers(guest)
+            r.start_servers(guest, 30_000_000)
             check(f"{guest.name}_fetches_page_from_host", _reaches, guest, web.port)
         check("guest_downloads_from_neighbour", _from_neighbour, one, two, ports["other"])
         check("neighbour_downloads_from_guest", _from_neighbour, two, one, ports["guest"])
@@ -264,8 +264,8 @@ def _in_order(first, second):
 
 def _from_neighbour(one, two, port):
     got = one.check(f"socat -u -b 262144 {r.address(4, port)} - | md5sum", 70)
-    want = two.check("md5sum </tmp/big", 60)
-    assert got.split()[0] == want.split()[0], f"hash {got} instead of {want}"
+    want = r.hash_of_big(two)
+    assert got.split()[0] == want, f"hash {got} instead of {want}"
 
 
 NEIGHBOUR = {4: "10.0.2.16", 6: "fd00:2::16"}
@@ -280,8 +280,8 @@ def east_west(rig, check):
     three = rig.start_guest("third", mac="52:54:00:12:34:58", reconnect=True)
     for guest in (one, two, three):
         guest.check("net-up", 90)
-    for guest in (two, three):
-        r.start_servers(guest)
+    r.start_servers(two, BIG)
+    r.start_servers(three, 1_000_000)
     check("nothing_passes_without_a_rule", _reaches_nobody, rig, one, two)
     rig.weir.stop()
     rig.weir.options["rule"] = "1,direction=east-west,action=accept"
@@ -289,7 +289,7 @@ def east_west(rig, check):
     with peers.http_server({"/": PAGE}) as web:
         for guest in (one, two, three):
             check(f"{guest.name}_is_back_with_the_rule", _reconnects, guest, web.port)
-        r.start_servers(one)
+        r.start_servers(one, BIG)
         for family in (4, 6):
             v = f"ipv{family}"
             check(f"guest_pings_neighbour_{v}", r.pings, one, NEIGHBOUR[family])
@@ -331,8 +331,8 @@ def _reaches_nobody(rig, one, two):
 def _copies(to, source, family, address):
     host = address if family == 4 else f"[{address}]"
     got = to.check(f"socat -u -b 262144 TCP{family}:{host}:9002 - | md5sum", 120)
-    want = source.check("md5sum </tmp/big", 60)
-    assert got.split()[0] == want.split()[0], f"hash {got} instead of {want}"
+    want = r.hash_of_big(source)
+    assert got.split()[0] == want, f"hash {got} instead of {want}"
 
 
 def _lists_east_west(rig):
