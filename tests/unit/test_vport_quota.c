@@ -21,17 +21,6 @@ limited(uint32_t frames, uint32_t exts, uint64_t features)
 	return fx;
 }
 
-/** Lend all there is into fx->held. */
-static unsigned int
-lend_all(struct fx *fx)
-{
-	const unsigned int before = fx->n_held;
-
-	while (vport_lend(fx->q[0], &fx->held[fx->n_held], 1) == 1)
-		fx->n_held++;
-	return fx->n_held - before;
-}
-
 static void
 free_held(struct fx *fx, unsigned int n)
 {
@@ -57,13 +46,13 @@ lends_no_more_than_its_share(void **state)
 	struct fx *fx = limited(100, 10, 0);
 
 	vhu_rx_post(fx->v, 0, 2048, 128, NULL, false);
-	assert_int_equal(lend_all(fx), 10);
+	assert_int_equal(fx_lend_all(fx), 10);
 	/* What comes back is lent again; what the port's owner takes away is not. */
 	free_held(fx, 3);
-	assert_int_equal(lend_all(fx), 3);
+	assert_int_equal(fx_lend_all(fx), 3);
 	quota.exts = 8;
 	free_held(fx, 3);
-	assert_int_equal(lend_all(fx), 1);
+	assert_int_equal(fx_lend_all(fx), 1);
 	assert_int_equal(fx_count(fx, VPORT_COUNT_RX_NO_MBUF), 0);
 	fx_free(fx);
 }
@@ -77,7 +66,7 @@ counts_the_pieces_of_lent_buffers(void **state)
 	struct rte_mbuf *m;
 
 	vhu_rx_post(fx->v, 0, 4012, 64, &shape, false);
-	assert_int_equal(lend_all(fx), 2);
+	assert_int_equal(fx_lend_all(fx), 2);
 	assert_int_equal(fx->held[0]->nb_segs, 4);
 	/* One that is filled and published counts no more. */
 	m = fx->held[--fx->n_held];
@@ -85,7 +74,7 @@ counts_the_pieces_of_lent_buffers(void **state)
 	m->pkt_len = 100;
 	assert_int_equal(fx_tx(fx, m), 1);
 	assert_int_equal(fx_count(fx, VPORT_COUNT_TX_ZERO_COPY), 1);
-	assert_int_equal(lend_all(fx), 1);
+	assert_int_equal(fx_lend_all(fx), 1);
 	fx_free(fx);
 }
 
@@ -115,13 +104,13 @@ lends_ordinary_buffers_within_share_and_what_the_guest_has_posted(void **state)
 
 	/* Too small in front to be lent themselves. */
 	vhu_rx_post(fx->v, 0, 100, 30, NULL, false);
-	lend_all(fx);
-	assert_int_equal(lend_all(fx), 15);
+	fx_lend_all(fx);
+	assert_int_equal(fx_lend_all(fx), 15);
 	vhu_rx_post(fx->v, 0, 100, 100, NULL, false);
-	assert_int_equal(lend_all(fx), 5);
-	assert_int_equal(lend_all(fx), 0);
+	assert_int_equal(fx_lend_all(fx), 5);
+	assert_int_equal(fx_lend_all(fx), 0);
 	free_held(fx, 12);
-	assert_int_equal(lend_all(fx), 12);
+	assert_int_equal(fx_lend_all(fx), 12);
 	/* The session is over only when they are back. */
 	fx->keep = true;
 	fx_close(fx);
@@ -139,8 +128,8 @@ lends_one_buffer_however_small_the_share(void **state)
 	struct fx *fx = limited(5, 100, VHU_FEATURES_LINUX & ~VHU_F_MRG_RXBUF);
 
 	vhu_rx_post(fx->v, 0, 1500, 64, NULL, false);
-	lend_all(fx);
-	assert_int_equal(lend_all(fx), 1);
+	fx_lend_all(fx);
+	assert_int_equal(fx_lend_all(fx), 1);
 	assert_true(fx->held[0]->nb_segs > 5);
 	fx_free(fx);
 }
@@ -197,7 +186,7 @@ lent_buffers_leave_the_share_of_frames_from_the_guest(void **state)
 	struct rte_mbuf *m;
 
 	vhu_rx_post(fx->v, 0, 2048, 64, NULL, false);
-	assert_int_equal(lend_all(fx), 10);
+	assert_int_equal(fx_lend_all(fx), 10);
 	send_in_pieces(fx, 10);
 	m = fx_rx_one(fx);
 	rte_pktmbuf_free(m);

@@ -29,17 +29,6 @@ lend_one(struct fx *fx)
 	return m;
 }
 
-/** Lend all there is into fx->held. @return how many */
-static unsigned int
-lend_all(struct fx *fx)
-{
-	const unsigned int before = fx->n_held;
-
-	while (vport_lend(fx->q[0], &fx->held[fx->n_held], 1) == 1)
-		fx->n_held++;
-	return fx->n_held - before;
-}
-
 static void
 fill(struct rte_mbuf *m, const uint8_t *from, size_t len)
 {
@@ -260,7 +249,7 @@ keeps_no_more_than_a_few(void **state)
 
 	fx_open(fx, 0);
 	vhu_rx_post(fx->v, 0, 512, 240, NULL, false);
-	assert_true(lend_all(fx) > VRING_SPARES + 10);
+	assert_true(fx_lend_all(fx) > VRING_SPARES + 10);
 	publish_held(fx);
 	assert_int_equal(out(), VRING_SPARES);
 	fx_free(fx);
@@ -277,11 +266,11 @@ keeps_mbufs_within_the_share(void **state)
 	fx = fx_new_quota(&quota);
 	fx_open(fx, 0);
 	vhu_rx_post(fx->v, 0, 512, 200, NULL, false);
-	assert_int_equal(lend_all(fx), 10);
+	assert_int_equal(fx_lend_all(fx), 10);
 	publish_held(fx);
 	assert_int_equal(out(), 10);
 	/* What is kept and what is taken anew is one share. */
-	assert_int_equal(lend_all(fx), 10);
+	assert_int_equal(fx_lend_all(fx), 10);
 	assert_int_equal(out(), 10);
 	/* A share that becomes smaller is kept to when frames are published, */
 	quota.exts = 4;
@@ -291,7 +280,7 @@ keeps_mbufs_within_the_share(void **state)
 	quota.exts = 3;
 	fx->held[fx->n_held++] = lend_one(fx);
 	assert_int_equal(out(), 3);
-	assert_int_equal(lend_all(fx), 2);
+	assert_int_equal(fx_lend_all(fx), 2);
 	assert_int_equal(out(), 3);
 	fx_free(fx);
 	assert_pool_whole();
@@ -306,7 +295,7 @@ keeps_nothing_when_no_more_can_be_lent(void **state)
 	vhu_rx_post(fx->v, 0, 2048, 4, NULL, false);
 	/* Too small in front. */
 	vhu_rx_post(fx->v, 0, 100, 60, NULL, false);
-	assert_int_equal(lend_all(fx), 4);
+	assert_int_equal(fx_lend_all(fx), 4);
 	publish_held(fx);
 	assert_int_equal(out(), 4);
 	fx->held[fx->n_held++] = lend_one(fx);

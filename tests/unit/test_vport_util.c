@@ -394,3 +394,13 @@ fx_fill(void *to, size_t len, unsigned int seed)
 		at[i] = (uint8_t)(x >> 24);
 	}
 }
+
+unsigned int
+fx_lend_all(struct fx *fx)
+{
+	const unsigned int before = fx->n_held;
+
+	while (vport_lend(fx->q[0], &fx->held[fx->n_held], 1) == 1)
+		fx->n_held++;
+	return fx->n_held - before;
+}

@@ -52,6 +52,8 @@ int fx_group_setup(void **state);
 int fx_group_teardown(void **state);
 struct rte_mempool *fx_pool(void);
 struct rte_mempool *fx_ext_pool(void);
+/** Lend all that the first queue pair has into fx->held. @return how many */
+unsigned int fx_lend_all(struct fx *fx);
 /** Mbufs that are not in the pools. */
 unsigned int fx_mbufs_out(void);
 
