@@ -177,7 +177,7 @@ vhost_queue_arm(struct vport_queue *q)
 		return true;
 	/* A refill is news only to who has run short. */
 	n = vring_offered(&s->rx);
-	if (n < 0 || vhost_lendable(s, (uint32_t)n + held))
+	if (n < 0 || vhost_lendable(s, (uint32_t)n + held) > 0)
 		return n < 0;
 	n = arm_ring(q, s, &s->rx);
 	return n < 0 || vhost_lendable(s, (uint32_t)n + held) > 0;

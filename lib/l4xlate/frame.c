@@ -92,16 +92,16 @@ ip6_prepend(struct rte_mbuf *m, const struct flowtab_tuple *guest, uint8_t tos, 
 }
 
 void
-l4x_head_write(const struct l4x_port *port, const struct flowtab_tuple *guest, uint8_t *at,
-	uint32_t l4_len)
+l4x_head_write(const struct l4x_port *port, const struct flowtab_tuple *guest, uint8_t tos,
+	uint8_t ttl, uint8_t *at, uint32_t l4_len)
 {
 	if (flowtab_addr_is_v4(&guest->eaddr)) {
 		eth_write(port, at, RTE_ETHER_TYPE_IPV4);
 		/* RFC 6864, 4.1: what is not to be fragmented needs no number. */
-		ip4_write(at + L4X_ETH_LEN, guest, 0, 0, 0, RTE_IPV4_HDR_DF_FLAG, l4_len);
+		ip4_write(at + L4X_ETH_LEN, guest, tos, ttl, 0, RTE_IPV4_HDR_DF_FLAG, l4_len);
 	} else {
 		eth_write(port, at, RTE_ETHER_TYPE_IPV6);
-		ip6_write(at + L4X_ETH_LEN, guest, 0, 0, l4_len);
+		ip6_write(at + L4X_ETH_LEN, guest, tos, ttl, l4_len);
 	}
 }
 
@@ -109,14 +109,14 @@ void
 l4x_ip_prepend(const struct l4x_port *port, struct rte_mbuf *m, const struct flowtab_tuple *guest,
 	uint8_t tos, uint8_t ttl)
 {
-	if (flowtab_addr_is_v4(&guest->eaddr)) {
-		/* RFC 6864, 4.1: what is not to be fragmented needs no number. */
-		ip4_prepend(m, guest, tos, ttl, 0, RTE_IPV4_HDR_DF_FLAG);
-		l4x_eth_prepend(port, m, RTE_ETHER_TYPE_IPV4);
-	} else {
-		ip6_prepend(m, guest, tos, ttl);
-		l4x_eth_prepend(port, m, RTE_ETHER_TYPE_IPV6);
-	}
+	const bool v4 = flowtab_addr_is_v4(&guest->eaddr);
+	const uint32_t len = rte_pktmbuf_pkt_len(m);
+
+	m->l2_len = L4X_ETH_LEN;
+	m->l3_len = v4 ? L4X_IP4_LEN : L4X_IP6_LEN;
+	m->ol_flags |= v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+	l4x_head_write(port, guest, tos, ttl,
+		(uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)(L4X_ETH_LEN + m->l3_len)), len);
 }
 
 uint16_t

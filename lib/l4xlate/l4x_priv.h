@@ -448,9 +448,9 @@ void l4x_frags_expire(struct l4x *l);
 
 /** An empty mbuf with headroom for all headers, or NULL (counted). */
 struct rte_mbuf *l4x_mbuf(struct l4x *l);
-/** What l4x_ip_prepend() puts before l4_len bytes, without options, tos or ttl, at `at`. */
-void l4x_head_write(const struct l4x_port *port, const struct flowtab_tuple *guest, uint8_t *at,
-	uint32_t l4_len);
+/** What l4x_ip_prepend() puts before l4_len bytes, at `at`. */
+void l4x_head_write(const struct l4x_port *port, const struct flowtab_tuple *guest, uint8_t tos,
+	uint8_t ttl, uint8_t *at, uint32_t l4_len);
 /**
  * Prepend Ethernet and IP headers to an L4 packet for the guest: source oaddr, destination eaddr of
  * the guest-side tuple. Sets l2_len, l3_len and the RTE_MBUF_F_TX_IPV4/IPV6 flags; the IPv4 header

@@ -165,7 +165,7 @@ static void
 head_fit(struct head *h, const struct l4x_port *port, const struct flowtab_tuple *guest,
 	struct rte_tcp_hdr *th, uint32_t payload)
 {
-	l4x_head_write(port, guest, h->bytes, payload + TCP_HDR_LEN);
+	l4x_head_write(port, guest, 0, 0, h->bytes, payload + TCP_HDR_LEN);
 	th->cksum = l4x_phdr_sum(guest, payload + TCP_HDR_LEN);
 	h->payload = payload;
 }

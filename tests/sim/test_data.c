@@ -48,10 +48,10 @@ static void
 frames_of_one_event_follow_one_another(void **state)
 {
 	static const uint32_t lens[] = { 1460, 1460, 1460, 1460, 700 };
-	struct rig *r = rig_create(NULL);
 
 	for (unsigned int n = 1; n <= L4X_DATA_FRAMES; n++) {
-		r = n == 1 ? r : rig_create(NULL);
+		struct rig *r = rig_create(NULL);
+
 		rig_open(r);
 		arrive(r, &lens[L4X_DATA_FRAMES - n], n);
 	}
